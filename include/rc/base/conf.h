@@ -1,0 +1,146 @@
+/*
+ * conf.h - the configuration: an INI file and -o options, checked against one table of keys.
+ *
+ * The table (RC_CONF_MAP) has one row per key: it drives parsing, defaults, ranges, --check,
+ * --print-config, --help and the check that conf/roomcast.ini and docs/configuration.md name every key.
+ * [event ...], [connect ...], [namespace ...] and [endpoint ...] sections are lists of entries
+ * in the order in which they were written; broker/rules compiles them.
+ *
+ * Threads:   load, free: main.  A struct rc_conf is immutable once the threads run: any reads.
+ * Ownership: rc_conf_load fills the caller's struct; rc_conf_free frees what is inside.
+ */
+#ifndef RC_BASE_CONF_H
+#define RC_BASE_CONF_H
+
+#include "rc/base/buf.h"
+#include "rc/base/err.h"
+#include "rc/base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* X(section, key, type, default, min, max, reloadable, help). Types: BOOL bool, INT uint32_t,
+ * SIZE uint64_t in bytes ("1MB" is 1,000,000 as in the reference server, "1MiB" 1,048,576), DURATION uint32_t
+ * in ms ("25s", "300ms", "2m", "1h"), STRING char *, LIST struct rc_conf_list (comma), AUTO
+ * uint32_t where "auto" is 0, and ENUMs written as  a|b|c  in `type` position: see conf.c. */
+#define RC_CONF_MAP(X)                                                                                                             \
+    X(server, listen, LIST, "0.0.0.0:3000", 1, 64, 0, "addresses to listen on, host:port by comma; port 0 takes a free one")       \
+    X(server, shards, AUTO, "auto", 0, 64, 0, "worker threads; auto is one per core")                                              \
+    X(server, static_root, STRING, "", 0, 0, 0, "folder of files to serve; they are read once, at start; empty serves none")       \
+    X(server, title, STRING, "roomcast", 0, 0, 0, "fills {title} in the HTML files of static_root")                                \
+    X(server, health_path, STRING, "/healthz", 0, 0, 0, "path that answers 200 ok while the server runs; empty turns it off")      \
+    X(server, backlog, INT, "1024", 1, 65535, 0, "connections that the kernel may queue for accept")                               \
+    X(server, ring_slots, INT, "1024", 64, 1048576, 0, "slots of each ring between two threads; a power of two")                   \
+    X(server, shutdown_timeout, DURATION, "10s", 0, 600000, 0, "time that SIGTERM gives the connections to end")                   \
+    X(log, level, LOGLEVEL, "info", 0, 0, 0, "error, warn, info or debug")                                                         \
+    X(socketio, path, STRING, "/socket.io", 0, 0, 0, "path of the Socket.IO endpoint; empty turns Socket.IO off")                  \
+    X(socketio, ping_interval, DURATION, "25s", 100, 86400000, 0, "time between a pong and the next ping")                         \
+    X(socketio, ping_timeout, DURATION, "20s", 100, 86400000, 0, "time to wait for the pong")                                      \
+    X(socketio, max_payload, SIZE, "1MB", 128, 1073741824, 0, "longest message or POST body (maxHttpBufferSize)")                  \
+    X(socketio, connect_timeout, DURATION, "45s", 100, 86400000, 0, "time to join a first namespace")                              \
+    X(socketio, upgrade_timeout, DURATION, "10s", 100, 86400000, 0, "time for an upgrade to WebSocket to complete")                \
+    X(socketio, close_timeout, DURATION, "30s", 100, 86400000, 0, "time that a closed polling session waits to be told")           \
+    X(socketio, transports, LIST, "polling, websocket", 1, 2, 0, "allowed transports: polling, websocket")                         \
+    X(socketio, allow_upgrades, BOOL, "yes", 0, 0, 0, "may a polling session move to WebSocket?")                                  \
+    X(socketio, cors_origin, LIST, "", 0, 256, 0, "origins that may use the endpoint from other sites; * is all; empty none")      \
+    X(socketio, cors_credentials, BOOL, "no", 0, 0, 0, "send Access-Control-Allow-Credentials: true")                              \
+    X(socketio, serve_client, BOOL, "yes", 0, 0, 0, "serve the client bundles below path")                                         \
+    X(socketio, client_dir, STRING, "", 0, 0, 0, "folder of the bundles socket.io*.js; empty looks beside the executable")         \
+    X(socketio, ack_policy, ACKPOLICY, "auto", 0, 0, 0, "answer to an event with an ack id whose rule says nothing: auto, none")   \
+    X(socketio, unknown_event, UNKNOWNEVENT, "ignore", 0, 0, 0, "an event without a rule: ignore or disconnect")                   \
+    X(socketio, error_event, STRING, "error", 0, 0, 0, "event that tells a sender without ack why a rule refused; empty is none")  \
+    X(limits, max_connections, AUTO, "auto", 0, 10000000, 0, "connections in total; auto follows the descriptor limit")            \
+    X(limits, max_head_size, SIZE, "16KiB", 512, 1048576, 0, "HTTP request line and headers")                                      \
+    X(limits, max_target_size, SIZE, "8KiB", 64, 1048576, 0, "HTTP request target")                                                \
+    X(limits, max_headers, INT, "64", 8, 128, 0, "HTTP header lines")                                                              \
+    X(limits, head_timeout, DURATION, "10s", 100, 600000, 0, "time for a request to arrive")                                       \
+    X(limits, idle_timeout, DURATION, "75s", 100, 3600000, 0, "time that an idle keep-alive connection is kept")                   \
+    X(limits, json_depth, INT, "64", 1, 1000, 0, "nesting of JSON payloads")                                                       \
+    X(limits, max_attachments, INT, "10", 0, 32, 0, "binary attachments of a packet")                                              \
+    X(limits, max_args, INT, "16", 1, 32, 0, "arguments of an event")                                                              \
+    X(limits, max_event_length, SIZE, "128", 1, 4096, 0, "bytes of an event name")                                                 \
+    X(limits, max_namespace_length, SIZE, "128", 1, 4096, 0, "bytes of a namespace name")                                          \
+    X(limits, max_room_length, SIZE, "200", 1, 4096, 0, "bytes of a room name")                                                    \
+    X(limits, max_rooms_per_socket, INT, "100", 1, 65535, 0, "rooms that a socket may be in")                                      \
+    X(limits, max_rooms, INT, "1000000", 1, 16777215, 0, "rooms on each shard")                                                    \
+    X(limits, max_sockets, INT, "16", 1, 255, 0, "namespaces that a connection may be in")                                         \
+    X(limits, max_auth_size, SIZE, "8KiB", 2, 1048576, 0, "bytes of the auth object of a CONNECT packet")                          \
+    X(limits, max_queue, SIZE, "4MiB", 4096, 1073741824, 0, "bytes that may wait for a slow client before it is closed")           \
+    X(limits, rooms_listed, INT, "1000", 1, 100000, 0, "rooms that a watch of the room list shows at most")
+
+struct rc_conf_list {
+    char **item;
+    unsigned n;
+};
+
+enum rc_loglevel { RC_LOG_ERROR, RC_LOG_WARN, RC_LOG_INFO, RC_LOG_DEBUG };
+enum rc_ackpolicy { RC_ACKPOLICY_AUTO, RC_ACKPOLICY_NONE };
+enum rc_unknownevent { RC_UNKNOWNEVENT_IGNORE, RC_UNKNOWNEVENT_DISCONNECT };
+
+enum rc_conf_section_kind {
+    RC_CONF_EVENT,     /* [event NAME], [event /nsp NAME] */
+    RC_CONF_CONNECT,   /* [connect], [connect /nsp] */
+    RC_CONF_NAMESPACE, /* [namespace /nsp]: declares it */
+    RC_CONF_ENDPOINT,  /* [endpoint /path] */
+};
+
+struct rc_conf_entry {
+    char *key, *value;
+    const char *file; /* or "command line" */
+    unsigned line;
+};
+
+struct rc_conf_section {
+    enum rc_conf_section_kind kind;
+    char *nsp;  /* "/" when the header named none; the path of an endpoint */
+    char *name; /* event name, else "" */
+    struct rc_conf_entry *entry;
+    unsigned nentries;
+    const char *file;
+    unsigned line; /* of the header */
+};
+
+struct rc_conf {
+#define RC_CONF_FIELD_BOOL         bool
+#define RC_CONF_FIELD_INT          uint32_t
+#define RC_CONF_FIELD_AUTO         uint32_t
+#define RC_CONF_FIELD_DURATION     uint32_t
+#define RC_CONF_FIELD_SIZE         uint64_t
+#define RC_CONF_FIELD_STRING       char *
+#define RC_CONF_FIELD_LIST         struct rc_conf_list
+#define RC_CONF_FIELD_LOGLEVEL     enum rc_loglevel
+#define RC_CONF_FIELD_ACKPOLICY    enum rc_ackpolicy
+#define RC_CONF_FIELD_UNKNOWNEVENT enum rc_unknownevent
+#define RC_CONF_FIELD(section, key, type, def, min, max, reload, help) \
+    RC_CONF_FIELD_##type section##_##key;
+    RC_CONF_MAP(RC_CONF_FIELD)
+#undef RC_CONF_FIELD
+    struct rc_conf_section *section; /* in file order */
+    unsigned nsections;
+    char *file; /* what was loaded, NULL for defaults only */
+};
+
+/* Collects faults, all of them at once: "roomcast.ini:12: [socketio] ping_interval = 25 parsecs:
+ * expected a duration such as 25s or 300ms". */
+struct rc_conf_errors {
+    struct rc_buf text; /* one line each */
+    unsigned n;
+};
+void rc_conf_error(struct rc_conf_errors *e, const char *file, unsigned line, const char *fmt, ...)
+    RC_PRINTF(4, 5);
+
+/* Defaults, then the file (NULL: none), then each option "section.key=value" of the command
+ * line. Returns RC_OK when e->n stayed 0, else RC_EINVAL (or RC_ENOENT: the file cannot be
+ * read); conf is valid to free in any case. */
+int rc_conf_load(struct rc_conf *conf, const char *file, char *const *options, unsigned noptions,
+                 struct rc_conf_errors *e) RC_MUSTCHECK;
+void rc_conf_free(struct rc_conf *conf);
+
+/* Writes the effective configuration as an INI file that loads to the same. */
+void rc_conf_print(const struct rc_conf *conf, FILE *to);
+/* The table for people: --help, and docs/configuration.md (markdown). */
+void rc_conf_help(FILE *to);
+void rc_conf_markdown(FILE *to);
+
+#endif /* RC_BASE_CONF_H */

@@ -1,0 +1,69 @@
+/*
+ * sio.h - Socket.IO v5 packets (socket.io-protocol, revision 5): text head plus JSON.
+ *
+ *   <type>[<attachments>-][<namespace>,][<ack id>][JSON]
+ *
+ * Threads:   any.
+ * Ownership: slices point into the caller's bytes.
+ */
+#ifndef RC_PROTO_SIO_H
+#define RC_PROTO_SIO_H
+
+#include "rc/base/buf.h"
+#include "rc/base/err.h"
+#include "rc/base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum rc_sio_type {
+    RC_SIO_CONNECT = 0,
+    RC_SIO_DISCONNECT = 1,
+    RC_SIO_EVENT = 2,
+    RC_SIO_ACK = 3,
+    RC_SIO_CONNECT_ERROR = 4,
+    RC_SIO_BINARY_EVENT = 5,
+    RC_SIO_BINARY_ACK = 6,
+};
+
+enum { RC_SIO_ARGS_MAX = 32, RC_SIO_ATTACHMENTS_MAX = 32 };
+
+struct rc_sio_limits {
+    unsigned max_depth;       /* JSON nesting */
+    unsigned max_attachments; /* the reference allows 10; <= RC_SIO_ATTACHMENTS_MAX */
+    unsigned max_args;        /* after the event name; <= RC_SIO_ARGS_MAX */
+    size_t max_nsp;           /* bytes of the namespace name */
+    size_t max_event;         /* bytes of the event name */
+};
+
+struct rc_sio_packet {
+    enum rc_sio_type type;
+    unsigned attachments; /* that follow as binary messages; BINARY_* only */
+    struct rc_str nsp;    /* "/" when omitted; without any ?query */
+    bool has_id;
+    uint64_t id;          /* at most 2^53 - 1, a larger one is RC_EPROTO */
+    struct rc_str data;   /* the JSON, empty when absent */
+    /* EVENT and BINARY_EVENT: event[0] as raw JSON (a string or a number), arg[] the rest.
+     * ACK and BINARY_ACK: arg[] all elements. Raw slices, byte for byte. */
+    struct rc_str event;
+    unsigned nargs; /* <= RC_SIO_ARGS_MAX */
+    struct rc_str args[RC_SIO_ARGS_MAX];
+    struct rc_str args_raw; /* from the first argument to the last, commas and spaces included */
+    uint32_t placeholder_seen; /* bit n: attachment n is referred to */
+};
+
+/* Parses and validates the data of one Engine.IO MESSAGE (without its '4'). Validity is that of
+ * the reference decoder: CONNECT data absent or an object; DISCONNECT none; EVENT a non-empty
+ * array that starts with a number or a string that is no reserved name (connect, connect_error,
+ * disconnect, disconnecting, newListener, removeListener); ACK an array; CONNECT_ERROR a string
+ * or an object. RC_OK; RC_EPROTO; RC_ELIMIT with *why the name of the limit's INI key
+ * ("json_depth", "max_attachments", "max_args", "max_namespace_length", "max_event_length"). */
+int rc_sio_parse(struct rc_str text, const struct rc_sio_limits *lim, struct rc_sio_packet *out,
+                 const char **why) RC_MUSTCHECK;
+
+/* Appends the head of a packet, beginning with the Engine.IO '4': "451-/nsp,17". The JSON is
+ * appended by the caller. has_id false leaves the id out. */
+void rc_sio_put_head(struct rc_buf *out, enum rc_sio_type type, unsigned attachments,
+                     struct rc_str nsp, bool has_id, uint64_t id);
+
+#endif /* RC_PROTO_SIO_H */

@@ -1,0 +1,60 @@
+/*
+ * template.h - texts and JSON argument lists with {placeholders}, compiled once, filled often.
+ *
+ *   {1} ... {16}   the event's arguments, counted from 1     {1?}: nothing / null when missing
+ *   {args}         all arguments (only as a whole argument)  {2..}: the second and all after it
+ *   {room} {id} {user} {time} {event} {nsp} {auth.KEY}       {{ is a literal brace
+ *
+ * In a JSON argument list a placeholder that stands for a whole value is filled with the raw
+ * bytes of the argument, byte for byte; inside a JSON string, or in a text, it is filled with
+ * its text: a string's content, or the digits of a number, true, false, null. {id}, {room},
+ * {user}, {event}, {nsp} as a whole value are JSON strings, {time} is a number: milliseconds
+ * since 1970.
+ *
+ * Threads:   compile: main, before the threads start. fill: any; a template is immutable.
+ * Ownership: compile returns a new template, freed with rc_template_free.
+ */
+#ifndef RC_PROTO_TEMPLATE_H
+#define RC_PROTO_TEMPLATE_H
+
+#include "rc/base/buf.h"
+#include "rc/base/err.h"
+#include "rc/base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rc_template;
+
+/* What the placeholders are filled from. */
+struct rc_template_env {
+    const struct rc_str *args; /* raw JSON slices */
+    unsigned nargs;
+    struct rc_str args_raw; /* first to last argument, commas included */
+    struct rc_str room, id, user, event, nsp; /* plain text, UTF-8 */
+    struct rc_str auth;                       /* raw JSON object, or empty */
+    uint64_t time_ms;
+};
+
+/* A text (room name, plain message). On a fault returns NULL and writes what is wrong, and what
+ * is allowed, into why. */
+struct rc_template *rc_template_text(struct rc_str src, char *why, size_t why_len);
+/* A list of JSON arguments separated by white space or commas:  "hi {1}" {2} {"at":{time}} */
+struct rc_template *rc_template_args(struct rc_str src, char *why, size_t why_len);
+void rc_template_free(struct rc_template *t);
+
+bool rc_template_uses_auth(const struct rc_template *t);
+/* True when the result may contain raw arguments, and so placeholders of attachments. */
+bool rc_template_passes_args(const struct rc_template *t);
+/* True when nothing has to be filled in. */
+bool rc_template_is_constant(const struct rc_template *t);
+
+/* Appends the filled text. RC_OK; RC_ENOENT: argument *arg (from 1) is missing; RC_EINVAL:
+ * argument *arg is an object or an array where a text is needed. */
+int rc_template_fill_text(const struct rc_template *t, const struct rc_template_env *env,
+                          struct rc_buf *out, unsigned *arg) RC_MUSTCHECK;
+/* Appends the filled arguments, separated by commas and without brackets. */
+int rc_template_fill_args(const struct rc_template *t, const struct rc_template_env *env,
+                          struct rc_buf *out, unsigned *arg) RC_MUSTCHECK;
+
+#endif /* RC_PROTO_TEMPLATE_H */
