@@ -20,54 +20,84 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* X(section, key, type, default, min, max, reloadable, help). Types: BOOL bool, INT uint32_t,
- * SIZE uint64_t in bytes ("1MB" is 1,000,000 as in the reference server, "1MiB" 1,048,576), DURATION uint32_t
- * in ms ("25s", "300ms", "2m", "1h"), STRING char *, LIST struct rc_conf_list (comma), AUTO
- * uint32_t where "auto" is 0, and ENUMs written as  a|b|c  in `type` position: see conf.c. */
-#define RC_CONF_MAP(X)                                                                                                             \
-    X(server, listen, LIST, "0.0.0.0:3000", 1, 64, 0, "addresses to listen on, host:port by comma; port 0 takes a free one")       \
-    X(server, shards, AUTO, "auto", 0, 64, 0, "worker threads; auto is one per core")                                              \
-    X(server, static_root, STRING, "", 0, 0, 0, "folder of files to serve; they are read once, at start; empty serves none")       \
-    X(server, title, STRING, "roomcast", 0, 0, 0, "fills {title} in the HTML files of static_root")                                \
-    X(server, health_path, STRING, "/healthz", 0, 0, 0, "path that answers 200 ok while the server runs; empty turns it off")      \
-    X(server, backlog, INT, "1024", 1, 65535, 0, "connections that the kernel may queue for accept")                               \
-    X(server, ring_slots, INT, "1024", 64, 1048576, 0, "slots of each ring between two threads; a power of two")                   \
-    X(server, shutdown_timeout, DURATION, "10s", 0, 600000, 0, "time that SIGTERM gives the connections to end")                   \
-    X(log, level, LOGLEVEL, "info", 0, 0, 0, "error, warn, info or debug")                                                         \
-    X(socketio, path, STRING, "/socket.io", 0, 0, 0, "path of the Socket.IO endpoint; empty turns Socket.IO off")                  \
-    X(socketio, ping_interval, DURATION, "25s", 100, 86400000, 0, "time between a pong and the next ping")                         \
-    X(socketio, ping_timeout, DURATION, "20s", 100, 86400000, 0, "time to wait for the pong")                                      \
-    X(socketio, max_payload, SIZE, "1MB", 128, 1073741824, 0, "longest message or POST body (maxHttpBufferSize)")                  \
-    X(socketio, connect_timeout, DURATION, "45s", 100, 86400000, 0, "time to join a first namespace")                              \
-    X(socketio, upgrade_timeout, DURATION, "10s", 100, 86400000, 0, "time for an upgrade to WebSocket to complete")                \
-    X(socketio, close_timeout, DURATION, "30s", 100, 86400000, 0, "time that a closed polling session waits to be told")           \
-    X(socketio, transports, LIST, "polling, websocket", 1, 2, 0, "allowed transports: polling, websocket")                         \
-    X(socketio, allow_upgrades, BOOL, "yes", 0, 0, 0, "may a polling session move to WebSocket?")                                  \
-    X(socketio, cors_origin, LIST, "", 0, 256, 0, "origins that may use the endpoint from other sites; * is all; empty none")      \
-    X(socketio, cors_credentials, BOOL, "no", 0, 0, 0, "send Access-Control-Allow-Credentials: true")                              \
-    X(socketio, serve_client, BOOL, "yes", 0, 0, 0, "serve the client bundles below path")                                         \
-    X(socketio, client_dir, STRING, "", 0, 0, 0, "folder of the bundles socket.io*.js; empty looks beside the executable")         \
-    X(socketio, ack_policy, ACKPOLICY, "auto", 0, 0, 0, "answer to an event with an ack id whose rule says nothing: auto, none")   \
-    X(socketio, unknown_event, UNKNOWNEVENT, "ignore", 0, 0, 0, "an event without a rule: ignore or disconnect")                   \
-    X(socketio, error_event, STRING, "error", 0, 0, 0, "event that tells a sender without ack why a rule refused; empty is none")  \
-    X(limits, max_connections, AUTO, "auto", 0, 10000000, 0, "connections in total; auto follows the descriptor limit")            \
-    X(limits, max_head_size, SIZE, "16KiB", 512, 1048576, 0, "HTTP request line and headers")                                      \
-    X(limits, max_target_size, SIZE, "8KiB", 64, 1048576, 0, "HTTP request target")                                                \
-    X(limits, max_headers, INT, "64", 8, 128, 0, "HTTP header lines")                                                              \
-    X(limits, head_timeout, DURATION, "10s", 100, 600000, 0, "time for a request to arrive")                                       \
-    X(limits, idle_timeout, DURATION, "75s", 100, 3600000, 0, "time that an idle keep-alive connection is kept")                   \
-    X(limits, json_depth, INT, "64", 1, 1000, 0, "nesting of JSON payloads")                                                       \
-    X(limits, max_attachments, INT, "10", 0, 32, 0, "binary attachments of a packet")                                              \
-    X(limits, max_args, INT, "16", 1, 32, 0, "arguments of an event")                                                              \
-    X(limits, max_event_length, SIZE, "128", 1, 4096, 0, "bytes of an event name")                                                 \
-    X(limits, max_namespace_length, SIZE, "128", 1, 4096, 0, "bytes of a namespace name")                                          \
-    X(limits, max_room_length, SIZE, "200", 1, 4096, 0, "bytes of a room name")                                                    \
-    X(limits, max_rooms_per_socket, INT, "100", 1, 65535, 0, "rooms that a socket may be in")                                      \
-    X(limits, max_rooms, INT, "1000000", 1, 16777215, 0, "rooms on each shard")                                                    \
-    X(limits, max_sockets, INT, "16", 1, 255, 0, "namespaces that a connection may be in")                                         \
-    X(limits, max_auth_size, SIZE, "8KiB", 2, 1048576, 0, "bytes of the auth object of a CONNECT packet")                          \
-    X(limits, max_queue, SIZE, "4MiB", 4096, 1073741824, 0, "bytes that may wait for a slow client before it is closed")           \
-    X(limits, rooms_listed, INT, "1000", 1, 100000, 0, "rooms that a watch of the room list shows at most")
+/* X(section, key, type, default, min, max, reloadable, help). Types and the fields they fill:
+ *   BOOL bool · INT uint32_t · POW2 uint32_t, a power of two · AUTO uint32_t, 0 for "auto"
+ *   SIZE uint64_t in bytes: "1MB" is 1,000,000 as in the reference server, "1MiB" 1,048,576
+ *   DURATION uint32_t in ms: "300ms", "25s", "2m", "1h"
+ *   STRING, EVENTNAME char * · PATH char *, of a URL: "" or "/a/b" · DIR char *, of a folder:
+ *   "" or absolute; what the INI file says is relative to the file's own folder
+ *   LISTEN, TRANSPORTS, ORIGINS struct rc_conf_list, by comma; min and max count its items
+ *   LOGLEVEL, ACKPOLICY, UNKNOWNEVENT: the enums below */
+#define RC_CONF_MAP(X)                                                                        \
+    X(server, listen, LISTEN, "0.0.0.0:3000", 1, 64, 0,                                       \
+      "addresses to listen on, host:port by comma; port 0 takes a free one")                  \
+    X(server, shards, AUTO, "auto", 1, 64, 0, "worker threads; auto is one per core")         \
+    X(server, static_root, DIR, "", 0, 0, 0,                                                  \
+      "folder of files to serve; they are read once, at start; empty serves none")            \
+    X(server, title, STRING, "roomcast", 0, 0, 0,                                             \
+      "fills {title} in the HTML files of static_root")                                       \
+    X(server, health_path, PATH, "/healthz", 0, 0, 0,                                         \
+      "path that answers 200 ok while the server runs; empty turns it off")                   \
+    X(server, backlog, INT, "1024", 1, 65535, 0,                                              \
+      "connections that the kernel may queue for accept")                                     \
+    X(server, ring_slots, POW2, "1024", 64, 1048576, 0,                                       \
+      "slots of each ring between two threads; a power of two")                               \
+    X(server, shutdown_timeout, DURATION, "10s", 0, 600000, 0,                                \
+      "time that SIGTERM gives the connections to end")                                       \
+    X(log, level, LOGLEVEL, "info", 0, 0, 0, "error, warn, info or debug")                    \
+    X(socketio, path, PATH, "/socket.io", 0, 0, 0,                                            \
+      "path of the Socket.IO endpoint; empty turns Socket.IO off")                            \
+    X(socketio, ping_interval, DURATION, "25s", 100, 86400000, 0,                             \
+      "time between a pong and the next ping")                                                \
+    X(socketio, ping_timeout, DURATION, "20s", 100, 86400000, 0, "time to wait for the pong") \
+    X(socketio, max_payload, SIZE, "1MB", 128, 1073741824, 0,                                 \
+      "longest message or POST body (maxHttpBufferSize)")                                     \
+    X(socketio, connect_timeout, DURATION, "45s", 100, 86400000, 0,                           \
+      "time to join a first namespace")                                                       \
+    X(socketio, upgrade_timeout, DURATION, "10s", 100, 86400000, 0,                           \
+      "time for an upgrade to WebSocket to complete")                                         \
+    X(socketio, close_timeout, DURATION, "30s", 100, 86400000, 0,                             \
+      "time that a closed polling session waits to be told")                                  \
+    X(socketio, transports, TRANSPORTS, "polling, websocket", 1, 2, 0,                        \
+      "allowed transports: polling, websocket")                                               \
+    X(socketio, allow_upgrades, BOOL, "yes", 0, 0, 0,                                         \
+      "may a polling session move to WebSocket?")                                             \
+    X(socketio, cors_origin, ORIGINS, "", 0, 256, 0,                                          \
+      "origins that may use the endpoint from other sites; * is all; empty none")             \
+    X(socketio, cors_credentials, BOOL, "no", 0, 0, 0,                                        \
+      "send Access-Control-Allow-Credentials: true")                                          \
+    X(socketio, serve_client, BOOL, "yes", 0, 0, 0, "serve the client bundles below path")    \
+    X(socketio, client_dir, DIR, "", 0, 0, 0,                                                 \
+      "folder of the bundles socket.io*.js; empty looks beside the executable")               \
+    X(socketio, ack_policy, ACKPOLICY, "auto", 0, 0, 0,                                       \
+      "answer to an event with an ack id whose rule says nothing: auto, none")                \
+    X(socketio, unknown_event, UNKNOWNEVENT, "ignore", 0, 0, 0,                               \
+      "an event without a rule: ignore or disconnect")                                        \
+    X(socketio, error_event, EVENTNAME, "error", 0, 0, 0,                                     \
+      "event that tells a sender without ack why a rule refused; empty is none")              \
+    X(limits, max_connections, AUTO, "auto", 1, 10000000, 0,                                  \
+      "connections in total; auto follows the descriptor limit")                              \
+    X(limits, max_head_size, SIZE, "16KiB", 512, 1048576, 0, "HTTP request line and headers") \
+    X(limits, max_target_size, SIZE, "8KiB", 64, 1048576, 0, "HTTP request target")           \
+    X(limits, max_headers, INT, "64", 8, 128, 0, "HTTP header lines")                         \
+    X(limits, head_timeout, DURATION, "10s", 100, 600000, 0, "time for a request to arrive")  \
+    X(limits, idle_timeout, DURATION, "75s", 100, 3600000, 0,                                 \
+      "time that an idle keep-alive connection is kept")                                      \
+    X(limits, json_depth, INT, "64", 1, 1000, 0, "nesting of JSON payloads")                  \
+    X(limits, max_attachments, INT, "10", 0, 32, 0, "binary attachments of a packet")         \
+    X(limits, max_args, INT, "16", 1, 32, 0, "arguments of an event")                         \
+    X(limits, max_event_length, SIZE, "128", 1, 4096, 0, "bytes of an event name")            \
+    X(limits, max_namespace_length, SIZE, "128", 1, 4096, 0, "bytes of a namespace name")     \
+    X(limits, max_room_length, SIZE, "200", 1, 4096, 0, "bytes of a room name")               \
+    X(limits, max_rooms_per_socket, INT, "100", 1, 65535, 0, "rooms that a socket may be in") \
+    X(limits, max_rooms, INT, "1000000", 1, 16777215, 0, "rooms on each shard")               \
+    X(limits, max_sockets, INT, "16", 1, 255, 0, "namespaces that a connection may be in")    \
+    X(limits, max_auth_size, SIZE, "8KiB", 2, 1048576, 0,                                     \
+      "bytes of the auth object of a CONNECT packet")                                         \
+    X(limits, max_queue, SIZE, "4MiB", 4096, 1073741824, 0,                                   \
+      "bytes that may wait for a slow client before it is closed")                            \
+    X(limits, rooms_listed, INT, "1000", 1, 100000, 0,                                        \
+      "rooms that a watch of the room list shows at most")
 
 struct rc_conf_list {
     char **item;
@@ -88,7 +118,7 @@ enum rc_conf_section_kind {
 struct rc_conf_entry {
     char *key, *value;
     const char *file; /* or "command line" */
-    unsigned line;
+    unsigned line;    /* 0 on the command line */
 };
 
 struct rc_conf_section {
@@ -107,8 +137,14 @@ struct rc_conf {
 #define RC_CONF_FIELD_AUTO         uint32_t
 #define RC_CONF_FIELD_DURATION     uint32_t
 #define RC_CONF_FIELD_SIZE         uint64_t
+#define RC_CONF_FIELD_POW2         uint32_t
 #define RC_CONF_FIELD_STRING       char *
-#define RC_CONF_FIELD_LIST         struct rc_conf_list
+#define RC_CONF_FIELD_EVENTNAME    char *
+#define RC_CONF_FIELD_PATH         char *
+#define RC_CONF_FIELD_DIR          char *
+#define RC_CONF_FIELD_LISTEN       struct rc_conf_list
+#define RC_CONF_FIELD_TRANSPORTS   struct rc_conf_list
+#define RC_CONF_FIELD_ORIGINS      struct rc_conf_list
 #define RC_CONF_FIELD_LOGLEVEL     enum rc_loglevel
 #define RC_CONF_FIELD_ACKPOLICY    enum rc_ackpolicy
 #define RC_CONF_FIELD_UNKNOWNEVENT enum rc_unknownevent
@@ -122,20 +158,33 @@ struct rc_conf {
 };
 
 /* Collects faults, all of them at once: "roomcast.ini:12: [socketio] ping_interval = 25 parsecs:
- * expected a duration such as 25s or 300ms". */
+ * expected a duration from 100ms to 24h, such as 25s or 300ms". */
 struct rc_conf_errors {
     struct rc_buf text; /* one line each */
     unsigned n;
 };
-void rc_conf_error(struct rc_conf_errors *e, const char *file, unsigned line, const char *fmt, ...)
-    RC_PRINTF(4, 5);
+/* Line 0 is left out; control characters in the text are written as \xNN. */
+void rc_conf_error(struct rc_conf_errors *e, const char *file, unsigned line, const char *fmt,
+                   ...) RC_PRINTF(4, 5);
 
 /* Defaults, then the file (NULL: none), then each option "section.key=value" of the command
  * line. Returns RC_OK when e->n stayed 0, else RC_EINVAL (or RC_ENOENT: the file cannot be
  * read); conf is valid to free in any case. */
-int rc_conf_load(struct rc_conf *conf, const char *file, char *const *options, unsigned noptions,
-                 struct rc_conf_errors *e) RC_MUSTCHECK;
+int rc_conf_load(struct rc_conf *conf, const char *file, char *const *options,
+                 unsigned noptions, struct rc_conf_errors *e) RC_MUSTCHECK;
+/* The same with the text of the file in memory; name (NULL: none) is what faults call it, and
+ * its folder is what relative folders in it start from. */
+int rc_conf_load_text(struct rc_conf *conf, const char *name, struct rc_str text,
+                      char *const *options, unsigned noptions,
+                      struct rc_conf_errors *e) RC_MUSTCHECK;
 void rc_conf_free(struct rc_conf *conf);
+
+/* The value types that [endpoint] keys share with the table. On a fault they return false and
+ * write what was expected. */
+bool rc_conf_duration(struct rc_str value, uint32_t min_ms, uint32_t max_ms, uint32_t *ms,
+                      struct rc_buf *expected) RC_MUSTCHECK;
+bool rc_conf_size(struct rc_str value, uint64_t min, uint64_t max, uint64_t *bytes,
+                  struct rc_buf *expected) RC_MUSTCHECK;
 
 /* Writes the effective configuration as an INI file that loads to the same. */
 void rc_conf_print(const struct rc_conf *conf, FILE *to);

@@ -7,15 +7,15 @@
 #define RC_BASE_ERR_H
 
 /* X(name, value, text) */
-#define RC_ERR_MAP(X)                                              \
-    X(RC_EAGAIN, -1, "more input is needed")                       \
-    X(RC_EPROTO, -2, "the peer broke the protocol")                \
-    X(RC_ELIMIT, -3, "a limit was exceeded")                       \
-    X(RC_ENOMEM, -4, "out of memory")                              \
-    X(RC_EINVAL, -5, "invalid argument")                           \
-    X(RC_ENOENT, -6, "not found")                                  \
-    X(RC_EFULL, -7, "the queue is full")                           \
-    X(RC_ESYS, -8, "a system call failed, see errno")              \
+#define RC_ERR_MAP(X)                                 \
+    X(RC_EAGAIN, -1, "more input is needed")          \
+    X(RC_EPROTO, -2, "the peer broke the protocol")   \
+    X(RC_ELIMIT, -3, "a limit was exceeded")          \
+    X(RC_ENOMEM, -4, "out of memory")                 \
+    X(RC_EINVAL, -5, "invalid argument")              \
+    X(RC_ENOENT, -6, "not found")                     \
+    X(RC_EFULL, -7, "the queue is full")              \
+    X(RC_ESYS, -8, "a system call failed, see errno") \
     X(RC_ECLOSED, -9, "closed")
 
 enum rc_err {

@@ -1,0 +1,49 @@
+/*
+ * timer.h - deadline-ordered queues: one per kind of timeout, each of one duration, so that
+ * starting, stopping and expiring are O(1) and a sweep costs O(due).
+ *
+ * Threads:   one at a time.
+ * Ownership: a timer is part of the object that it times.
+ */
+#ifndef RC_BASE_TIMER_H
+#define RC_BASE_TIMER_H
+
+#include "rc/base/list.h"
+
+#include <stdint.h>
+
+struct rc_timer {
+    struct rc_list link;
+    uint64_t due_ms; /* rc_clock_ms() */
+};
+
+typedef void rc_timer_fn(struct rc_timer *t, void *arg);
+
+struct rc_timerq {
+    struct rc_list due; /* of rc_timer, soonest first */
+    uint64_t duration_ms;
+    rc_timer_fn *fn;
+    void *arg;
+};
+
+void rc_timerq_init(struct rc_timerq *q, uint64_t duration_ms, rc_timer_fn *fn, void *arg);
+/* (Re)starts: due duration_ms after now. The timer may run in any queue, or in none. */
+void rc_timer_start(struct rc_timerq *q, struct rc_timer *t, uint64_t now_ms);
+/* The same with another delay; costs O(timers that are due later). */
+void rc_timer_start_in(struct rc_timerq *q, struct rc_timer *t, uint64_t now_ms,
+                       uint64_t in_ms);
+void rc_timer_stop(struct rc_timer *t);
+static inline bool rc_timer_running(const struct rc_timer *t)
+{
+    return rc_list_linked(&t->link);
+}
+/* Stops each due timer and calls fn for it; fn may start and stop any timer. */
+void rc_timerq_expire(struct rc_timerq *q, uint64_t now_ms);
+/* When the first is due, UINT64_MAX for never. */
+uint64_t rc_timerq_next(const struct rc_timerq *q);
+
+/* Monotonic, milliseconds; and wall clock, milliseconds since 1970. Any thread. */
+uint64_t rc_clock_ms(void);
+uint64_t rc_clock_wall_ms(void);
+
+#endif /* RC_BASE_TIMER_H */

@@ -1,0 +1,125 @@
+/*
+ * conn.h - one TCP connection on its shard: reading, writing, timing out, ending.
+ *
+ * Bytes are read into the loop's buffer and handed to the owner's on_data; what it does not
+ * consume is kept (a buffer exists only then) and put before the next bytes. A connection ends
+ * in one function, rc_conn_close(), with a named reason that is counted.
+ *
+ * Threads:   the shard that owns the loop.
+ * Ownership: the loop's pool owns the struct; it stays readable, with fd -1, until the end of
+ *            the turn in which it was closed.
+ */
+#ifndef RC_NET_CONN_H
+#define RC_NET_CONN_H
+
+#include "rc/base/err.h"
+#include "rc/net/loop.h"
+#include "rc/net/outq.h"
+
+#include <event2/event_struct.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Why a connection ended. X(name, text) */
+#define RC_CLOSE_MAP(X)                                                                        \
+    X(RC_CLOSE_PEER, "peer_closed")               /* the peer closed it */                     \
+    X(RC_CLOSE_RESET, "reset")                    /* reset, or another socket error */         \
+    X(RC_CLOSE_DONE, "done")                      /* an HTTP exchange ended as agreed */       \
+    X(RC_CLOSE_BAD_REQUEST, "bad_request")        /* HTTP that was refused */                  \
+    X(RC_CLOSE_HEAD_TIMEOUT, "head_timeout")      /* a request did not arrive in time */       \
+    X(RC_CLOSE_IDLE, "idle")                      /* keep-alive without a next request */      \
+    X(RC_CLOSE_LINGER_TIMEOUT, "linger_timeout")  /* the peer never closed its side */         \
+    X(RC_CLOSE_SLOW, "slow_consumer")             /* over limits.max_queue */                  \
+    X(RC_CLOSE_WS_PROTOCOL, "websocket_protocol") /* a WebSocket frame that breaks RFC 6455 */ \
+    X(RC_CLOSE_WS_CLOSED, "websocket_closed")     /* the closing handshake ended it */         \
+    X(RC_CLOSE_TOO_BIG, "too_big")                /* a message over max_payload */             \
+    X(RC_CLOSE_PARSE, "parse_error")              /* a bad Engine.IO or Socket.IO packet */    \
+    X(RC_CLOSE_LIMIT, "limit")                    /* a limit of [limits] */                    \
+    X(RC_CLOSE_PING_TIMEOUT, "ping_timeout")      /* no pong */                                \
+    X(RC_CLOSE_CONNECT_TIMEOUT, "connect_timeout") /* no namespace was joined */               \
+    X(RC_CLOSE_POLL_ABORTED, "poll_aborted")     /* the peer dropped a pending poll or POST */ \
+    X(RC_CLOSE_POLL_OVERLAP, "poll_overlap")     /* two polls or two POSTs at once */          \
+    X(RC_CLOSE_CLIENT, "client_closed")          /* Engine.IO close packet */                  \
+    X(RC_CLOSE_RULE, "disconnected_by_rule")     /* action disconnect = connection */          \
+    X(RC_CLOSE_UPGRADED, "upgraded")             /* polling went over to WebSocket */          \
+    X(RC_CLOSE_UPGRADE_FAILED, "upgrade_failed") /* the probe was given up */                  \
+    X(RC_CLOSE_MOVED, "moved")                   /* handed to another shard */                 \
+    X(RC_CLOSE_SHUTDOWN, "shutdown")             /* the server is stopping */                  \
+    X(RC_CLOSE_MEMORY, "out_of_memory")
+
+enum rc_close {
+#define RC_CLOSE_ENUM(name, text) name,
+    RC_CLOSE_MAP(RC_CLOSE_ENUM)
+#undef RC_CLOSE_ENUM
+        RC_CLOSE_COUNT,
+};
+const char *rc_close_text(enum rc_close reason);
+
+struct rc_conn;
+
+struct rc_conn_ops {
+    /* Bytes have arrived (data may be written to). Returns how many were used up; the rest comes
+     * again, first, with what follows. Must not return a count after closing: return 0 then. */
+    size_t (*on_data)(struct rc_conn *c, uint8_t *data, size_t len);
+    /* The peer ended its side. */
+    void (*on_eof)(struct rc_conn *c);
+    /* Called once, from rc_conn_close: give up all that refers to the connection. */
+    void (*on_close)(struct rc_conn *c, enum rc_close reason);
+};
+
+struct rc_addr {
+    uint8_t ip[16]; /* IPv4 in the first four */
+    uint16_t port;  /* host order */
+    uint8_t family; /* AF_INET, AF_INET6, AF_UNIX or 0 */
+};
+
+struct rc_conn {
+    struct rc_pooled hdr;
+    struct rc_loop *loop;
+    const struct rc_conn_ops *ops;
+    void *user;          /* of the ops */
+    struct rc_outq *out; /* the owner's; NULL: nothing to write */
+    uint8_t *left;       /* bytes that on_data did not use up yet, malloc'd */
+    uint32_t left_len;
+    int fd;                /* -1: closed */
+    struct rc_timer timer; /* of one of the owner's queues */
+    struct rc_addr peer;
+    bool reading;   /* read interest is on */
+    bool writing;   /* write interest is on */
+    bool finishing; /* close when everything is written */
+    bool lingering; /* our side is shut down; reading until the peer's end */
+    bool eof;
+    uint8_t finish_reason; /* enum rc_close */
+    struct event ev;
+};
+
+/* Takes over fd (closed on failure): NULL when the pool is full. Reading is on. */
+struct rc_conn *rc_conn_new(struct rc_loop *l, int fd, const struct rc_addr *peer,
+                            const struct rc_conn_ops *ops, void *user) RC_ON_SHARD;
+/* Feeds bytes that were read elsewhere, as if they had just arrived. */
+void rc_conn_feed(struct rc_conn *c, const uint8_t *data, size_t len) RC_ON_SHARD;
+/* Stops and starts reading. Starting hands left-over bytes to on_data at once. */
+void rc_conn_pause(struct rc_conn *c) RC_ON_SHARD;
+void rc_conn_resume(struct rc_conn *c) RC_ON_SHARD;
+/* Reads now what is there, without waiting for the loop. */
+void rc_conn_poll(struct rc_conn *c) RC_ON_SHARD;
+/* Writes what *out holds; asks for write readiness when the socket is full. */
+void rc_conn_flush(struct rc_conn *c) RC_ON_SHARD;
+/* The caller's flush got RC_EAGAIN: continue when the socket takes more. */
+void rc_conn_want_write(struct rc_conn *c) RC_ON_SHARD;
+/* Closes after everything is written and the peer has closed too, or after a short while. */
+void rc_conn_finish(struct rc_conn *c, enum rc_close reason) RC_ON_SHARD;
+void rc_conn_close(struct rc_conn *c, enum rc_close reason) RC_ON_SHARD;
+/* Gives the fd away (the caller owns it then) and ends the struct like rc_conn_close. */
+int rc_conn_release(struct rc_conn *c, enum rc_close reason) RC_ON_SHARD;
+static inline bool rc_conn_open(const struct rc_conn *c)
+{
+    return c->fd >= 0;
+}
+
+enum { RC_ADDR_TEXT = 56 };
+/* "127.0.0.1:5123", "[::1]:5123" or "unix"; returns buf. */
+const char *rc_addr_text(const struct rc_addr *a, char buf[RC_ADDR_TEXT]);
+
+#endif /* RC_NET_CONN_H */

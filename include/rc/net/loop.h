@@ -1,0 +1,58 @@
+/*
+ * loop.h - one shard's event loop: libevent, the clock of the turn, timers, the read buffer.
+ *
+ * A turn is one wait and the callbacks of what was ready; at its end the turn hook runs, where
+ * everything that was produced in the turn is written.
+ *
+ * Threads:   one, the shard's; the event_base has no locks. rc_loop_init may run before.
+ * Ownership: owns its event_base and buffers.
+ */
+#ifndef RC_NET_LOOP_H
+#define RC_NET_LOOP_H
+
+#include "rc/base/pool.h"
+#include "rc/base/thread.h"
+#include "rc/base/timer.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    RC_READ_SIZE = 65536,                         /* bytes asked of one recv() */
+    RC_READ_BUFFER = RC_READ_SIZE * 2 + (1 << 20) /* left-overs of a connection come first */
+};
+enum { RC_LOOP_TIMERQS = 16, RC_LOOP_NESTING = 4 };
+
+typedef void rc_turn_fn(void *arg);
+
+struct rc_loop {
+    struct event_base *base;
+    const void *owner;              /* what rc_assert_on_shard() compares */
+    uint64_t now_ms;                /* monotonic, as of the start of this turn's callbacks */
+    bool now_fresh;                 /* now_ms was read in this turn */
+    uint8_t *rbuf[RC_LOOP_NESTING]; /* [RC_READ_BUFFER] each, shared by all connections: one
+                                       for each level of reading inside on_data */
+    unsigned nesting;               /* read buffers in use */
+    struct rc_pool conns;           /* of struct rc_conn */
+    void **dead;                    /* pooled conns to be put back at the end of the turn */
+    uint32_t ndead, dead_cap;
+    struct rc_timerq *timerq[RC_LOOP_TIMERQS];
+    unsigned ntimerqs;
+    struct event *tick;  /* wakes the loop for the earliest timer */
+    uint64_t tick_at_ms; /* when tick fires, UINT64_MAX: not armed */
+    bool stop;
+};
+
+int rc_loop_init(struct rc_loop *l, const void *owner, uint32_t max_conns) RC_MUSTCHECK;
+void rc_loop_deinit(struct rc_loop *l);
+/* Registers a queue that the loop expires from now on (RC_LOOP_TIMERQS at most). */
+void rc_loop_add_timerq(struct rc_loop *l, struct rc_timerq *q);
+/* Turns until rc_loop_stop(); `turn` runs at the end of each. */
+void rc_loop_run(struct rc_loop *l, rc_turn_fn *turn, void *arg) RC_ON_SHARD;
+void rc_loop_stop(struct rc_loop *l) RC_ON_SHARD;
+/* Each libevent callback begins with this: checks the thread and reads the clock once a turn. */
+void rc_loop_enter(struct rc_loop *l) RC_TSA(assert_capability(rc_role_shard));
+
+#endif /* RC_NET_LOOP_H */

@@ -1,0 +1,83 @@
+/*
+ * outq.h - what waits to be written to one connection: a queue of shared segments.
+ *
+ * A segment is bytes that many queues of one shard may refer to; its count is not atomic. It
+ * either holds its bytes itself or pins something that does (a publication).
+ *
+ *   first ─ off ──┬── more[head] ... more[head + n - 1]     bytes = all of it, less off
+ *   written before│ to be written                           first == NULL: empty
+ *
+ * An empty queue owns no memory; one segment needs none beyond the struct.
+ *
+ * Threads:   the shard that owns the connection; segments never leave their shard.
+ * Ownership: push takes one reference of the caller's segment.
+ */
+#ifndef RC_NET_OUTQ_H
+#define RC_NET_OUTQ_H
+
+#include "rc/base/err.h"
+#include "rc/base/str.h"
+#include "rc/base/thread.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct rc_seg {
+    const uint8_t *data;
+    void *pin; /* what holds data, or NULL: the bytes follow this struct */
+    void (*unpin)(void *pin);
+    uint32_t len;
+    uint32_t refs;
+};
+
+struct rc_outq_more;
+struct rc_outq {
+    struct rc_seg *first;
+    struct rc_outq_more *more; /* NULL unless there are two or more */
+    uint32_t off;              /* bytes of first that were written */
+    uint32_t bytes;            /* waiting */
+};
+
+/* One reference, the caller's. data may be NULL: fill rc_seg_bytes() before the first push. */
+struct rc_seg *rc_seg_new(const void *data, size_t len);
+struct rc_seg *rc_seg_pin(const void *data, size_t len, void *pin, void (*unpin)(void *pin));
+static inline uint8_t *rc_seg_bytes(struct rc_seg *s)
+{
+    return (uint8_t *)(s + 1);
+}
+static inline struct rc_seg *rc_seg_ref(struct rc_seg *s)
+{
+    s->refs++;
+    return s;
+}
+void rc_seg_free(struct rc_seg *s);
+static inline void rc_seg_unref(struct rc_seg *s)
+{
+    if (--s->refs == 0)
+        rc_seg_free(s);
+}
+
+static inline bool rc_outq_empty(const struct rc_outq *q)
+{
+    return q->first == NULL;
+}
+void rc_outq_push_more(struct rc_outq *q, struct rc_seg *s);
+static inline void rc_outq_push(struct rc_outq *q, struct rc_seg *s)
+{
+    q->bytes += s->len;
+    if (q->first == NULL)
+        q->first = s;
+    else
+        rc_outq_push_more(q, s);
+}
+/* Takes the oldest segment out (the caller's reference then), with the bytes of it that were
+ * written in *off; NULL when empty. */
+struct rc_seg *rc_outq_pop(struct rc_outq *q, uint32_t *off);
+void rc_outq_clear(struct rc_outq *q);
+
+/* Writes as much as the socket takes, in one call when the queue is short. RC_OK: all of it;
+ * RC_EAGAIN: the socket is full; RC_ESYS: errno says why. *wrote is the bytes, if not NULL. */
+int rc_outq_flush(struct rc_outq *q, int fd, size_t *wrote) RC_MUSTCHECK;
+
+#endif /* RC_NET_OUTQ_H */

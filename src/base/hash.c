@@ -1,0 +1,70 @@
+#include "rc/base/hash.h"
+
+#include "rc/base/thread.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+static uint64_t key[2];
+
+int rc_hash_init(void)
+{
+    return getrandom(key, sizeof(key), 0) == (ssize_t)sizeof(key) ? RC_OK : RC_ESYS;
+}
+
+struct sip {
+    uint64_t a, b, c, d;
+};
+
+static inline uint64_t rotl(uint64_t x, unsigned n)
+{
+    return x << n | x >> (64 - n);
+}
+
+static inline void sip_round(struct sip *v)
+{
+    v->a += v->b;
+    v->b = rotl(v->b, 13) ^ v->a;
+    v->a = rotl(v->a, 32);
+    v->c += v->d;
+    v->d = rotl(v->d, 16) ^ v->c;
+    v->a += v->d;
+    v->d = rotl(v->d, 21) ^ v->a;
+    v->c += v->b;
+    v->b = rotl(v->b, 17) ^ v->c;
+    v->c = rotl(v->c, 32);
+}
+
+static inline void sip_word(struct sip *v, uint64_t m)
+{
+    v->d ^= m;
+    sip_round(v);
+    v->a ^= m;
+}
+
+uint64_t rc_hash(const void *p, size_t n, uint64_t tweak)
+{
+    const unsigned char *s = p;
+    struct sip v = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d,
+                    key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573};
+    uint64_t last = (uint64_t)n << 56, word;
+    size_t left = n;
+
+    sip_word(&v, tweak);
+    for (; left >= 8; left -= 8, s += 8) {
+        memcpy(&word, s, 8);
+        sip_word(&v, word);
+    }
+    for (size_t i = 0; i < left; i++)
+        last |= (uint64_t)s[i] << (8 * i);
+    sip_word(&v, last);
+    v.c ^= 0xff;
+    for (int i = 0; i < 3; i++)
+        sip_round(&v);
+    return v.a ^ v.b ^ v.c ^ v.d;
+}
+
+void rc_random(void *p, size_t n)
+{
+    RC_ASSERT(n <= 256 && getrandom(p, n, 0) == (ssize_t)n);
+}

@@ -1,0 +1,284 @@
+/* conn.c - the one place where client sockets are read, written and closed. */
+#include "rc/net/conn.h"
+
+#include "rc/base/mem.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+const char *rc_close_text(enum rc_close reason)
+{
+    static const char *const text[] = {
+#define RC_CLOSE_TEXT(name, str) str,
+        RC_CLOSE_MAP(RC_CLOSE_TEXT)
+#undef RC_CLOSE_TEXT
+    };
+    return (unsigned)reason < RC_CLOSE_COUNT ? text[reason] : "unknown";
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg);
+
+/* Makes the registered interest what reading and writing say. */
+static void update_interest(struct rc_conn *c, bool reading, bool writing)
+{
+    short want = (short)((reading ? EV_READ : 0) | (writing ? EV_WRITE : 0));
+
+    if (c->reading == reading && c->writing == writing)
+        return;
+    if (c->reading || c->writing)
+        (void)event_del(&c->ev);
+    c->reading = reading;
+    c->writing = writing;
+    if (want == 0)
+        return;
+    (void)event_assign(&c->ev, c->loop->base, c->fd, (short)(want | EV_PERSIST), on_event, c);
+    (void)event_add(&c->ev, NULL);
+}
+
+struct rc_conn *rc_conn_new(struct rc_loop *l, int fd, const struct rc_addr *peer,
+                            const struct rc_conn_ops *ops, void *user)
+{
+    struct rc_conn *c = rc_pool_get(&l->conns);
+
+    if (c == NULL) {
+        (void)close(fd);
+        return NULL;
+    }
+    c->loop = l;
+    c->ops = ops;
+    c->user = user;
+    c->fd = fd;
+    c->peer = *peer;
+    update_interest(c, true, false);
+    return c;
+}
+
+static void bury_later(struct rc_loop *l, struct rc_conn *c)
+{
+    if (l->ndead == l->dead_cap) {
+        l->dead_cap = l->dead_cap != 0 ? l->dead_cap * 2 : 64;
+        l->dead = rc_realloc(l->dead, l->dead_cap * sizeof(*l->dead));
+    }
+    l->dead[l->ndead++] = c;
+}
+
+int rc_conn_release(struct rc_conn *c, enum rc_close reason)
+{
+    int fd = c->fd;
+
+    RC_ASSERT(fd >= 0);
+    update_interest(c, false, false);
+    rc_timer_stop(&c->timer);
+    c->fd = -1;
+    free(c->left);
+    c->left = NULL;
+    c->left_len = 0;
+    c->ops->on_close(c, reason);
+    c->out = NULL;
+    bury_later(c->loop, c);
+    return fd;
+}
+
+void rc_conn_close(struct rc_conn *c, enum rc_close reason)
+{
+    if (c->fd >= 0)
+        (void)close(rc_conn_release(c, reason));
+}
+
+void rc_conn_want_write(struct rc_conn *c)
+{
+    update_interest(c, c->reading, true);
+}
+
+/* Everything is written: send FIN and wait for the peer's, so that a RST for unread input does
+ * not take our last bytes away. */
+static void linger(struct rc_conn *c)
+{
+    if (c->eof) {
+        rc_conn_close(c, c->finish_reason);
+        return;
+    }
+    c->lingering = true;
+    (void)shutdown(c->fd, SHUT_WR);
+    update_interest(c, true, false);
+}
+
+void rc_conn_flush(struct rc_conn *c)
+{
+    int rc;
+
+    if (c->fd < 0)
+        return;
+    rc = c->out != NULL ? rc_outq_flush(c->out, c->fd, NULL) : RC_OK;
+    if (rc == RC_EAGAIN) {
+        rc_conn_want_write(c);
+    } else if (rc != RC_OK) {
+        rc_conn_close(c, RC_CLOSE_RESET);
+    } else {
+        update_interest(c, c->reading, false);
+        if (c->finishing && !c->lingering)
+            linger(c);
+    }
+}
+
+void rc_conn_finish(struct rc_conn *c, enum rc_close reason)
+{
+    if (c->fd < 0 || c->finishing)
+        return;
+    c->finishing = true;
+    c->finish_reason = (uint8_t)reason;
+    free(c->left);
+    c->left = NULL;
+    c->left_len = 0;
+    update_interest(c, true, c->writing);
+    rc_conn_flush(c);
+}
+
+static void keep(struct rc_conn *c, const uint8_t *data, size_t len)
+{
+    uint8_t *p;
+
+    if (len == 0) {
+        free(c->left);
+        c->left = NULL;
+        c->left_len = 0;
+        return;
+    }
+    if (c->left_len == len) { /* nothing was used up and nothing was added */
+        memcpy(c->left, data, len);
+        return;
+    }
+    p = rc_try_malloc(len);
+    if (p == NULL) {
+        rc_conn_close(c, RC_CLOSE_MEMORY);
+        return;
+    }
+    memcpy(p, data, len);
+    free(c->left);
+    c->left = p;
+    c->left_len = (uint32_t)len;
+}
+
+/* A read buffer of the loop, to be given back: on_data may read another connection. */
+static uint8_t *borrow(struct rc_loop *l)
+{
+    RC_ASSERT(l->nesting < RC_LOOP_NESTING);
+    if (l->rbuf[l->nesting] == NULL)
+        l->rbuf[l->nesting] = rc_malloc(RC_READ_BUFFER);
+    return l->rbuf[l->nesting++];
+}
+
+/* data is a borrowed buffer whose first bytes are free for what was left over. */
+static void hand_over(struct rc_conn *c, uint8_t *data, size_t len)
+{
+    size_t used;
+
+    if (c->finishing)
+        return; /* what the peer says now is of no interest */
+    if (c->left_len != 0)
+        memcpy(data, c->left, c->left_len);
+    used = c->ops->on_data(c, data, len);
+    if (c->fd >= 0 && !c->finishing)
+        keep(c, data + used, len - used);
+}
+
+void rc_conn_feed(struct rc_conn *c, const uint8_t *data, size_t len)
+{
+    uint8_t *buf;
+
+    if (c->left_len + len > RC_READ_BUFFER) {
+        rc_conn_close(c, RC_CLOSE_LIMIT);
+        return;
+    }
+    buf = borrow(c->loop);
+    if (len != 0)
+        memcpy(buf + c->left_len, data, len);
+    hand_over(c, buf, c->left_len + len);
+    c->loop->nesting--;
+}
+
+static void end_of_input(struct rc_conn *c)
+{
+    c->eof = true;
+    if (c->lingering) {
+        rc_conn_close(c, c->finish_reason);
+        return;
+    }
+    update_interest(c, false, c->writing);
+    if (!c->finishing)
+        c->ops->on_eof(c);
+}
+
+static void on_readable(struct rc_conn *c)
+{
+    uint8_t *buf;
+    ssize_t n;
+
+    if (c->left_len + RC_READ_SIZE > RC_READ_BUFFER) {
+        rc_conn_close(c, RC_CLOSE_LIMIT);
+        return;
+    }
+    buf = borrow(c->loop);
+    do
+        n = recv(c->fd, buf + c->left_len, RC_READ_SIZE, MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n > 0)
+        hand_over(c, buf, c->left_len + (size_t)n);
+    else if (n == 0)
+        end_of_input(c);
+    else if (errno != EAGAIN)
+        rc_conn_close(c, RC_CLOSE_RESET);
+    c->loop->nesting--;
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct rc_conn *c = arg;
+
+    (void)fd;
+    rc_loop_enter(c->loop);
+    if ((what & EV_WRITE) != 0 && c->fd >= 0)
+        rc_conn_flush(c);
+    if ((what & EV_READ) != 0 && c->fd >= 0 && c->reading)
+        on_readable(c);
+}
+
+void rc_conn_pause(struct rc_conn *c)
+{
+    if (c->fd >= 0 && !c->finishing)
+        update_interest(c, false, c->writing);
+}
+
+void rc_conn_resume(struct rc_conn *c)
+{
+    if (c->fd < 0 || c->reading || c->eof || c->finishing)
+        return;
+    update_interest(c, true, c->writing);
+    if (c->left_len != 0)
+        rc_conn_feed(c, NULL, 0);
+}
+
+void rc_conn_poll(struct rc_conn *c)
+{
+    if (c->fd >= 0 && c->reading)
+        on_readable(c);
+}
+
+const char *rc_addr_text(const struct rc_addr *a, char buf[RC_ADDR_TEXT])
+{
+    char ip[INET6_ADDRSTRLEN] = "";
+
+    if (a->family != AF_INET && a->family != AF_INET6) {
+        (void)snprintf(buf, RC_ADDR_TEXT, "unix");
+        return buf;
+    }
+    (void)inet_ntop(a->family, a->ip, ip, sizeof(ip));
+    (void)snprintf(buf, RC_ADDR_TEXT, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip,
+                   (unsigned)a->port);
+    return buf;
+}

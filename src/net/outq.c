@@ -1,0 +1,155 @@
+/* outq.c - the last stop of a message in user space: one send() or sendmsg() per flush. */
+#include "rc/net/outq.h"
+
+#include "rc/base/mem.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+struct rc_outq_more {
+    uint32_t head, n, cap; /* cap: a power of two */
+    struct rc_seg *seg[];
+};
+
+enum { MORE_MIN = 16, IOV_MAX_USED = 64 };
+
+struct rc_seg *rc_seg_new(const void *data, size_t len)
+{
+    struct rc_seg *s = rc_malloc(sizeof(*s) + len);
+
+    *s = (struct rc_seg){.data = (uint8_t *)(s + 1), .len = (uint32_t)len, .refs = 1};
+    if (data != NULL && len != 0)
+        memcpy(s + 1, data, len);
+    return s;
+}
+
+struct rc_seg *rc_seg_pin(const void *data, size_t len, void *pin, void (*unpin)(void *pin))
+{
+    struct rc_seg *s = rc_malloc(sizeof(*s));
+
+    *s = (struct rc_seg){
+        .data = data, .pin = pin, .unpin = unpin, .len = (uint32_t)len, .refs = 1};
+    return s;
+}
+
+void rc_seg_free(struct rc_seg *s)
+{
+    if (s->pin != NULL)
+        s->unpin(s->pin);
+    free(s);
+}
+
+void rc_outq_push_more(struct rc_outq *q, struct rc_seg *s)
+{
+    struct rc_outq_more *m = q->more;
+
+    if (m == NULL || m->n == m->cap) {
+        uint32_t cap = m != NULL ? m->cap * 2 : MORE_MIN, n = m != NULL ? m->n : 0;
+        struct rc_outq_more *bigger = rc_malloc(sizeof(*bigger) + cap * sizeof(s));
+
+        *bigger = (struct rc_outq_more){.n = n, .cap = cap};
+        for (uint32_t i = 0; i < n; i++)
+            bigger->seg[i] = m->seg[(m->head + i) & (m->cap - 1)];
+        free(m);
+        q->more = m = bigger;
+    }
+    m->seg[(m->head + m->n++) & (m->cap - 1)] = s;
+}
+
+struct rc_seg *rc_outq_pop(struct rc_outq *q, uint32_t *off)
+{
+    struct rc_seg *s = q->first;
+    struct rc_outq_more *m = q->more;
+
+    if (s == NULL)
+        return NULL;
+    *off = q->off;
+    q->bytes -= s->len - q->off;
+    q->off = 0;
+    q->first = NULL;
+    if (m != NULL) {
+        q->first = m->seg[m->head];
+        m->head = (m->head + 1) & (m->cap - 1);
+        if (--m->n == 0) {
+            free(m);
+            q->more = NULL;
+        }
+    }
+    return s;
+}
+
+void rc_outq_clear(struct rc_outq *q)
+{
+    struct rc_seg *s;
+    uint32_t off;
+
+    while ((s = rc_outq_pop(q, &off)) != NULL)
+        rc_seg_unref(s);
+}
+
+/* Drops n written bytes from the front. */
+static void advance(struct rc_outq *q, size_t n)
+{
+    while (n > 0) {
+        uint32_t rest = q->first->len - q->off, off;
+
+        if (n < rest) {
+            q->off += (uint32_t)n;
+            q->bytes -= (uint32_t)n;
+            return;
+        }
+        n -= rest;
+        rc_seg_unref(rc_outq_pop(q, &off));
+    }
+}
+
+static ssize_t send_some(const struct rc_outq *q, int fd)
+{
+    const struct rc_outq_more *m = q->more;
+    struct iovec iov[IOV_MAX_USED];
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 1};
+
+    if (m == NULL)
+        return send(fd, q->first->data + q->off, q->first->len - q->off,
+                    MSG_NOSIGNAL | MSG_DONTWAIT);
+    /* sendmsg() does not write through iov_base; the cast is the interface's. */
+    iov[0].iov_base = (void *)(uintptr_t)(q->first->data + q->off);
+    iov[0].iov_len = q->first->len - q->off;
+    for (uint32_t i = 0; i < m->n && msg.msg_iovlen < IOV_MAX_USED; i++) {
+        const struct rc_seg *s = m->seg[(m->head + i) & (m->cap - 1)];
+
+        iov[msg.msg_iovlen].iov_base = (void *)(uintptr_t)s->data;
+        iov[msg.msg_iovlen++].iov_len = s->len;
+    }
+    return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+int rc_outq_flush(struct rc_outq *q, int fd, size_t *wrote)
+{
+    size_t total = 0;
+    int rc = RC_OK;
+
+    while (q->first != NULL) {
+        uint32_t want = q->bytes;
+        bool all = q->more == NULL || q->more->n < IOV_MAX_USED;
+        ssize_t n = send_some(q, fd);
+
+        if (n < 0) {
+            if (errno == EINTR)
+                continue;
+            rc = errno == EAGAIN ? RC_EAGAIN : RC_ESYS;
+            break;
+        }
+        total += (size_t)n;
+        advance(q, (size_t)n);
+        if (all && (size_t)n < want) { /* a short write: the next would say EAGAIN */
+            rc = RC_EAGAIN;
+            break;
+        }
+    }
+    if (wrote != NULL)
+        *wrote = total;
+    return rc;
+}
