@@ -37,11 +37,11 @@ enum rc_json_type rc_json_type(struct rc_str value);
 
 /* What the walk reports beside validity; zero it, set the limits, pass it by pointer. */
 struct rc_json_walk {
-    unsigned max_depth;        /* nesting allowed; deeper is RC_ELIMIT */
+    unsigned max_depth;        /* nesting allowed, at most 1024; deeper is RC_ELIMIT */
     unsigned attachments;      /* how many binary attachments the packet announced */
     bool placeholders;         /* look for {"_placeholder":true,"num":N} objects */
     uint32_t placeholder_seen; /* out: bit N set when num N occurred */
-    bool placeholder_bad;      /* out: a num that is no integer in [0, attachments) */
+    bool placeholder_bad;      /* out: a num not in [0, attachments), or not in plain digits */
 };
 
 /* Validates that text is exactly one JSON value with optional white space around it.
@@ -61,6 +61,11 @@ struct rc_str rc_json_get(struct rc_str object, struct rc_str key);
 /* Appends the content of a JSON string slice (with its quotes) as UTF-8. RC_EPROTO when it is
  * not a string; a lone surrogate becomes U+FFFD. */
 int rc_json_string_decode(struct rc_str string, struct rc_buf *out) RC_MUSTCHECK;
+
+/* Compares the content of a JSON string slice (with its quotes), decoded, with a text; false
+ * when it is not a string. The length in bytes of the decoded content, 0 when it is not one. */
+bool rc_json_string_eq(struct rc_str string, struct rc_str text);
+size_t rc_json_string_len(struct rc_str string);
 
 /* Appends text as a JSON string with its quotes; escapes only what must be escaped. */
 void rc_json_string_encode(struct rc_str text, struct rc_buf *out);
