@@ -39,16 +39,16 @@ struct rc_sio_limits {
 struct rc_sio_packet {
     enum rc_sio_type type;
     unsigned attachments; /* that follow as binary messages; BINARY_* only */
-    struct rc_str nsp;    /* "/" when omitted; without any ?query */
+    struct rc_str nsp; /* "/" when omitted; a ?query stays part of the name, as in revision 5 */
     bool has_id;
-    uint64_t id;          /* at most 2^53 - 1, a larger one is RC_EPROTO */
-    struct rc_str data;   /* the JSON, empty when absent */
+    uint64_t id;        /* at most 2^53 - 1, a larger one is RC_EPROTO; 0 without has_id */
+    struct rc_str data; /* the JSON, empty when absent */
     /* EVENT and BINARY_EVENT: event[0] as raw JSON (a string or a number), arg[] the rest.
      * ACK and BINARY_ACK: arg[] all elements. Raw slices, byte for byte. */
     struct rc_str event;
     unsigned nargs; /* <= RC_SIO_ARGS_MAX */
     struct rc_str args[RC_SIO_ARGS_MAX];
-    struct rc_str args_raw; /* from the first argument to the last, commas and spaces included */
+    struct rc_str args_raw;    /* from the first argument to the last, with what is between */
     uint32_t placeholder_seen; /* bit n: attachment n is referred to */
 };
 
@@ -56,7 +56,10 @@ struct rc_sio_packet {
  * the reference decoder: CONNECT data absent or an object; DISCONNECT none; EVENT a non-empty
  * array that starts with a number or a string that is no reserved name (connect, connect_error,
  * disconnect, disconnecting, newListener, removeListener); ACK an array; CONNECT_ERROR a string
- * or an object. RC_OK; RC_EPROTO; RC_ELIMIT with *why the name of the limit's INI key
+ * or an object. Stricter than the reference: an event, an ack and an error must have their data,
+ * numbers in the head are plain digits, no white space follows the head, and the num of a
+ * placeholder is one too. *why is NULL unless a limit is exceeded, and *out is valid only after
+ * RC_OK. Returns RC_OK; RC_EPROTO; RC_ELIMIT with *why the name of the limit's INI key
  * ("json_depth", "max_attachments", "max_args", "max_namespace_length", "max_event_length"). */
 int rc_sio_parse(struct rc_str text, const struct rc_sio_limits *lim, struct rc_sio_packet *out,
                  const char **why) RC_MUSTCHECK;
