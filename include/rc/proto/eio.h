@@ -28,12 +28,12 @@ enum rc_eio_type {
 };
 
 /* Handshake and request errors: the code and message of the JSON body. X(name, code, text) */
-#define RC_EIO_ERROR_MAP(X)                                                  \
-    X(RC_EIO_UNKNOWN_TRANSPORT, 0, "Transport unknown")                      \
-    X(RC_EIO_UNKNOWN_SID, 1, "Session ID unknown")                           \
-    X(RC_EIO_BAD_HANDSHAKE_METHOD, 2, "Bad handshake method")                \
-    X(RC_EIO_BAD_REQUEST, 3, "Bad request")                                  \
-    X(RC_EIO_FORBIDDEN, 4, "Forbidden")                                      \
+#define RC_EIO_ERROR_MAP(X)                                   \
+    X(RC_EIO_UNKNOWN_TRANSPORT, 0, "Transport unknown")       \
+    X(RC_EIO_UNKNOWN_SID, 1, "Session ID unknown")            \
+    X(RC_EIO_BAD_HANDSHAKE_METHOD, 2, "Bad handshake method") \
+    X(RC_EIO_BAD_REQUEST, 3, "Bad request")                   \
+    X(RC_EIO_FORBIDDEN, 4, "Forbidden")                       \
     X(RC_EIO_UNSUPPORTED_VERSION, 5, "Unsupported protocol version")
 enum rc_eio_error {
 #define RC_EIO_ERROR_ENUM(name, code, text) name = code,
@@ -48,12 +48,15 @@ struct rc_eio_packet {
     struct rc_str data; /* text: after the digit; binary: the bytes */
 };
 
-/* One packet from a text WebSocket message. RC_EPROTO when empty or of unknown type. */
+/* One packet from a text WebSocket message. RC_EPROTO when empty, of unknown type or in bad
+ * base64: a client that asked for b64=1 sends binary data as 'b' and base64 here too, which is
+ * decoded in place (the message must be writable). */
 int rc_eio_parse_text(struct rc_str msg, struct rc_eio_packet *out) RC_MUSTCHECK;
 
 /* Walks a polling payload: *rest starts as the whole body and shrinks; base64 packets are
- * decoded in place (the body must be writable). Returns 1 with *out set, 0 at the end, or
- * RC_EPROTO (unknown type, bad base64, an empty packet, an empty body). */
+ * decoded in place (the body must be writable, and UTF-8 is to be checked before). Returns 1
+ * with *out set, 0 at the end, or RC_EPROTO (unknown type, bad base64, an empty packet, an empty
+ * body); after 0 or an error *rest is of no more use. */
 int rc_eio_payload_next(struct rc_str *rest, struct rc_eio_packet *out) RC_MUSTCHECK;
 
 /* Appends a packet to a polling payload, with the separator when the payload is not empty. */
