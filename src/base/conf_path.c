@@ -1,0 +1,97 @@
+/*
+ * conf_path.c - the configuration's files and folders.
+ */
+#include "conf_int.h"
+#include "rc/base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int rc_conf_read_file(const char *file, size_t max, struct rc_buf *text)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC), err = 0;
+
+    if (fd < 0)
+        return errno;
+    for (;;) {
+        uint8_t *to = rc_buf_reserve(text, 4096);
+        ssize_t n = to != NULL ? read(fd, to, 4096) : -1;
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            err = to != NULL ? errno : ENOMEM;
+        if (n <= 0)
+            break;
+        text->len += (size_t)n;
+        if (text->len > max) {
+            err = EFBIG;
+            break;
+        }
+    }
+    close(fd);
+    return err;
+}
+
+char *rc_conf_folder_of(const char *file)
+{
+    const char *slash = file != NULL ? strrchr(file, '/') : NULL;
+    size_t n = slash == NULL ? 0 : slash == file ? 1 : (size_t)(slash - file);
+    char *folder = n != 0 ? rc_strndup(file, n) : rc_strndup(".", 1);
+    char *real = realpath(folder, NULL);
+    struct rc_buf joined = RC_BUF_INIT;
+
+    if (real == NULL && folder[0] != '/' && (real = realpath(".", NULL)) != NULL) {
+        rc_conf_resolve(real, rc_str_of(folder), &joined);
+        free(real);
+        real = rc_strndup((const char *)joined.data, joined.len);
+        rc_buf_deinit(&joined);
+    }
+    if (real == NULL)
+        return folder;
+    free(folder);
+    return real;
+}
+
+/* Takes the leading . and .. of a relative path; .. shortens base. */
+static struct rc_str climb(struct rc_str s, struct rc_str *base)
+{
+    while (s.len != 0) {
+        const char *slash = memchr(s.p, '/', s.len);
+        size_t n = slash != NULL ? (size_t)(slash - s.p) : s.len;
+        struct rc_str first = rc_str_make(s.p, n);
+
+        if (rc_str_eq(first, RC_STR(".."))) {
+            while (base->len != 0 && base->p[--base->len] != '/')
+                ;
+        } else if (n != 0 && !rc_str_eq(first, RC_STR("."))) {
+            break;
+        }
+        s = rc_str_skip(s, n + 1);
+    }
+    return s;
+}
+
+/* ../web from /etc/roomcast is /etc/web: dir has no links in it, so going up in the text is
+ * going up in the file system. */
+void rc_conf_resolve(const char *dir, struct rc_str s, struct rc_buf *to)
+{
+    struct rc_str base = rc_str_of(dir);
+
+    while (s.len > 1 && s.p[s.len - 1] == '/')
+        s.len--;
+    if (s.len == 0 || s.p[0] == '/') {
+        rc_buf_puts(to, s);
+        return;
+    }
+    if (rc_str_eq(base, RC_STR("/")))
+        base.len = 0;
+    s = climb(s, &base);
+    rc_buf_puts(to, base);
+    if (s.len != 0 || base.len == 0)
+        rc_buf_putc(to, '/');
+    rc_buf_puts(to, s);
+}
