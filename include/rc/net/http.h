@@ -52,7 +52,10 @@ struct rc_http_req {
     struct rc_str host, origin, cookie, authorization, if_none_match, accept_encoding;
     struct rc_str content_type, user_agent, forwarded_for, forwarded_proto, acrh;
     struct rc_str ws_key, ws_version, ws_protocol, ws_extensions;
-    /* acrh: Access-Control-Request-Headers; absent headers are RC_STR_NONE (p == NULL) */
+    /* acrh: Access-Control-Request-Headers; absent headers are RC_STR_NONE (p == NULL). host:
+     * the target's authority when that is in absolute-form. Of several headers with one name
+     * the first counts; for forwarded_* the last, which is the nearest proxy's; a second Host,
+     * Origin, Authorization, Sec-WebSocket-Key or -Version is refused. */
 
     unsigned nheaders;
     struct {

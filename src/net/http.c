@@ -1,0 +1,171 @@
+/* Responses, and the small grammars inside header values and targets. */
+#include "rc/net/http.h"
+
+#include "http_int.h"
+
+const char *rc_http_reason(int status)
+{
+    static const struct {
+        int status;
+        const char *reason;
+    } known[] = {
+        {100, "Continue"},
+        {101, "Switching Protocols"},
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {303, "See Other"},
+        {304, "Not Modified"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {411, "Length Required"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {416, "Range Not Satisfiable"},
+        {417, "Expectation Failed"},
+        {421, "Misdirected Request"},
+        {422, "Unprocessable Content"},
+        {426, "Upgrade Required"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+    };
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (known[i].status == status)
+            return known[i].reason;
+    return "Unknown";
+}
+
+void rc_http_respond(struct rc_buf *out, const struct rc_http_resp *r)
+{
+    bool bodiless = r->status < 200 || r->status == 204 || r->status == 304;
+
+    rc_buf_puts(out, RC_STR("HTTP/1.1 "));
+    rc_buf_put_u64(out, (uint64_t)r->status);
+    rc_buf_putc(out, ' ');
+    rc_buf_putz(out, rc_http_reason(r->status));
+    rc_buf_puts(out, RC_STR("\r\n"));
+    if (!bodiless) {
+        rc_buf_puts(out, RC_STR("Content-Length: "));
+        rc_buf_put_u64(out, r->body.len);
+        rc_buf_puts(out, RC_STR("\r\n"));
+    }
+    if (r->content_type.len != 0) {
+        rc_buf_puts(out, RC_STR("Content-Type: "));
+        rc_buf_puts(out, r->content_type);
+        rc_buf_puts(out, RC_STR("\r\n"));
+    }
+    if (!r->keep_alive)
+        rc_buf_puts(out, RC_STR("Connection: close\r\n"));
+    rc_buf_puts(out, r->extra);
+    rc_buf_puts(out, RC_STR("\r\n"));
+    if (!bodiless && !r->head_only)
+        rc_buf_puts(out, r->body);
+}
+
+/* Decodes the character at s->p and drops it from s; -1 for a bad escape. s is not empty. */
+static int next_char(struct rc_str *s, bool plus)
+{
+    int c = (uint8_t)s->p[0], high, low;
+
+    if (c != '%') {
+        *s = rc_str_skip(*s, 1);
+        return plus && c == '+' ? ' ' : c;
+    }
+    if (s->len < 3)
+        return -1;
+    high = rc_http_hex((uint8_t)s->p[1]);
+    low = rc_http_hex((uint8_t)s->p[2]);
+    *s = rc_str_skip(*s, 3);
+    return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
+static int decode(struct rc_str s, bool plus, bool nul, struct rc_buf *out)
+{
+    uint8_t *to;
+    int c;
+
+    rc_buf_reset(out);
+    to = rc_buf_reserve(out, s.len);
+    if (to == NULL)
+        return RC_ENOMEM;
+    while (s.len != 0) {
+        c = next_char(&s, plus);
+        if (c < 0 || (c == '\0' && !nul)) {
+            rc_buf_reset(out);
+            return RC_EPROTO;
+        }
+        *to++ = (uint8_t)c;
+        out->len++;
+    }
+    return RC_OK;
+}
+
+static bool decodes_to(struct rc_str s, const char *name)
+{
+    while (s.len != 0 && *name != '\0')
+        if (next_char(&s, true) != (uint8_t)*name++)
+            return false;
+    return s.len == 0 && *name == '\0';
+}
+
+int rc_http_query_get(struct rc_str query, const char *name, struct rc_buf *out)
+{
+    struct rc_str part, key;
+
+    rc_buf_reset(out);
+    while (rc_http_split(&query, '&', &part)) {
+        (void)rc_http_split(&part, '=', &key);
+        if (decodes_to(key, name))
+            return decode(part, true, true, out);
+    }
+    return RC_ENOENT;
+}
+
+struct rc_str rc_http_cookie_get(struct rc_str cookie, const char *name)
+{
+    struct rc_str part, key;
+
+    while (rc_http_split(&cookie, ';', &part)) {
+        (void)rc_http_split(&part, '=', &key);
+        if (part.p != NULL && rc_str_eq(rc_http_trim(key), rc_str_of(name)))
+            return rc_http_trim(part);
+    }
+    return RC_STR_NONE;
+}
+
+int rc_http_decode_path(struct rc_str path, struct rc_buf *out)
+{
+    return decode(path, false, false, out);
+}
+
+bool rc_http_has_token(struct rc_str value, const char *token)
+{
+    struct rc_str want = rc_str_of(token), part;
+
+    while (rc_http_split(&value, ',', &part))
+        if (rc_str_ieq(rc_http_trim(part), want))
+            return true;
+    return false;
+}

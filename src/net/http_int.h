@@ -1,0 +1,66 @@
+/*
+ * http_int.h - character classes shared by the HTTP parsers (RFC 9110 section 5).
+ *
+ * Threads: any.
+ */
+#ifndef RC_NET_HTTP_INT_H
+#define RC_NET_HTTP_INT_H
+
+#include "rc/base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+static inline bool rc_http_is_tchar(uint8_t c)
+{
+    if ((uint8_t)((c | 0x20) - 'a') < 26 || (uint8_t)(c - '0') < 10 || c == '-')
+        return true;
+    return c > ' ' && c < 0x7F && strchr("!#$%&'*+.^_`|~", c) != NULL;
+}
+
+/* Field values: no controls but the tab. CR and LF are controls, so a bare CR never passes. */
+static inline bool rc_http_is_vchar(uint8_t c)
+{
+    return (c >= ' ' && c != 0x7F) || c == '\t';
+}
+
+static inline int rc_http_hex(uint8_t c)
+{
+    if ((uint8_t)(c - '0') < 10)
+        return c - '0';
+    c |= 0x20;
+    return (uint8_t)(c - 'a') < 6 ? c - 'a' + 10 : -1;
+}
+
+/* Without the white space (space, tab) around it. */
+static inline struct rc_str rc_http_trim(struct rc_str s)
+{
+    while (s.len != 0 && (s.p[0] == ' ' || s.p[0] == '\t')) {
+        s.p++;
+        s.len--;
+    }
+    while (s.len != 0 && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
+        s.len--;
+    return s;
+}
+
+/* Cuts the part before the next `sep` off *rest. False when *rest was used up, which
+ * rest->p == NULL stands for: "a," has two parts. */
+static inline bool rc_http_split(struct rc_str *rest, char sep, struct rc_str *part)
+{
+    const char *end;
+
+    *part = *rest;
+    if (rest->p == NULL)
+        return false;
+    end = memchr(rest->p, sep, rest->len);
+    if (end == NULL) {
+        *rest = RC_STR_NONE;
+        return true;
+    }
+    part->len = (size_t)(end - rest->p);
+    *rest = rc_str_skip(*rest, part->len + 1);
+    return true;
+}
+
+#endif /* RC_NET_HTTP_INT_H */
