@@ -1,0 +1,167 @@
+# roomcast. `make run` serves the demo on port 3000 and `make test` runs every test; on Debian both
+# install what is missing first. `make` alone only builds: build/roomcast and build/client.
+#
+# The sources are one graph, without recursion. Each flavour (release, asan, tsan, fuzz) has its own
+# build directory, which remembers its flags, so that nothing stale is ever linked.
+PREFIX     ?= /usr/local
+SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
+BUILD      := build/release
+PKG_CONFIG ?= pkg-config
+FUZZ_TIME  ?= 30
+Q          := $(if $(V),,@)
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+PKGS := libevent_core libevent_extra jansson libcrypto inih zlib
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wcast-qual \
+        -Wpointer-arith -Wwrite-strings -Wmissing-prototypes -Wstrict-prototypes \
+        -Wold-style-definition -Wredundant-decls -Wnested-externs -Wswitch-enum \
+        -Wimplicit-fallthrough -Wnull-dereference -Wdouble-promotion \
+        -Wconversion -Wno-sign-conversion
+ifneq (,$(findstring clang,$(shell $(CC) --version 2>/dev/null)))
+WARN += -Wunreachable-code -Wthread-safety
+else
+WARN += -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wjump-misses-init
+endif
+WARN += $(if $(WERROR),-Werror)
+
+# CPPFLAGS, CFLAGS, LDFLAGS and LDLIBS stay the packager's; ours are ALL_*. A missing pkg-config is
+# told by the rule of $(BUILD)/flags, not here: `make run` comes through here before it installs it.
+OPT          ?= -O2 -g -fno-omit-frame-pointer
+HARDEN       := $(if $(SAN),,-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE)
+ALL_CPPFLAGS := -Iinclude -D_GNU_SOURCE $(if $(SHIM),-isystem tests/shim) \
+                $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null) $(CPPFLAGS)
+ALL_CFLAGS   := -std=c11 -pthread $(WARN) $(OPT) $(HARDEN) $(SAN) $(CFLAGS)
+ALL_LDFLAGS  := -pthread $(SAN) $(if $(SAN),,-pie -Wl,-z,relro,-z,now) -Wl,--as-needed $(LDFLAGS)
+ALL_LDLIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) $(LDLIBS)
+
+objects  = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard $1)))
+programs = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard $1)))
+LIB     := $(BUILD)/libroomcast.a
+DAEMON  := $(BUILD)/roomcast $(if $(filter build/release,$(BUILD)),build/roomcast)
+OBJS    := $(call objects,src/*/*.c)
+UNIT    := $(call objects,tests/unit/*/*.c) $(if $(SHIM),$(BUILD)/tests/shim/main.o)
+LOAD    := $(call objects,bench/load/*.c)
+FUZZERS := $(call programs,tests/fuzz/fuzz_*.c)
+STRESS  := $(call programs,tests/stress/*.c)
+MICRO   := $(call programs,bench/micro/*.c)
+BENCHES := $(MICRO) $(if $(LOAD),$(BUILD)/bench-load)
+CLIENT  := build/client/socket.io.min.js
+NPM     := tests/node_modules/.package-lock.json
+
+all: $(DAEMON) $(CLIENT)
+
+$(BUILD)/flags: FORCE
+	$(if $(MISSING),$(error missing: $(MISSING). `make deps` installs these Debian packages))
+	$(shell mkdir -p $(@D))$(file >$@.new,$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(FUZZ_LD) $(ALL_LDLIBS))
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(BUILD)/%.o: %.c Makefile $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(LIB): $(OBJS)
+	@echo "  AR    $@"
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+LINK = @echo "  LD    $@"; $(CC) $(ALL_LDFLAGS) $(FUZZ_LD) -o $@ $^ $(ALL_LDLIBS)
+$(BUILD)/roomcast: $(BUILD)/src/main.o $(LIB) ; $(LINK)
+$(BUILD)/bench-load: $(LOAD) $(LIB) ; $(LINK)
+$(MICRO) $(STRESS): %: %.o $(LIB) ; $(LINK)
+# The fuzz flavour brings libFuzzer's main, the others replay the corpus.
+$(FUZZERS): %: %.o $(if $(FUZZ_LD),,$(BUILD)/tests/fuzz/replay.o) $(LIB) ; $(LINK)
+$(BUILD)/unit-tests: $(UNIT) $(LIB)
+	$(LINK) $(if $(SHIM),,$(shell $(PKG_CONFIG) --libs criterion))
+build/roomcast: build/release/roomcast ; @ln -f $< $@
+
+# npm installs beside the sources' copies of its files, so that the source tree stays clean.
+npm_ci = @rm -rf $2 && mkdir -p $2 && cp $1/package.json $1/package-lock.json $1/.npmrc $2/ && \
+	echo "  NPM   $2" && cd $2 && npm ci --ignore-scripts --loglevel=error
+npm_files = $(addprefix $1/,package.json package-lock.json .npmrc)
+$(CLIENT): $(call npm_files,web)
+	$(if $(shell command -v npm 2>/dev/null),,$(error missing: npm. `make deps` installs it))
+	$(call npm_ci,web,build/npm-client)
+	@mkdir -p $(@D) && cp build/npm-client/node_modules/socket.io-client/dist/socket.io*.js* $(@D)/
+	@touch $@
+$(NPM): $(call npm_files,tests)
+	$(call npm_ci,tests,build/npm)
+	@rm -rf tests/node_modules && ln -s ../build/npm/node_modules tests/node_modules
+	@touch $@
+
+# What is missing, found out when a rule asks for it: by pkg-config name or by command.
+need_lib = $(if $(shell $(PKG_CONFIG) --exists $1 2>/dev/null && echo yes),,$2)
+need_cmd = $(if $(shell command -v $1 2>/dev/null),,$(or $2,$1))
+MISSING      = $(strip $(call need_cmd,$(PKG_CONFIG),pkg-config) \
+               $(call need_lib,libevent_core libevent_extra,libevent-dev) \
+               $(call need_lib,jansson,libjansson-dev) $(call need_lib,libcrypto,libssl-dev) \
+               $(call need_lib,inih,libinih-dev) $(call need_lib,zlib,zlib1g-dev))
+MISSING_RUN  = $(MISSING) $(call need_cmd,npm)
+MISSING_TEST = $(MISSING_RUN) $(call need_lib,criterion,libcriterion-dev) $(call need_cmd,chromium)
+MISSING_DEV  = $(MISSING_TEST) $(foreach c,clang clang-format clang-tidy cppcheck,$(call need_cmd,$c)) \
+               $(if $(wildcard /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a),,libclang-rt-dev)
+apt_install  = $(if $(strip $1),@.ci/apt-install $(strip $1))
+deps: ; $(call apt_install,$(MISSING_RUN))
+deps-test: ; $(call apt_install,$(MISSING_TEST))
+deps-dev: ; $(call apt_install,$(MISSING_DEV))
+
+# After an installation make starts anew: what pkg-config says is read at the start. On all cores,
+# unless the caller has said how many.
+AGAIN = +$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+run: deps
+	$(AGAIN) all
+	build/roomcast -c conf/roomcast.ini
+test: deps-test
+	$(AGAIN) check
+SUITES ?= unit replay stress e2e
+check: $(DAEMON) $(CLIENT) $(NPM) $(BUILD)/unit-tests $(FUZZERS) $(STRESS)
+	tests/run.sh $(BUILD) $(SUITES)
+everything: $(DAEMON) $(BUILD)/unit-tests $(FUZZERS) $(STRESS) $(BENCHES)
+bench: all $(BENCHES)
+	@for b in $(MICRO); do echo "== $$b"; $$b || exit 1; done
+	@if [ -e bench/run.sh ]; then bench/run.sh; fi
+
+# With tests/shim instead of Criterion (its header says why). gcc's sanitizers make its warnings
+# unreliable, so there is no WERROR.
+SAN_OPT  := -O1 -g -fno-omit-frame-pointer
+SAN_MAKE  = $(AGAIN) check SHIM=1 WERROR= OPT="$(SAN_OPT)" SUITES="unit replay stress smoke"
+asan: deps
+	$(SAN_MAKE) BUILD=build/asan SAN="-fsanitize=address,undefined -fno-sanitize-recover=all"
+tsan: deps
+	$(SAN_MAKE) BUILD=build/tsan SAN=-fsanitize=thread
+fuzz: deps-dev
+	$(AGAIN) fuzz-run BUILD=build/fuzz CC=clang WERROR= OPT="$(SAN_OPT)" \
+	    SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" \
+	    FUZZ_LD=-fsanitize=fuzzer,address,undefined
+fuzz-run: $(FUZZERS)
+	FUZZ_TIME=$(FUZZ_TIME) tests/run.sh $(BUILD) fuzz
+
+CFILES = $(shell find src include tests bench -name '*.[ch]')
+format:       ; clang-format -i $(CFILES)
+format-check: ; clang-format --dry-run --Werror $(CFILES)
+lint: $(DAEMON)
+	@for s in tests/lint/check-*.sh; do echo "== $$s"; $$s || bad=1; done; exit $${bad:-0}
+	cppcheck --std=c11 --enable=warning,performance,portability --inline-suppr \
+	    --error-exitcode=1 --quiet -Iinclude src
+	printf '%s\n' $(sort $(wildcard src/*.c src/*/*.c)) | xargs -P$$(nproc) -I{} \
+	    clang-tidy --quiet {} -- -std=c11 $(ALL_CPPFLAGS)
+analyze: ; scan-build --status-bugs -o build/scan $(MAKE) BUILD=build/scan-obj build/scan-obj/roomcast
+
+SHARE = $(DESTDIR)$(PREFIX)/share
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/roomcast/client $(SHARE)/doc/roomcast
+	install -m 755 $(BUILD)/roomcast $(DESTDIR)$(PREFIX)/bin/roomcast
+	install -m 644 build/client/socket.io* $(SHARE)/roomcast/client/
+	cd web && find . -type f ! -name '.*' ! -name 'package*.json' \
+	    -exec install -D -m 644 {} $(SHARE)/roomcast/web/{} \;
+	cp -R README.md LICENSE docs conf/examples $(SHARE)/doc/roomcast/
+	install -d $(DESTDIR)$(SYSCONFDIR)/roomcast
+	f=$(DESTDIR)$(SYSCONFDIR)/roomcast/roomcast.ini; [ ! -e $$f ] || f=$$f.new; \
+	    sed 's|^static_root = .*|static_root = $(PREFIX)/share/roomcast/web|' conf/roomcast.ini >$$f
+clean: ; rm -rf build tests/node_modules
+FORCE:
+.PHONY: all run test check everything bench asan tsan fuzz fuzz-run format format-check lint analyze \
+        install clean deps deps-test deps-dev FORCE
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,140 @@
+#!/bin/bash
+# Runs suites of tests from one build directory and keeps count.
+#
+#   tests/run.sh BUILD SUITE...      SUITE: unit replay stress e2e smoke fuzz
+#
+# A suite is good when its command exits 0, at least one test ran, none failed and none was
+# skipped. All output is streamed, and kept in BUILD/log/. The counts go to
+# build/results/FLAVOUR-SUITE as "PASSED FAILED": .ci/run adds them up.
+set -u -o pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+build=$1
+shift
+flavour=${build##*/}
+mkdir -p build/results "$build/log"
+
+# What is tested is what people run: for the release that is the link in build/.
+ROOMCAST_BIN=$build/roomcast
+[ "$flavour" = release ] && ROOMCAST_BIN=build/roomcast
+export ROOMCAST_BIN
+
+# The first report of a sanitizer ends the process with an exit code that nobody takes for success.
+export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:exitcode=99
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:exitcode=99
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:exitcode=99
+[ -e tests/tsan.supp ] && TSAN_OPTIONS+=:suppressions=$PWD/tests/tsan.supp
+sanitized=
+case $flavour in
+asan | tsan)
+    sanitized=yes
+    export ROOMCAST_SLOW=${ROOMCAST_SLOW:-4} # stretches the time limits of the e2e tests
+    ;;
+esac
+
+# limited SECONDS COMMAND...: a hang ends as a failure, together with its child processes. At a
+# terminal the command stays in the foreground instead, so that Ctrl-C reaches all of them.
+foreground=()
+[ -t 1 ] && foreground=(--foreground)
+limited() {
+    local seconds=$1 rc=0
+    shift
+    timeout "${foreground[@]}" -k 10 "$seconds" "$@" || rc=$?
+    [ $rc -eq 124 ] && echo "# TIMEOUT after $seconds s: $*"
+    return $rc
+}
+
+# one NAME SECONDS COMMAND...: a program that is a test by itself, reported as a line of TAP.
+one() {
+    local name=$1 start=$SECONDS rc=0
+    shift
+    echo "# $name"
+    limited "$@" || rc=$?
+    if [ $rc -eq 0 ]; then
+        echo "ok - $name ($((SECONDS - start)) s)"
+    else
+        echo "not ok - $name (exit code $rc)"
+    fi
+    return $rc
+}
+
+unit() {
+    if [ -n "$sanitized" ]; then # tests/shim: TAP on stdout
+        limited 600 "$build/unit-tests"
+    else
+        limited 600 "$build/unit-tests" --jobs "$(nproc)" --timeout 120 --tap="$build/log/unit.tap"
+    fi
+}
+
+# The programs are named by their sources: an old executable of a removed test does not count.
+replay() {
+    local source name rc=0
+    for source in tests/fuzz/fuzz_*.c; do
+        name=$(basename "$source" .c)
+        one "replay $name" 120 "$build/tests/fuzz/$name" "tests/fuzz/corpus/${name#fuzz_}" || rc=1
+    done
+    return $rc
+}
+
+fuzz() {
+    local source name found seconds=${FUZZ_TIME:-30} rc=0
+    for source in tests/fuzz/fuzz_*.c; do
+        name=$(basename "$source" .c)
+        found=$build/corpus/${name#fuzz_} # what it finds, for the next run
+        mkdir -p "$found"
+        one "fuzz $name" $((seconds + 120)) "$build/tests/fuzz/$name" -verbosity=0 \
+            -print_final_stats=1 -timeout=20 -rss_limit_mb=2048 "-max_total_time=$seconds" \
+            "-artifact_prefix=$build/$name-" "$found" "tests/fuzz/corpus/${name#fuzz_}" || rc=1
+    done
+    return $rc
+}
+
+stress() {
+    local source name rc=0
+    for source in tests/stress/*.c; do
+        name=$(basename "$source" .c)
+        one "stress $name" 600 "$build/tests/stress/$name" || rc=1
+    done
+    return $rc
+}
+
+e2e() {
+    limited 1500 node --test --test-reporter=tap tests/e2e/*.test.mjs
+}
+
+smoke() {
+    limited 900 node --test --test-reporter=tap tests/e2e/smoke*.test.mjs
+}
+
+# count SUITE: prints "PASSED FAILED" of the kept output; a skipped test has failed.
+count() {
+    local log=$build/log/$1.log
+    case $1 in
+    e2e | smoke) # node's summary; its list of results nests
+        awk '/^# (pass|fail|cancelled|skipped|todo) [0-9]+$/ { n[$2] = $3 }
+            END { print n["pass"] + 0, n["fail"] + n["cancelled"] + n["skipped"] + n["todo"] }' "$log"
+        ;;
+    *)
+        [ "$1" = unit ] && [ -z "$sanitized" ] && log=$build/log/unit.tap
+        awk '/^(not )?ok/ { if (/^ok/ && !/# SKIP/) ok++; else bad++ }
+            END { print ok + 0, bad + 0 }' "$log"
+        ;;
+    esac
+}
+
+bad=0
+for suite; do
+    start=$SECONDS
+    rm -f "$build/log/$suite".*
+    echo "== $flavour $suite"
+    "$suite" 2>&1 </dev/null | tee "$build/log/$suite.log"
+    rc=${PIPESTATUS[0]}
+    read -r passed failed < <(count "$suite" 2>/dev/null || echo 0 0)
+    # A crash, a time-out or a leak after the last test has no line of its own; nor has an empty suite.
+    [ $((passed + failed)) -eq 0 ] && rc=1 && echo "# $suite: no test ran"
+    [ "$rc" -ne 0 ] && [ "$failed" -eq 0 ] && failed=1
+    [ "$failed" -ne 0 ] && bad=1
+    echo "$passed $failed" >"build/results/$flavour-$suite"
+    echo "== $flavour $suite: $passed passed, $failed failed ($((SECONDS - start)) s)"
+done
+exit $bad
