@@ -1,0 +1,205 @@
+/*
+ * conn.c - sockets: connecting, one read for each edge, writing with a buffer for the rest.
+ *
+ * All events are asked for once, edge-triggered. A read that fills less than the buffer has
+ * emptied the socket, so a delivery costs the client one recv and its share of an epoll_wait.
+ */
+#include "load.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void load_append(char **p, size_t *len, size_t *cap, const void *src, size_t n)
+{
+    if (*len + n > *cap) {
+        size_t want = *cap == 0 ? 512 : *cap;
+
+        while (want < *len + n)
+            want *= 2;
+        *p = realloc(*p, want);
+        if (*p == NULL) {
+            fputs("load: out of memory\n", stderr);
+            exit(1);
+        }
+        *cap = want;
+    }
+    memcpy(*p + *len, src, n);
+    *len += n;
+}
+
+static void connected(struct load *l, struct load_conn *c)
+{
+    if (l->o->proto == LOAD_POLL)
+        load_poll_connected(l, c);
+    else
+        load_session_connected(l, c);
+}
+
+bool load_conn_open(struct load *l, struct load_conn *c)
+{
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                             .data.ptr = c};
+    int one = 1;
+
+    c->part_len = c->out_len = c->posts_len = 0;
+    c->skip = 0;
+    c->has_pending = c->busy = false;
+    c->owed = 0;
+    if (!c->aux)
+        l->started++;
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    c->state = LOAD_CONNECTING;
+    if (c->fd < 0) {
+        load_conn_fail(l, c, "socket");
+        return false;
+    }
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (connect(c->fd, (const struct sockaddr *)&l->o->addr, sizeof(l->o->addr)) != 0 &&
+        errno != EINPROGRESS) {
+        load_conn_fail(l, c, "connect");
+        return false;
+    }
+    if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &ev) != 0) {
+        load_conn_fail(l, c, "epoll_ctl");
+        return false;
+    }
+    return true;
+}
+
+void load_conn_close(struct load *l, struct load_conn *c)
+{
+    if (c->fd >= 0)
+        close(c->fd);
+    c->fd = -1;
+    if (c->state == LOAD_READY && !c->aux)
+        l->closed++;
+    c->state = LOAD_CLOSED;
+}
+
+void load_conn_fail(struct load *l, struct load_conn *c, const char *why)
+{
+    if (l->why == NULL) {
+        l->why = why;
+        l->why_errno = errno;
+    }
+    l->failed++;
+    load_conn_close(l, c);
+}
+
+void load_conn_ready(struct load *l, struct load_conn *c)
+{
+    c->state = LOAD_READY;
+    l->ready++;
+    if (l->o->churn > 0) {
+        uint64_t now = load_now_ns();
+
+        load_hist_add(&l->all, now - c->due_ns);
+        load_hist_add(&l->recent, now - c->due_ns);
+        l->count.churned++;
+        load_conn_close(l, c);
+    }
+}
+
+void load_conn_send(struct load *l, struct load_conn *c, const void *p, size_t len)
+{
+    ssize_t n = 0;
+
+    if (c->fd < 0)
+        return;
+    if (c->out_len == 0) {
+        n = send(c->fd, p, len, MSG_NOSIGNAL);
+        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+            load_conn_fail(l, c, "send");
+            return;
+        }
+        n = n < 0 ? 0 : n;
+    }
+    if ((size_t)n < len)
+        load_append(&c->out, &c->out_len, &c->out_cap, (const char *)p + n, len - (size_t)n);
+}
+
+static void flush_out(struct load *l, struct load_conn *c)
+{
+    ssize_t n = send(c->fd, c->out, c->out_len, MSG_NOSIGNAL);
+
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR)
+            load_conn_fail(l, c, "send");
+        return;
+    }
+    memmove(c->out, c->out + n, c->out_len - (size_t)n);
+    c->out_len -= (size_t)n;
+}
+
+/* One recv. Returns false when nothing more can be there. */
+static bool read_once(struct load *l, struct load_conn *c)
+{
+    size_t have = c->part_len, used, room;
+    ssize_t n;
+
+    if (have > 0)
+        memcpy(l->buf, c->part, have);
+    room = LOAD_BUF_SIZE - have;
+    n = recv(c->fd, l->buf + have, room, 0);
+    if (n <= 0) {
+        if (n == 0)
+            errno = 0;
+        if (n == 0 || (errno != EAGAIN && errno != EINTR))
+            load_conn_fail(l, c, n == 0 ? "closed by the server" : "recv");
+        return false;
+    }
+    l->count.bytes += (uint64_t)n;
+    c->part_len = 0;
+    have += (size_t)n;
+    used = l->o->proto == LOAD_POLL ? load_poll_input(l, c, l->buf, have)
+                                    : load_session_input(l, c, l->buf, have);
+    if (c->fd < 0)
+        return false;
+    if (have - used == LOAD_BUF_SIZE) {
+        load_conn_fail(l, c, "a message larger than the buffer");
+        return false;
+    }
+    if (used < have)
+        load_append(&c->part, &c->part_len, &c->part_cap, l->buf + used, have - used);
+    if (c->owed > 0) {
+        uint32_t owed = c->owed;
+
+        c->owed = 0;
+        if (l->sending)
+            load_traffic_send(l, c->tx, owed, load_now_ns());
+    }
+    return c->fd >= 0 && (size_t)n == room;
+}
+
+void load_conn_event(struct load *l, struct load_conn *c, uint32_t events)
+{
+    int err = 0;
+    socklen_t len = sizeof(err);
+
+    if (c->fd < 0)
+        return;
+    if (c->state == LOAD_CONNECTING && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
+        getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len);
+        if (err != 0) {
+            errno = err;
+            load_conn_fail(l, c, "connect");
+            return;
+        }
+        connected(l, c);
+    }
+    if (c->fd >= 0 && c->out_len > 0 && (events & EPOLLOUT))
+        flush_out(l, c);
+    if (c->fd >= 0 && (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP))) {
+        while (read_once(l, c))
+            continue;
+        /* The end may have arrived together with the last bytes: there is no second edge. */
+        if (c->fd >= 0 && (events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP)))
+            read_once(l, c);
+    }
+}

@@ -1,0 +1,160 @@
+/* report.c - the table for people and the JSON line for bench/run.sh. */
+#include "load.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What both forms show, computed once. NAN-free: 0 where there was nothing to divide by. */
+struct figures {
+    double seconds, cpu_us, user_us, system_us, client_us;
+    double server_cores, client_cores, other_cores;
+    double switches, accept_us, accept_client_us, rss_per_conn, rss_growth;
+    double p50, p90, p99, p999, max;
+    uint64_t lost, units;
+};
+
+static double ratio(double a, double b)
+{
+    return b > 0 ? a / b : 0;
+}
+
+static void compute(const struct load *l, const struct load_result *r, struct figures *f)
+{
+    const struct load_usage *a = &r->before, *b = &r->after;
+    double server_us = (double)(b->server_ns - a->server_ns) / 1e3;
+    double client_us = (double)(b->client_ns - a->client_ns) / 1e3;
+    double other_us = (double)(b->machine_ns - a->machine_ns) / 1e3 - server_us - client_us;
+    double user = (double)(b->user_ticks - a->user_ticks);
+    double system = (double)(b->system_ticks - a->system_ticks);
+
+    memset(f, 0, sizeof(*f));
+    f->seconds = (double)(b->at_ns - a->at_ns) / 1e9;
+    f->units = l->o->churn > 0 ? r->window_churned : r->window_delivered;
+    f->cpu_us = ratio(server_us, (double)f->units);
+    f->user_us = f->cpu_us * ratio(user, user + system);
+    f->system_us = f->cpu_us - f->user_us;
+    f->client_us = ratio(client_us, (double)f->units);
+    f->server_cores = ratio(server_us / 1e6, f->seconds);
+    f->client_cores = ratio(client_us / 1e6, f->seconds);
+    f->other_cores = other_us > 0 ? ratio(other_us / 1e6, f->seconds) : 0;
+    f->switches = ratio((double)(b->switches - a->switches), (double)f->units);
+    a = &r->before_setup;
+    b = &r->after_setup;
+    if (l->o->churn <= 0) {
+        f->accept_us = ratio((double)(b->server_ns - a->server_ns) / 1e3, (double)l->nconns);
+        f->accept_client_us =
+            ratio((double)(b->client_ns - a->client_ns) / 1e3, (double)l->nconns);
+        f->rss_per_conn =
+            ratio((double)r->rss_ready - (double)r->rss_before, (double)l->nconns);
+    }
+    f->rss_growth = (double)r->rss_end - (double)r->rss_before;
+    f->p50 = (double)load_hist_quantile(&l->all, 0.5) / 1e3;
+    f->p90 = (double)load_hist_quantile(&l->all, 0.9) / 1e3;
+    f->p99 = (double)load_hist_quantile(&l->all, 0.99) / 1e3;
+    f->p999 = (double)load_hist_quantile(&l->all, 0.999) / 1e3;
+    f->max = (double)l->all.max / 1e3;
+    f->lost =
+        l->count.expected > l->count.delivered ? l->count.expected - l->count.delivered : 0;
+}
+
+static void table(const struct load *l, const struct load_result *r, const struct figures *f)
+{
+    const char *unit = l->o->churn > 0 ? "join" : "delivery";
+
+    printf("%s: %u rooms x %u members, %u senders each, %u bytes, ",
+           load_proto_name(l->o->proto), l->o->rooms, l->o->members, l->o->senders, l->o->size);
+    if (l->o->churn > 0)
+        printf("churn %g/s", l->o->churn);
+    else if (l->o->idle)
+        printf("idle");
+    else if (l->o->rate > 0)
+        printf("%g messages/s", l->o->rate);
+    else
+        printf("%u outstanding", l->o->outstanding);
+    printf(", %.1f s\n", f->seconds);
+    if (l->o->churn <= 0)
+        printf("  setup        %u connections in %.2f s, server %.1f us, client %.1f us,"
+               " resident %.0f bytes each\n",
+               l->nconns, r->setup_s, f->accept_us, f->accept_client_us, f->rss_per_conn);
+    if (l->o->churn <= 0)
+        printf("  messages     sent %llu, expected %llu, delivered %llu\n",
+               (unsigned long long)l->count.sent, (unsigned long long)l->count.expected,
+               (unsigned long long)l->count.delivered);
+    printf("  faults       lost %llu, duplicated %llu, out of order %llu, misrouted %llu,"
+           " failed %u\n",
+           (unsigned long long)f->lost, (unsigned long long)l->count.duplicated,
+           (unsigned long long)l->count.disordered, (unsigned long long)l->count.misrouted,
+           l->failed);
+    printf("  rate         %.0f %s/s, %.1f MB/s\n", ratio((double)f->units, f->seconds),
+           l->o->churn > 0 ? "joins" : "deliveries",
+           ratio((double)r->window_bytes / 1e6, f->seconds));
+    printf("  latency us   p50 %.1f  p90 %.1f  p99 %.1f  p99.9 %.1f  max %.1f\n", f->p50,
+           f->p90, f->p99, f->p999, f->max);
+    printf("  server CPU   %.3f us per %s (user %.3f, system %.3f), %.2f cores,"
+           " %.3f switches\n",
+           f->cpu_us, unit, f->user_us, f->system_us, f->server_cores, f->switches);
+    printf("  client CPU   %.3f us per %s, %.2f cores; the rest of the machine %.2f cores\n",
+           f->client_us, unit, f->client_cores, f->other_cores);
+    printf("  resident     before %.1f MB, all ready %.1f MB, end %.1f MB\n",
+           (double)r->rss_before / 1e6, (double)r->rss_ready / 1e6, (double)r->rss_end / 1e6);
+}
+
+static void json(FILE *out, const struct load *l, const struct load_result *r,
+                 const struct figures *f)
+{
+    const struct load_options *o = l->o;
+
+    fprintf(out,
+            "{\"label\":\"%s\",\"proto\":\"%s\",\"rooms\":%u,\"members\":%u,\"senders\":%u,"
+            "\"size\":%u,\"rate\":%g,\"outstanding\":%u,\"churn\":%g,\"idle\":%s,"
+            "\"seconds\":%.3f,",
+            o->label, load_proto_name(o->proto), o->rooms, o->members, o->senders, o->size,
+            o->rate, o->outstanding, o->churn, o->idle ? "true" : "false", f->seconds);
+    fprintf(out,
+            "\"sent\":%llu,\"expected\":%llu,\"delivered\":%llu,\"lost\":%llu,"
+            "\"duplicated\":%llu,\"disordered\":%llu,\"misrouted\":%llu,\"failed\":%u,",
+            (unsigned long long)l->count.sent, (unsigned long long)l->count.expected,
+            (unsigned long long)l->count.delivered, (unsigned long long)f->lost,
+            (unsigned long long)l->count.duplicated, (unsigned long long)l->count.disordered,
+            (unsigned long long)l->count.misrouted, l->failed);
+    fprintf(out,
+            "\"per_s\":%.1f,\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,"
+            "\"max_us\":%.1f,",
+            ratio((double)f->units, f->seconds), f->p50, f->p90, f->p99, f->p999, f->max);
+    fprintf(out,
+            "\"cpu_us\":%.4f,\"user_us\":%.4f,\"system_us\":%.4f,\"switches\":%.4f,"
+            "\"server_cores\":%.3f,\"client_us\":%.4f,\"client_cores\":%.3f,"
+            "\"other_cores\":%.3f,",
+            f->cpu_us, f->user_us, f->system_us, f->switches, f->server_cores, f->client_us,
+            f->client_cores, f->other_cores);
+    fprintf(out,
+            "\"accept_us\":%.2f,\"accept_client_us\":%.2f,\"setup_s\":%.3f,"
+            "\"rss_per_conn\":%.1f,\"rss_before\":%llu,\"rss_ready\":%llu,\"rss_end\":%llu,"
+            "\"rss_growth\":%.0f}\n",
+            f->accept_us, f->accept_client_us, r->setup_s, f->rss_per_conn,
+            (unsigned long long)r->rss_before, (unsigned long long)r->rss_ready,
+            (unsigned long long)r->rss_end, f->rss_growth);
+}
+
+bool load_report(const struct load *l, const struct load_result *r)
+{
+    struct figures f;
+    FILE *out = stdout;
+
+    compute(l, r, &f);
+    table(l, r, &f);
+    if (l->o->json != NULL) {
+        out = fopen(l->o->json, "ae");
+        if (out == NULL) {
+            perror(l->o->json);
+            return false;
+        }
+    }
+    json(out, l, r, &f);
+    if (out != stdout)
+        fclose(out);
+    if (l->why != NULL)
+        fprintf(stderr, "load: %u failures, the first: %s\n", l->failed, l->why);
+    return f.lost == 0 && l->count.duplicated == 0 && l->count.disordered == 0 &&
+           l->count.misrouted == 0 && l->failed == 0;
+}
