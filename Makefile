@@ -141,11 +141,14 @@ fuzz-run: $(FUZZERS)
 CFILES = $(shell find src include tests bench -name '*.[ch]')
 format:       ; clang-format -i $(CFILES)
 format-check: ; clang-format --dry-run --Werror $(CFILES)
-lint: $(DAEMON)
+lint: lint-rules lint-cppcheck lint-tidy
+lint-rules: $(DAEMON)
 	@for s in tests/lint/check-*.sh; do echo "== $$s"; $$s || bad=1; done; exit $${bad:-0}
+lint-cppcheck:
 	cppcheck --std=c11 --enable=warning,performance,portability --inline-suppr \
 	    --error-exitcode=1 --quiet -Iinclude src
-	printf '%s\n' $(sort $(wildcard src/*.c src/*/*.c)) | xargs -P$$(nproc) -I{} \
+lint-tidy:
+	@printf '%s\n' $(sort $(wildcard src/*.c src/*/*.c)) | xargs -t -P$$(nproc) -I{} \
 	    clang-tidy --quiet {} -- -std=c11 $(ALL_CPPFLAGS)
 analyze: ; scan-build --status-bugs -o build/scan $(MAKE) BUILD=build/scan-obj build/scan-obj/roomcast
 
@@ -162,6 +165,6 @@ install: all
 	    sed 's|^static_root = .*|static_root = $(PREFIX)/share/roomcast/web|' conf/roomcast.ini >$$f
 clean: ; rm -rf build tests/node_modules
 FORCE:
-.PHONY: all run test check everything bench asan tsan fuzz fuzz-run format format-check lint analyze \
-        install clean deps deps-test deps-dev FORCE
+.PHONY: all run test check everything bench asan tsan fuzz fuzz-run format format-check lint \
+        lint-rules lint-cppcheck lint-tidy analyze install clean deps deps-test deps-dev FORCE
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
