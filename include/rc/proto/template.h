@@ -9,7 +9,9 @@
  * bytes of the argument, byte for byte; inside a JSON string, or in a text, it is filled with
  * its text: a string's content, or the digits of a number, true, false, null. {id}, {room},
  * {user}, {event}, {nsp} as a whole value are JSON strings, {time} is a number: milliseconds
- * since 1970.
+ * since 1970. {auth.KEY} is the value of a top-level key of env.auth; when that is absent, null
+ * as a value and nothing in a text. {args} and {2..} with no argument to stand for leave no
+ * comma behind. White space between the tokens of a JSON literal is dropped.
  *
  * Threads:   compile: main, before the threads start. fill: any; a template is immutable.
  * Ownership: compile returns a new template, freed with rc_template_free.
@@ -30,14 +32,14 @@ struct rc_template;
 struct rc_template_env {
     const struct rc_str *args; /* raw JSON slices */
     unsigned nargs;
-    struct rc_str args_raw; /* first to last argument, commas included */
+    struct rc_str args_raw; /* first to last argument, commas included: args point into it */
     struct rc_str room, id, user, event, nsp; /* plain text, UTF-8 */
     struct rc_str auth;                       /* raw JSON object, or empty */
     uint64_t time_ms;
 };
 
 /* A text (room name, plain message). On a fault returns NULL and writes what is wrong, and what
- * is allowed, into why. */
+ * is allowed, into why (512 bytes hold it). */
 struct rc_template *rc_template_text(struct rc_str src, char *why, size_t why_len);
 /* A list of JSON arguments separated by white space or commas:  "hi {1}" {2} {"at":{time}} */
 struct rc_template *rc_template_args(struct rc_str src, char *why, size_t why_len);
@@ -48,9 +50,14 @@ bool rc_template_uses_auth(const struct rc_template *t);
 bool rc_template_passes_args(const struct rc_template *t);
 /* True when nothing has to be filled in. */
 bool rc_template_is_constant(const struct rc_template *t);
+/* The highest argument that {N}, {N?} or {N..} names, 0: none; and the highest {N}, that is how
+ * many arguments an event must have for the filling not to end in RC_ENOENT. */
+unsigned rc_template_highest_arg(const struct rc_template *t);
+unsigned rc_template_required_args(const struct rc_template *t);
 
 /* Appends the filled text. RC_OK; RC_ENOENT: argument *arg (from 1) is missing; RC_EINVAL:
- * argument *arg is an object or an array where a text is needed. */
+ * argument *arg is an object or an array where a text is needed (0: an {auth.KEY} is one). After
+ * an error nothing is appended. */
 int rc_template_fill_text(const struct rc_template *t, const struct rc_template_env *env,
                           struct rc_buf *out, unsigned *arg) RC_MUSTCHECK;
 /* Appends the filled arguments, separated by commas and without brackets. */
