@@ -140,7 +140,8 @@ function onRoomMessage(plain, detail) {
   const message = readRoomMessage(plain, detail, [...state.joined.keys()]);
   const conversation = message.room === null ? active() : state.joined.get(message.room);
   if (!conversation) return;
-  conversation.receive({ ...message, mine: state.ownIds.has(message.id) }, isLooking(conversation.name));
+  const mine = state.ownIds.has(message.id);
+  conversation.receive({ ...message, mine }, isLooking(conversation.name));
 }
 
 function onRooms(update) {
@@ -149,8 +150,8 @@ function onRooms(update) {
 }
 
 function onServerError(error) {
-  const what = error && error.event ? `“${error.event}” was refused: ` : 'The server reports an error: ';
-  toast(`${what}${reason(error)}.`);
+  const what = error && error.event ? `“${error.event}” was refused` : 'The server reports an error';
+  toast(`${what}: ${reason(error)}.`);
 }
 
 function rename(name) {

@@ -90,7 +90,8 @@ function keepLatencyFresh(socket, request) {
     try {
       known = !isRefused(await request('ping'));
     } catch (error) {
-      /* the loss of the connection is told elsewhere */
+      /* a lost connection says nothing about the server's rules; silence does */
+      known = !socket.connected;
     }
   }
   setInterval(probe, PROBE_EVERY_MS);

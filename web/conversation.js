@@ -101,12 +101,12 @@ export class Conversation {
     }
     const own = message.mine && this.transcript.findPending(message.text);
     if (own) this.transcript.removePending(own);
-    if (!isRead && !message.mine) this.countUnread();
+    if (!isRead && !message.mine) this.countUnread(message.time);
     this.transcript.addMessage(message);
   }
 
-  countUnread() {
-    if (this.unread === 0) this.transcript.markNew();
+  countUnread(time) {
+    if (this.unread === 0) this.transcript.markNew(time);
     this.unread += 1;
     this.onChange(this);
   }

@@ -36,8 +36,9 @@ export function latency(ms) {
 /** "Ada", "Ada and Bob", "Ada, Bob and 3 others". */
 export function nameList(names) {
   if (names.length <= 1) return names.join('');
-  if (names.length <= 3) return `${names.slice(0, -1).join(', ')} and ${names[names.length - 1]}`;
-  return `${names[0]}, ${names[1]} and ${names.length - 2} others`;
+  const [first, second, third] = names;
+  if (names.length === 2) return `${first} and ${second}`;
+  return `${first}, ${second} and ${names.length === 3 ? third : `${names.length - 2} others`}`;
 }
 
 /** A name is what its owner sent: any JSON value. Without one, the id tells guests apart. */
@@ -47,11 +48,11 @@ export function personName(name, id) {
   return id ? `Guest ${String(id).slice(0, 4)}` : 'Someone';
 }
 
-/** One or two letters for the round badge; Array.from keeps emoji and rare letters whole. */
+/** One or two letters for the round badge, or the first sign of a name without any. */
 export function initials(name) {
-  const words = name.split(/[\s._-]+/).filter(Boolean);
-  const letters = words.slice(0, 2).map((word) => Array.from(word)[0]);
-  return letters.join('').toUpperCase() || '?';
+  const words = name.match(/[\p{L}\p{N}][\p{L}\p{N}\p{M}'’]*/gu) || [name];
+  const signs = words.slice(0, 2).map((word) => Array.from(word)[0] || '?');
+  return signs.join('').toUpperCase();
 }
 
 /** The same name has the same colour on every screen. */

@@ -9,8 +9,8 @@ const ROWS_MAX = 1000;
 const byName = new Intl.Collator(undefined, { numeric: true }).compare;
 
 /**
- * state(): { counts: Map room → members, joined: Map room → conversation, active: room or null }.
- * onPick(room): a room was chosen, existing or not.
+ * state(): { counts: Map of members by room, joined: Map of conversations by room, active: room
+ * or null }. onPick(room): a room was chosen, existing or not.
  */
 export function createRoomList({ state, onPick }) {
   const filter = byId('filter');
@@ -180,7 +180,7 @@ function updateRow(row, room, info) {
   setText(unread, info.unread > 99 ? '99+' : String(info.unread || ''));
   unread.hidden = info.unread === 0;
   const label = [room, count(info.members, 'member', 'members')];
-  if (info.unread) label.push(`${number(info.unread)} unread`);
+  if (info.unread) label.push(`${number(info.unread)}\u00a0unread`);
   setLabel(node, label.join(', '));
   if (info.active) node.setAttribute('aria-current', 'page');
   else node.removeAttribute('aria-current');

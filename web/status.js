@@ -27,7 +27,7 @@ function showLine(node, { phase, transport, latency: ms, attempt }) {
   const [tone, line] = LINES[phase];
   const text = attempt > 1 ? `${line} (${attempt})` : line;
   const isOnline = phase === 'online';
-  const detail = [isOnline && (TRANSPORTS[transport] || transport), isOnline && ms !== null && latency(ms)];
+  const detail = isOnline ? [TRANSPORTS[transport] || transport, ms === null ? '' : latency(ms)] : [];
   node.dataset.tone = tone;
   node.dataset.transport = isOnline ? transport : '';
   setText(node.querySelector('[data-status-text]'), text);

@@ -3,7 +3,9 @@
  * wait below all of them until the server has given them their place. */
 
 import { el, icon, button, bdi, oncePerFrame } from './dom.js';
-import { clock, fullTime, sameDay, dayLabel, nameList, personName, paintAvatar, hue } from './format.js';
+import {
+  clock, fullTime, sameDay, dayLabel, nameList, personName, paintAvatar, hue,
+} from './format.js';
 
 const ENTRIES_MAX = 500;
 const TEXT_MAX = 8000;
@@ -88,8 +90,9 @@ export class Transcript {
     this.last = null;
   }
 
-  /** The line above the first message that nobody has looked at. */
-  markNew() {
+  /** The line above the first message that nobody has looked at; it comes with `time`. */
+  markNew(time) {
+    this.separateDay(time);
     this.clearNewMark();
     this.newMark = el('p', 'divider new', 'New');
     this.append(this.newMark);

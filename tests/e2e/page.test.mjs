@@ -1,0 +1,287 @@
+// The demo page in headless Chromium: visitors talk, look at the room list, survive a restart of
+// the server, and use a phone. Screenshots are kept as page-*.png among the artifacts.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { join } from 'node:path';
+
+import { artifact, launch, newPage } from './lib/browser.mjs';
+import { slow, start, top } from './lib/daemon.mjs';
+import { reference, until } from './lib/target.mjs';
+
+const SHARDS = 2;
+const DESK = { viewport: { width: 1280, height: 800 }, colorScheme: 'light' };
+const PHONE = {
+  viewport: { width: 390, height: 844 },
+  deviceScaleFactor: 2,
+  isMobile: true,
+  hasTouch: true,
+};
+const TOUCH_PX = 44;
+const WAIT_MS = 20_000;
+
+const serve = (listen = '127.0.0.1:0') =>
+  start({ conf: join(top, 'conf/roomcast.ini'), shards: SHARDS, listen });
+
+// A visitor with a browser profile of their own, seen through what the page shows.
+class Visitor {
+  static async arrive(t, { browser, url, name, hash = '', ...options }) {
+    const { page, context, faults } = await newPage(browser, { ...DESK, ...options });
+    t.after(() => context.close());
+    page.setDefaultTimeout(WAIT_MS * slow);
+    if (name) {
+      await page.addInitScript((text) => {
+        if (!localStorage.getItem('roomcast.name')) localStorage.setItem('roomcast.name', text);
+      }, JSON.stringify(name));
+    }
+    await page.goto(url + '/' + hash);
+    return new Visitor(page, faults);
+  }
+
+  constructor(page, faults) {
+    Object.assign(this, { page, faults });
+  }
+
+  shown(selector, text) {
+    const found = this.page.locator(`${selector}:visible`, text ? { hasText: text } : {});
+    return found.first().waitFor();
+  }
+
+  async online() {
+    await this.page.locator('body[data-phase="online"]').waitFor();
+    const upgraded = this.page.locator('.sidebar [data-status][data-transport="websocket"]');
+    await upgraded.waitFor({ state: 'attached' }); // a phone does not show the sidebar
+  }
+
+  async write(text) {
+    await this.page.fill('#message', text);
+    await this.page.press('#message', 'Enter');
+  }
+
+  // Until the text stands in the open room with its place given by the server.
+  message(text) {
+    return this.shown('.entries .message', text);
+  }
+
+  async authorOf(text) {
+    const row = this.page.locator('.entries .message:visible', { hasText: text }).first();
+    const mine = (await row.getAttribute('class')).split(' ').includes('mine');
+    return { name: await row.locator('.author').textContent(), mine };
+  }
+
+  title(text) {
+    return until(`title ${text}`, async () => (await this.page.title()) === text, WAIT_MS);
+  }
+
+  // Messages of the open room, in the order shown.
+  messages() {
+    return this.page.locator('.transcript:not([hidden]) .entries .message .text').allTextContents();
+  }
+
+  members(room, n) {
+    const label = `${room}, ${n}\u00a0member${n === 1 ? '' : 's'}`;
+    const labels = () => this.page.locator('.room').evaluateAll(
+      (rows) => rows.map((row) => row.getAttribute('aria-label')));
+    return until(`${room} has ${n} members`, async () => {
+      const all = await labels();
+      if (n === 0) return !all.some((text) => text.startsWith(`${room},`));
+      return all.some((text) => text.startsWith(label));
+    }, WAIT_MS);
+  }
+
+  async enter(room) {
+    await this.page.fill('#filter', room);
+    await this.page.press('#filter', 'Enter');
+    await this.shown('#room-title', room);
+  }
+
+  picture(name) {
+    return this.page.screenshot({ path: artifact(`page-${name}.png`), animations: 'disabled' });
+  }
+
+  // What may not happen even while there is no server, when a refused connection is no fault.
+  exceptions() {
+    const expected = /ERR_(CONNECTION|EMPTY_RESPONSE)|WebSocket connection to/;
+    return this.faults.filter((fault) => !expected.test(fault));
+  }
+}
+
+describe('the demo page', { skip: reference && 'the reference serves no page' }, () => {
+  let browser;
+  let server;
+  const visit = (t, name, options) =>
+    Visitor.arrive(t, { browser, url: server.url, name, ...options });
+
+  before(async () => (browser = await launch()));
+  after(() => browser?.close());
+  beforeEach(async () => (server = await serve()));
+  afterEach(() => server.stop());
+
+  test('two visitors talk in the lobby', async (t) => {
+    const ada = await visit(t, 'Ada Lovelace');
+    await ada.online();
+    await ada.members('lobby', 1);
+    const bob = await visit(t, 'Grace Hopper', { colorScheme: 'dark' });
+    await bob.online();
+    await Promise.all([ada, bob].map((v) => v.members('lobby', 2)));
+    await ada.shown('.notice', 'Grace Hopper joined');
+    const status = await ada.page.locator('.sidebar [data-status]').textContent();
+    assert.match(status, /^ConnectedWebSocket · (<\u00a0)?\d+\u00a0ms$/);
+    assert.equal(await ada.page.title(), 'roomcast');
+    assert.equal(await ada.page.locator('h1').textContent(), 'roomcast');
+
+    await ada.write('Good morning!');
+    await bob.message('Good morning!');
+    await bob.write('Good morning, Ada. See https://example.org/a?b=c, it is good.');
+    await ada.message('Good morning, Ada.');
+    assert.deepEqual(await bob.authorOf('Good morning!'), { name: 'Ada Lovelace', mine: false });
+    assert.deepEqual(await ada.authorOf('Good morning!'), { name: 'You', mine: true });
+    assert.deepEqual(await ada.authorOf('See https'), { name: 'Grace Hopper', mine: false });
+    const link = ada.page.locator('.entries .text a');
+    assert.equal(await link.getAttribute('href'), 'https://example.org/a?b=c');
+
+    for (let i = 1; i <= 5; i++) {
+      await Promise.all([ada.write(`Ada ${i}`), bob.write(`Grace ${i}`)]);
+    }
+    for (const v of [ada, bob]) {
+      await until('all have come', async () => (await v.messages()).length === 12, WAIT_MS);
+    }
+    assert.deepEqual(await ada.messages(), await bob.messages(), 'one order for both');
+    assert.equal(await ada.page.locator('.outbox .message').count(), 0, 'nothing is on its way any more');
+    await ada.picture('talk-light');
+    await bob.picture('talk-dark');
+    assert.deepEqual([...ada.faults, ...bob.faults], []);
+  });
+
+  test('HTML in names, rooms and messages stays text', async (t) => {
+    const evil = '<img src=x onerror="window.broken=1"><b>bold</b>';
+    const ada = await visit(t, '<i>Ada</i>');
+    const bob = await visit(t, 'Bob', { hash: `#room=${encodeURIComponent('<u>den</u>')}` });
+    await Promise.all([ada.online(), bob.online()]);
+    await ada.members('<u>den</u>', 1);
+    await ada.enter('<u>den</u>');
+    await bob.shown('.notice', '<i>Ada</i> joined');
+    await ada.write(evil);
+    await bob.message(evil);
+    assert.deepEqual(await bob.authorOf(evil), { name: '<i>Ada</i>', mine: false });
+    for (const { page } of [ada, bob]) {
+      assert.equal(await page.locator('b, i, u, img[src="x"]').count(), 0);
+      assert.equal(await page.evaluate(() => window.broken), undefined);
+    }
+    await bob.picture('html-is-text');
+    assert.deepEqual([...ada.faults, ...bob.faults], []);
+  });
+
+  test('rooms come, count, show what is unread, and go', async (t) => {
+    const ada = await visit(t, 'Ada');
+    const bob = await visit(t, 'Bob');
+    await Promise.all([ada.online(), bob.online()]);
+    await ada.enter('garden');
+    await bob.members('garden', 1);
+    await bob.page.locator('#other-list .room', { hasText: 'garden' }).click();
+    await ada.members('garden', 2);
+    await bob.page.locator('#joined-list .room', { hasText: 'lobby' }).click();
+    await ada.write('first');
+    await ada.write('second');
+    await bob.shown('.room[aria-label="garden, 2\u00a0members, 2\u00a0unread"] .badge', '2');
+    await bob.title('(2) roomcast');
+    await bob.page.locator('#joined-list .room', { hasText: 'garden' }).click();
+    await bob.shown('.divider.new');
+    await bob.title('roomcast');
+    await bob.picture('unread');
+
+    await bob.page.click('#leave');
+    await ada.members('garden', 1);
+    await ada.shown('.notice', 'Bob left');
+    await bob.shown('#room-title', 'lobby');
+    await ada.page.context().close();
+    await bob.members('garden', 0);
+    await bob.members('lobby', 1);
+    assert.deepEqual(bob.faults, []);
+  });
+
+  test('a chosen name and the rooms are still there after a reload', async (t) => {
+    const ada = await visit(t, 'Ada');
+    const guest = await visit(t, null);
+    await guest.online();
+    assert.match(await guest.page.locator('#profile-name').textContent(), /^\w+ \w+$/);
+    await guest.page.click('#profile-open');
+    await guest.page.fill('#name', 'Augusta');
+    await guest.picture('name');
+    await guest.page.press('#name', 'Enter');
+    await ada.shown('.notice', 'Augusta');
+    await guest.online();
+    await guest.enter('garden');
+    await ada.members('garden', 1);
+    await guest.page.reload();
+    await guest.online();
+    await guest.shown('#room-title', 'garden');
+    await guest.members('lobby', 2);
+    await guest.write('still me');
+    await guest.message('still me');
+    assert.equal(await guest.page.locator('#profile-name').textContent(), 'Augusta');
+    assert.deepEqual([...ada.faults, ...guest.faults], []);
+  });
+
+  test('both are back after a restart of the server', async (t) => {
+    const ada = await visit(t, 'Ada');
+    const bob = await visit(t, 'Bob', { colorScheme: 'dark' });
+    await Promise.all([ada.online(), bob.online()]);
+    await Promise.all([ada, bob].map((v) => v.enter('garden')));
+    await Promise.all([ada, bob].map((v) => v.members('garden', 2)));
+    await server.stop();
+    await Promise.all([ada, bob].map((v) => v.shown('#banner', 'No connection.')));
+    await ada.write('written while there was no server');
+    await ada.shown('.outbox .message[data-state="waiting"]', 'written while');
+    await ada.picture('offline-light');
+    await bob.picture('offline-dark');
+
+    server = await serve(`127.0.0.1:${server.port}`);
+    await Promise.all([ada.online(), bob.online()]);
+    await ada.message('written while there was no server');
+    await Promise.all([ada, bob].map((v) => v.members('garden', 2)));
+    await bob.write('here I am again');
+    await ada.message('here I am again');
+    await ada.write('so am I');
+    await bob.message('so am I');
+    for (const { page } of [ada, bob]) await page.locator('#banner').waitFor({ state: 'hidden' });
+    assert.deepEqual([...ada.exceptions(), ...bob.exceptions()], []);
+  });
+
+  test('a phone', async (t) => {
+    const ada = await visit(t, 'Ada');
+    const phone = await visit(t, 'Otter', PHONE);
+    const dark = await visit(t, 'Heron', { ...PHONE, colorScheme: 'dark' });
+    await Promise.all([ada, phone, dark].map((v) => v.online()));
+    const long = 'https://example.org/'.padEnd(300, 'x');
+    await ada.write(`A long word does not widen the page: ${long}`);
+    await phone.message('A long word');
+    await phone.write('Seen on a phone.');
+    await dark.message('Seen on a phone.');
+    await fitsPhone(phone.page);
+    await phone.picture('phone-light');
+    await dark.picture('phone-dark');
+    await phone.page.tap('#back');
+    await phone.shown('.room', 'lobby');
+    await fitsPhone(phone.page);
+    await phone.picture('phone-rooms-light');
+    await ada.enter('garden');
+    await phone.page.locator('.room', { hasText: 'garden' }).tap();
+    await phone.shown('#room-title', 'garden');
+    await phone.page.goBack();
+    await phone.shown('.room', 'garden');
+    assert.deepEqual([...ada.faults, ...phone.faults, ...dark.faults], []);
+  });
+});
+
+// Nothing sticks out to the side, and whatever can be tapped is large enough for a finger.
+async function fitsPhone(page) {
+  const width = await page.evaluate(() => document.scrollingElement.scrollWidth);
+  assert.equal(width, PHONE.viewport.width);
+  const targets = page.locator(':is(button, input, textarea):visible:not(.link)');
+  const sizes = await targets.evaluateAll((nodes) => nodes.map((node) => {
+    const { width: w, height: h } = node.getBoundingClientRect();
+    return { name: node.id || node.className, least: Math.min(w, h) };
+  }));
+  assert.ok(sizes.length >= 3);
+  assert.deepEqual(sizes.filter(({ least }) => least < TOUCH_PX), []);
+}
