@@ -1,0 +1,75 @@
+// The stock socket.io-client, with promises for what tests wait for.
+import { io } from 'socket.io-client';
+
+import { within } from './target.mjs';
+
+const open = new Set();
+
+// A socket of its own connection, not yet connected; closed by closeAll().
+export function client(server, { nsp = '/', ...options } = {}) {
+  const socket = io(server.url + nsp, { forceNew: true, autoConnect: false, reconnection: false, ...options });
+  open.add(socket);
+  return socket;
+}
+
+export function event(emitter, name, ms = 10_000) {
+  return within(ms, `event ${name}`, new Promise((done) => {
+    emitter.once(name, (...args) => done(args.length > 1 ? args : args[0]));
+  }));
+}
+
+export async function connected(socket) {
+  if (socket.connected) return socket;
+  const done = new Promise((ok, fail) => {
+    socket.once('connect', ok);
+    socket.once('connect_error', fail);
+  });
+  socket.connect();
+  await within(10_000, 'connect', done);
+  return socket;
+}
+
+export function connect(server, options) {
+  return connected(client(server, options));
+}
+
+// Everything that arrives from now on as [event, ...args]; .wait(n) for the first n.
+export function inbox(socket) {
+  const all = [];
+  let wake = () => {};
+  socket.onAny((...args) => {
+    all.push(args);
+    wake();
+  });
+  const wait = (n, ms = 10_000) => {
+    const done = new Promise((ok) => {
+      wake = () => all.length >= n && ok(all.slice(0, n));
+      wake();
+    });
+    return within(ms, `${n} events`, done).catch((e) => {
+      throw new Error(`${e.message}; had ${all.length}: ${JSON.stringify(all).slice(0, 500)}`);
+    });
+  };
+  return Object.defineProperty(all, 'wait', { value: wait }); // not enumerable: no part of equality
+}
+
+// An event with an acknowledgement in bounded time.
+export function ask(socket, ...args) {
+  return within(10_000, `ack of ${args[0]}`, new Promise((done) => {
+    socket.emit(...args, (...answer) => done(answer.length > 1 ? answer : answer[0]));
+  }));
+}
+
+// Waits until the polling session has moved to WebSocket.
+export async function upgraded(socket) {
+  const { engine } = socket.io;
+  if (engine.transport.name !== 'websocket') await event(engine, 'upgrade');
+}
+
+export function closeAll() {
+  for (const socket of open) {
+    socket.disconnect();
+    socket.io._close(); // also when other namespaces hold it, or when it is about to reconnect
+  }
+  open.clear();
+}

@@ -1,0 +1,192 @@
+// The rule language of roomcast's INI file, carried out on a socket.io server: what the tests
+// compare the daemon with. Written from the manual, not from the daemon.
+
+const PLACEHOLDER = /\{\{|\{(\d+\?|\d+\.\.|\d+|args|room|id|user|time|event|nsp|auth\.[\w.-]+)\}/g;
+
+class Refusal extends Error {
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
+// [ { header, entries: [ [key, value] ] } ] in file order.
+export function parseIni(text) {
+  const sections = [];
+  for (const raw of text.split('\n')) {
+    const line = raw.trim();
+    if (!line || line.startsWith(';') || line.startsWith('#')) continue;
+    const head = line.match(/^\[(.*)\]$/);
+    if (head) {
+      sections.push({ header: head[1].trim(), entries: [] });
+      continue;
+    }
+    const eq = line.indexOf('=');
+    sections.at(-1).entries.push([line.slice(0, eq).trim(), line.slice(eq + 1).trim()]);
+  }
+  return sections;
+}
+
+// The value that a placeholder stands for; undefined: nothing (only for {N?}).
+function lookup(name, env) {
+  const index = name.match(/^(\d+)(\?|\.\.)?$/);
+  if (index && !index[2] && index[1] > env.args.length)
+    throw new Refusal('missing_argument', `argument ${index[1]} is missing`);
+  if (index) return env.args[index[1] - 1];
+  if (name.startsWith('auth.')) return env.auth?.[name.slice(5)] ?? null;
+  return { room: env.room, id: env.id, user: '', time: Date.now(), event: env.event, nsp: env.nsp }[name];
+}
+
+function fillText(template, env) {
+  return template.replace(PLACEHOLDER, (whole, name) => {
+    if (whole === '{{') return '{';
+    const value = lookup(name, env);
+    if (value === undefined || value === null) return name.endsWith('?') ? '' : String(value);
+    if (typeof value === 'object') throw new Refusal('bad_argument', `${whole} is no text`);
+    return String(value);
+  });
+}
+
+// Splits `"a {1}" {2} {"x":{time}}` into templates. A placeholder outside of a string becomes a
+// string of its own with a mark, so that the rest is JSON.
+function compileArgs(source) {
+  const list = [];
+  let depth = 0;
+  let text = '';
+  const flush = () => {
+    if (text) list.push(JSON.parse(text));
+    text = '';
+  };
+  for (let i = 0; i < source.length; ) {
+    const rest = source.slice(i);
+    const string = rest.match(/^"(?:[^"\\]|\\.)*"/);
+    const mark = rest.match(/^\{(\d+\?|\d+\.\.|\d+|args|room|id|user|time|event|nsp|auth\.[\w.-]+)\}/);
+    let take = rest[0];
+    if (string) take = string[0];
+    else if (mark) take = mark[0];
+    i += take.length;
+    if (mark) text += JSON.stringify(`\u0000${mark[1]}`);
+    else if (!string && depth === 0 && /[\s,]/.test(take)) flush();
+    else text += take;
+    if (!string && !mark && /[[{]/.test(take)) depth++;
+    if (!string && !mark && /[\]}]/.test(take)) depth--;
+    if (depth === 0 && (string || mark || /[\]}]/.test(take))) flush();
+  }
+  flush();
+  return list;
+}
+
+function fillValue(value, env) {
+  if (typeof value === 'string' && value[0] === '\u0000') {
+    const found = lookup(value.slice(1), env);
+    return found === undefined ? null : found;
+  }
+  if (typeof value === 'string') return fillText(value, env);
+  if (Array.isArray(value)) return value.map((v) => fillValue(v, env));
+  if (value && typeof value === 'object')
+    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, fillValue(v, env)]));
+  return value;
+}
+
+function fillArgs(list, env) {
+  return list.flatMap((value) => {
+    const all = typeof value === 'string' && value.match(/^\u0000(?:args|(\d+)\.\.)$/);
+    return all ? env.args.slice(all[1] ? all[1] - 1 : 0) : [fillValue(value, env)];
+  });
+}
+
+function room(template, env) {
+  const name = fillText(template, env);
+  if (!name) throw new Refusal('bad_room', 'a room needs a name');
+  env.room = name;
+  return name;
+}
+
+function compileEmit(value) {
+  const m = value.match(/^(all|sender|room|socket)\b\s*(.*?)(\s*\bexcept sender)?\s*:\s+(\S+)\s*(.*)$/);
+  if (!m) throw new Error(`emit = ${value}`);
+  const [, kind, target, except, event, args] = m;
+  const list = compileArgs(args);
+  return (socket, env) => {
+    let to = socket.nsp;
+    if (kind === 'room') to = to.to(room(target, env));
+    if (kind === 'socket') to = to.to(fillText(target, env));
+    if (except) to = to.except(socket.id);
+    if (kind === 'sender') to = socket;
+    to.emit(event, ...fillArgs(list, env));
+  };
+}
+
+function compileAction(key, value) {
+  switch (key) {
+    case 'require':
+      return (socket, env) => {
+        const name = room(value.replace(/^member\s+/, ''), env);
+        if (!socket.rooms.has(name)) throw new Refusal('not_a_member', `not in room ${name}`);
+      };
+    case 'join':
+      return (socket, env) => socket.join(room(value, env));
+    case 'leave':
+      return (socket, env) => socket.leave(room(value, env));
+    case 'emit':
+      return compileEmit(value);
+    case 'ack': {
+      if (value === 'auto') return (socket, env) => (env.policy = 'auto');
+      if (value === 'none') return (socket, env) => (env.policy = 'none');
+      const list = compileArgs(value);
+      return (socket, env) => {
+        env.policy = 'none';
+        env.ack?.(...fillArgs(list, env));
+      };
+    }
+    case 'disconnect':
+      return (socket) => socket.disconnect(value === 'connection');
+    default:
+      throw new Error(`${key} has no counterpart in the reference`);
+  }
+}
+
+function carryOut(actions, socket, env, conf) {
+  try {
+    if (!actions) throw new Refusal('unknown_event', `no rule for ${env.event}`);
+    for (const action of actions) action(socket, env);
+    if (env.policy === 'auto') env.ack?.({ ok: true });
+  } catch (e) {
+    if (!(e instanceof Refusal)) throw e;
+    const answer = { error: e.code, message: e.message };
+    if (env.ack) env.ack({ ok: false, ...answer });
+    else if (conf.errorEvent && actions) socket.emit(conf.errorEvent, { event: env.event, ...answer });
+  }
+}
+
+// Declares the namespaces of the INI text on io and installs its rules.
+export function install(io, ini, { policy = 'auto', errorEvent = 'error', unknown = 'ignore' } = {}) {
+  const spaces = new Map([['/', { connect: [], events: new Map() }]]);
+  const space = (name) => {
+    if (!spaces.has(name)) spaces.set(name, { connect: [], events: new Map() });
+    return spaces.get(name);
+  };
+  for (const { header, entries } of parseIni(ini)) {
+    const m = header.match(/^(event|connect|namespace)\b\s*(\/\S*)?\s*(\S+)?$/);
+    if (!m) continue;
+    const target = space(m[2] || '/');
+    const actions = entries.map(([key, value]) => compileAction(key, value));
+    if (m[1] === 'connect') target.connect = actions;
+    if (m[1] === 'event') target.events.set(m[3], actions);
+  }
+  const conf = { errorEvent };
+  for (const [name, { connect, events }] of spaces) {
+    io.of(name).on('connection', (socket) => {
+      const env = (event, args, ack) => ({
+        event: String(event), args, ack, policy, nsp: name, id: socket.id, auth: socket.handshake.auth, room: '',
+      });
+      socket.onAny((event, ...args) => {
+        const ack = typeof args.at(-1) === 'function' ? args.pop() : undefined;
+        const actions = events.get(String(event)) ?? events.get('*');
+        if (!actions && unknown === 'disconnect') socket.disconnect(true);
+        else carryOut(actions, socket, env(event, args, ack), conf);
+      });
+      carryOut(connect, socket, env('connect', []), conf);
+    });
+  }
+}
