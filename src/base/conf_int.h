@@ -80,13 +80,14 @@ static inline void *rc_conf_field(struct rc_conf *conf, const struct rc_conf_key
 bool rc_conf_value_set(struct rc_conf *conf, const struct rc_conf_key *k, struct rc_str value,
                        const char *dir, struct rc_buf *expected);
 void rc_conf_value_free(struct rc_conf *conf, const struct rc_conf_key *k);
-void rc_conf_value_print(const struct rc_conf *conf, const struct rc_conf_key *k, FILE *to);
-/* "a duration from 100ms to 24h, such as 25s or 300ms" */
+void rc_conf_value_put(const struct rc_conf *conf, const struct rc_conf_key *k,
+                       struct rc_buf *to);
+/* What it may be, in few words: "100ms to 24h". */
 void rc_conf_value_describe(const struct rc_conf_key *k, struct rc_buf *to);
 /* A text in double quotes loses them; \" and \\ are undone. False: the quotes do not match. */
 bool rc_conf_unquote(struct rc_str value, struct rc_buf *out);
 /* Quotes only where a line of the file would not keep the text as it is. */
-void rc_conf_print_text(const char *text, FILE *to);
+void rc_conf_put_text(struct rc_str s, struct rc_buf *to);
 
 /* conf_check.c: the forms of names, paths and addresses. False: out says what was expected. */
 

@@ -8,33 +8,48 @@ static bool new_section(unsigned i)
     return i == 0 || strcmp(rc_conf_keys[i].section, rc_conf_keys[i - 1].section) != 0;
 }
 
-void rc_conf_print(const struct rc_conf *conf, FILE *to)
+static void put_entry(struct rc_buf *to, const char *key, struct rc_str value)
 {
-    for (unsigned i = 0; i < rc_conf_nkeys; i++) {
-        const struct rc_conf_key *k = &rc_conf_keys[i];
+    rc_buf_printf(to, "%s =%s%.*s\n", key, value.len != 0 ? " " : "", RC_STR_ARG(value));
+}
 
-        if (new_section(i))
-            (void)fprintf(to, "%s[%s]\n", i != 0 ? "\n" : "", k->section);
-        (void)fprintf(to, "%s = ", k->key);
-        rc_conf_value_print(conf, k, to);
-        (void)fputc('\n', to);
-    }
+static void put_sections(const struct rc_conf *conf, struct rc_buf *to)
+{
     for (unsigned i = 0; i < conf->nsections; i++) {
         const struct rc_conf_section *s = &conf->section[i];
-        struct rc_buf header = RC_BUF_INIT;
 
-        rc_conf_header_put(s, &header);
-        (void)fprintf(to, "\n%.*s\n", RC_STR_ARG(rc_buf_str(&header)));
-        rc_buf_deinit(&header);
+        rc_buf_putc(to, '\n');
+        rc_conf_header_put(s, to);
+        rc_buf_putc(to, '\n');
         for (unsigned j = 0; j < s->nentries; j++) {
-            (void)fprintf(to, "%s = ", s->entry[j].key);
-            if (rc_conf_section_is_raw(s->kind))
-                (void)fputs(s->entry[j].value, to);
-            else
-                rc_conf_print_text(s->entry[j].value, to);
-            (void)fputc('\n', to);
+            struct rc_str value = rc_str_of(s->entry[j].value);
+            struct rc_buf quoted = RC_BUF_INIT;
+
+            if (!rc_conf_section_is_raw(s->kind)) {
+                rc_conf_put_text(value, &quoted);
+                value = rc_buf_str(&quoted);
+            }
+            put_entry(to, s->entry[j].key, value);
+            rc_buf_deinit(&quoted);
         }
     }
+}
+
+void rc_conf_print(const struct rc_conf *conf, FILE *to)
+{
+    struct rc_buf out = RC_BUF_INIT, value = RC_BUF_INIT;
+
+    for (unsigned i = 0; i < rc_conf_nkeys; i++) {
+        if (new_section(i))
+            rc_buf_printf(&out, "%s[%s]\n", i != 0 ? "\n" : "", rc_conf_keys[i].section);
+        rc_buf_reset(&value);
+        rc_conf_value_put(conf, &rc_conf_keys[i], &value);
+        put_entry(&out, rc_conf_keys[i].key, rc_buf_str(&value));
+    }
+    put_sections(conf, &out);
+    (void)fwrite(out.data, 1, out.len, to);
+    rc_buf_deinit(&value);
+    rc_buf_deinit(&out);
 }
 
 void rc_conf_help(FILE *to)
@@ -46,8 +61,8 @@ void rc_conf_help(FILE *to)
         if (new_section(i))
             (void)fprintf(to, "%s[%s]\n", i != 0 ? "\n" : "", k->section);
         rc_conf_value_describe(k, &values);
-        (void)fprintf(to, "  %s = %s\n      %s\n      %.*s\n", k->key, k->def, k->help,
-                      RC_STR_ARG(rc_buf_str(&values)));
+        (void)fprintf(to, "  %s =%s%s\n      %s (%.*s)\n", k->key, k->def[0] != '\0' ? " " : "",
+                      k->def, k->help, RC_STR_ARG(rc_buf_str(&values)));
         rc_buf_deinit(&values);
     }
 }

@@ -79,21 +79,24 @@ static void put_units(struct rc_buf *to, const struct unit *units, uint64_t v)
         rc_buf_putz(to, units->name);
 }
 
-static void describe_duration(struct rc_buf *to, uint64_t min, uint64_t max)
+static void put_range(struct rc_buf *to, const struct unit *units, uint64_t min, uint64_t max)
+{
+    put_units(to, units, min);
+    rc_buf_putz(to, " to ");
+    put_units(to, units, max);
+}
+
+static void expect_duration(struct rc_buf *to, uint64_t min, uint64_t max)
 {
     rc_buf_putz(to, "a duration from ");
-    put_units(to, duration_units, min);
-    rc_buf_putz(to, " to ");
-    put_units(to, duration_units, max);
+    put_range(to, duration_units, min, max);
     rc_buf_putz(to, " with its unit ms, s, m or h, such as 25s or 300ms");
 }
 
-static void describe_size(struct rc_buf *to, uint64_t min, uint64_t max)
+static void expect_size(struct rc_buf *to, uint64_t min, uint64_t max)
 {
     rc_buf_putz(to, "a size from ");
-    put_units(to, size_units, min);
-    rc_buf_putz(to, " to ");
-    put_units(to, size_units, max);
+    put_range(to, size_units, min, max);
     rc_buf_putz(to, " in bytes, KB, MB, GB (1000) or KiB, MiB, GiB (1024), such as 16KiB");
 }
 
@@ -103,7 +106,7 @@ bool rc_conf_duration(struct rc_str value, uint32_t min_ms, uint32_t max_ms, uin
     uint64_t v;
 
     if (!parse_units(value, duration_units, 0, &v) || v < min_ms || v > max_ms) {
-        describe_duration(expected, min_ms, max_ms);
+        expect_duration(expected, min_ms, max_ms);
         return false;
     }
     *ms = (uint32_t)v;
@@ -116,7 +119,7 @@ bool rc_conf_size(struct rc_str value, uint64_t min, uint64_t max, uint64_t *byt
     uint64_t v;
 
     if (!parse_units(value, size_units, 1, &v) || v < min || v > max) {
-        describe_size(expected, min, max);
+        expect_size(expected, min, max);
         return false;
     }
     *bytes = v;
@@ -127,27 +130,24 @@ void rc_conf_value_describe(const struct rc_conf_key *k, struct rc_buf *to)
 {
     switch (k->type) {
     case RC_CONF_BOOL: rc_buf_putz(to, "yes or no"); break;
-    case RC_CONF_AUTO: rc_buf_putz(to, "auto or "); __attribute__((fallthrough));
-    case RC_CONF_INT:
-        rc_buf_printf(to, "a number from %" PRIu64 " to %" PRIu64, k->min, k->max);
-        break;
+    case RC_CONF_AUTO: rc_buf_putz(to, "auto, or "); __attribute__((fallthrough));
+    case RC_CONF_INT: rc_buf_printf(to, "%" PRIu64 " to %" PRIu64, k->min, k->max); break;
     case RC_CONF_POW2:
-        rc_buf_printf(to, "a power of two from %" PRIu64 " to %" PRIu64, k->min, k->max);
+        rc_buf_printf(to, "a power of two, %" PRIu64 " to %" PRIu64, k->min, k->max);
         break;
-    case RC_CONF_DURATION: describe_duration(to, k->min, k->max); break;
-    case RC_CONF_SIZE: describe_size(to, k->min, k->max); break;
+    case RC_CONF_DURATION: put_range(to, duration_units, k->min, k->max); break;
+    case RC_CONF_SIZE: put_range(to, size_units, k->min, k->max); break;
     case RC_CONF_STRING: rc_buf_putz(to, "a text"); break;
-    case RC_CONF_EVENTNAME: rc_buf_putz(to, "an event name or nothing"); break;
-    case RC_CONF_PATH: rc_buf_putz(to, "a path such as /a/b or nothing"); break;
-    case RC_CONF_DIR: rc_buf_putz(to, "a folder or nothing"); break;
+    case RC_CONF_EVENTNAME: rc_buf_putz(to, "an event, or nothing"); break;
+    case RC_CONF_PATH: rc_buf_putz(to, "a path such as /a/b, or nothing"); break;
+    case RC_CONF_DIR: rc_buf_putz(to, "a folder, or nothing"); break;
     case RC_CONF_LISTEN:
     case RC_CONF_TRANSPORTS:
     case RC_CONF_ORIGINS:
-        rc_buf_printf(to, "%" PRIu64 " to %" PRIu64 " ", k->min, k->max);
-        rc_buf_putz(to, k->type == RC_CONF_LISTEN    ? "addresses"
-                        : k->type == RC_CONF_ORIGINS ? "origins"
-                                                     : "of polling, websocket");
-        rc_buf_putz(to, ", by comma");
+        rc_buf_printf(to, "%" PRIu64 " to %" PRIu64, k->min, k->max);
+        rc_buf_putz(to, k->type == RC_CONF_LISTEN    ? " addresses"
+                        : k->type == RC_CONF_ORIGINS ? " origins"
+                                                     : " of polling, websocket");
         break;
     case RC_CONF_LOGLEVEL:
     case RC_CONF_ACKPOLICY:
@@ -333,9 +333,15 @@ bool rc_conf_value_set(struct rc_conf *conf, const struct rc_conf_key *k, struct
     case RC_CONF_ACKPOLICY:
     case RC_CONF_UNKNOWNEVENT: ok = parse_enum(k->type, value, field); break;
     }
-    if (!ok)
+    if (ok)
+        return true;
+    if (k->type == RC_CONF_AUTO)
+        rc_buf_putz(expected, "auto or ");
+    if (k->type == RC_CONF_INT || k->type == RC_CONF_AUTO)
+        rc_buf_printf(expected, "a number from %" PRIu64 " to %" PRIu64, k->min, k->max);
+    else
         rc_conf_value_describe(k, expected);
-    return ok;
+    return false;
 }
 
 void rc_conf_value_free(struct rc_conf *conf, const struct rc_conf_key *k)
@@ -366,63 +372,56 @@ bool rc_conf_unquote(struct rc_str value, struct rc_buf *out)
     return i + 1 == value.len;
 }
 
-void rc_conf_print_text(const char *text, FILE *to)
+void rc_conf_put_text(struct rc_str s, struct rc_buf *to)
 {
-    struct rc_str s = rc_str_of(text);
-    bool plain =
-        s.len == 0 || (s.p[0] != '"' && rc_ini_trim(s).len == s.len && s.p[s.len - 1] != '\\');
-
-    if (plain) {
-        (void)fputs(text, to);
+    if (s.len == 0 ||
+        (s.p[0] != '"' && rc_ini_trim(s).len == s.len && s.p[s.len - 1] != '\\')) {
+        rc_buf_puts(to, s);
         return;
     }
-    (void)fputc('"', to);
+    rc_buf_putc(to, '"');
     for (size_t i = 0; i < s.len; i++) {
         if (s.p[i] == '"' || s.p[i] == '\\')
-            (void)fputc('\\', to);
-        (void)fputc(s.p[i], to);
+            rc_buf_putc(to, '\\');
+        rc_buf_putc(to, s.p[i]);
     }
-    (void)fputc('"', to);
+    rc_buf_putc(to, '"');
 }
 
-void rc_conf_value_print(const struct rc_conf *conf, const struct rc_conf_key *k, FILE *to)
+void rc_conf_value_put(const struct rc_conf *conf, const struct rc_conf_key *k,
+                       struct rc_buf *to)
 {
     const void *field = (const char *)conf + k->offset;
     const struct rc_conf_list *list = field;
-    struct rc_buf out = RC_BUF_INIT;
 
     switch (k->type) {
-    case RC_CONF_BOOL: rc_buf_putz(&out, *(const bool *)field ? "yes" : "no"); break;
+    case RC_CONF_BOOL: rc_buf_putz(to, *(const bool *)field ? "yes" : "no"); break;
     case RC_CONF_AUTO:
         if (*(const uint32_t *)field == 0) {
-            rc_buf_putz(&out, "auto");
+            rc_buf_putz(to, "auto");
             break;
         }
         __attribute__((fallthrough));
     case RC_CONF_INT:
-    case RC_CONF_POW2: rc_buf_put_u64(&out, *(const uint32_t *)field); break;
-    case RC_CONF_DURATION: put_units(&out, duration_units, *(const uint32_t *)field); break;
-    case RC_CONF_SIZE: put_units(&out, size_units, *(const uint64_t *)field); break;
+    case RC_CONF_POW2: rc_buf_put_u64(to, *(const uint32_t *)field); break;
+    case RC_CONF_DURATION: put_units(to, duration_units, *(const uint32_t *)field); break;
+    case RC_CONF_SIZE: put_units(to, size_units, *(const uint64_t *)field); break;
     case RC_CONF_STRING:
     case RC_CONF_EVENTNAME:
     case RC_CONF_PATH:
-    case RC_CONF_DIR: rc_conf_print_text(*(char *const *)field, to); break;
+    case RC_CONF_DIR: rc_conf_put_text(rc_str_of(*(char *const *)field), to); break;
     case RC_CONF_LISTEN:
     case RC_CONF_TRANSPORTS:
     case RC_CONF_ORIGINS:
         for (unsigned i = 0; i < list->n; i++)
-            rc_buf_printf(&out, "%s%s", i != 0 ? ", " : "", list->item[i]);
+            rc_buf_printf(to, "%s%s", i != 0 ? ", " : "", list->item[i]);
         break;
-    case RC_CONF_LOGLEVEL:
-        rc_buf_putz(&out, loglevels[*(const enum rc_loglevel *)field]);
-        break;
+    case RC_CONF_LOGLEVEL: rc_buf_putz(to, loglevels[*(const enum rc_loglevel *)field]); break;
     case RC_CONF_ACKPOLICY:
-        rc_buf_putz(&out, ackpolicies[*(const enum rc_ackpolicy *)field]);
+        rc_buf_putz(to, ackpolicies[*(const enum rc_ackpolicy *)field]);
         break;
     case RC_CONF_UNKNOWNEVENT:
-        rc_buf_putz(&out, unknownevents[*(const enum rc_unknownevent *)field]);
+        rc_buf_putz(to, unknownevents[*(const enum rc_unknownevent *)field]);
         break;
     }
-    (void)fwrite(out.data, 1, out.len, to);
-    rc_buf_deinit(&out);
 }

@@ -41,10 +41,10 @@
     X(server, backlog, INT, "1024", 1, 65535, 0,                                              \
       "connections that the kernel may queue for accept")                                     \
     X(server, ring_slots, POW2, "1024", 64, 1048576, 0,                                       \
-      "slots of each ring between two threads; a power of two")                               \
+      "slots of each ring between two threads")                                               \
     X(server, shutdown_timeout, DURATION, "10s", 0, 600000, 0,                                \
       "time that SIGTERM gives the connections to end")                                       \
-    X(log, level, LOGLEVEL, "info", 0, 0, 0, "error, warn, info or debug")                    \
+    X(log, level, LOGLEVEL, "info", 0, 0, 0, "the least important of what is logged")         \
     X(socketio, path, PATH, "/socket.io", 0, 0, 0,                                            \
       "path of the Socket.IO endpoint; empty turns Socket.IO off")                            \
     X(socketio, ping_interval, DURATION, "25s", 100, 86400000, 0,                             \

@@ -1,0 +1,961 @@
+#include "rc/base/conf.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Loads a text, which must be without a fault. */
+static void load_ok(struct rc_conf *conf, const char *text)
+{
+    struct rc_conf_errors e = {0};
+    int err = rc_conf_load_text(conf, "t.ini", rc_str_of(text), NULL, 0, &e);
+
+    if (err != RC_OK)
+        fprintf(stderr, "%.*s", RC_STR_ARG(rc_buf_str(&e.text)));
+    cr_assert_eq(err, RC_OK);
+    cr_assert_eq(e.n, 0u);
+    cr_assert_eq(e.text.len, 0u);
+}
+
+/* The faults of a text and an option (either may be NULL), to be freed. */
+static char *faults_of(const char *text, const char *option)
+{
+    char copy[512], *options[] = {copy};
+    struct rc_conf_errors e = {0};
+    struct rc_conf conf;
+    size_t n;
+    int err;
+
+    (void)snprintf(copy, sizeof(copy), "%s", option != NULL ? option : "");
+    err = rc_conf_load_text(&conf, "t.ini", rc_str_of(text), options, option != NULL, &e);
+    rc_conf_free(&conf);
+    cr_assert_eq(err, e.n != 0 ? RC_EINVAL : RC_OK);
+    rc_buf_putc(&e.text, '\0');
+    return (char *)rc_buf_take(&e.text, &n);
+}
+
+static void check_faults(const char *text, const char *option, const char *expected)
+{
+    char *faults = faults_of(text, option);
+
+    if (strcmp(faults, expected) != 0)
+        fprintf(stderr, "input: %s\ngot: %sexpected: %s", text != NULL ? text : option, faults,
+                expected);
+    cr_assert_str_eq(faults, expected);
+    free(faults);
+}
+
+static char *print_of(const struct rc_conf *conf)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+
+    cr_assert_not_null(f);
+    rc_conf_print(conf, f);
+    (void)fclose(f);
+    return text;
+}
+
+/* ---- values ---- */
+
+Test(conf, defaults_are_those_of_the_table)
+{
+    struct rc_conf conf;
+    struct rc_conf_errors e = {0};
+
+    cr_assert_eq(rc_conf_load(&conf, NULL, NULL, 0, &e), RC_OK);
+    cr_assert_eq(e.n, 0u);
+    cr_assert_null(conf.file);
+    cr_assert_eq(conf.nsections, 0u);
+    cr_assert_eq(conf.server_listen.n, 1u);
+    cr_assert_str_eq(conf.server_listen.item[0], "0.0.0.0:3000");
+    cr_assert_eq(conf.server_shards, 0u);
+    cr_assert_str_eq(conf.server_static_root, "");
+    cr_assert_str_eq(conf.server_title, "roomcast");
+    cr_assert_eq(conf.server_shutdown_timeout, 10000u);
+    cr_assert_eq(conf.log_level, RC_LOG_INFO);
+    cr_assert_str_eq(conf.socketio_path, "/socket.io");
+    cr_assert_eq(conf.socketio_ping_interval, 25000u);
+    cr_assert_eq(conf.socketio_ping_timeout, 20000u);
+    cr_assert_eq(conf.socketio_max_payload, 1000000u);
+    cr_assert_eq(conf.socketio_transports.n, 2u);
+    cr_assert_str_eq(conf.socketio_transports.item[1], "websocket");
+    cr_assert(conf.socketio_allow_upgrades);
+    cr_assert_eq(conf.socketio_cors_origin.n, 0u);
+    cr_assert_not(conf.socketio_cors_credentials);
+    cr_assert_eq(conf.socketio_ack_policy, RC_ACKPOLICY_AUTO);
+    cr_assert_eq(conf.socketio_unknown_event, RC_UNKNOWNEVENT_IGNORE);
+    cr_assert_eq(conf.limits_max_head_size, 16384u);
+    cr_assert_eq(conf.limits_max_queue, 4194304u);
+    cr_assert_eq(conf.limits_max_connections, 0u);
+    rc_conf_free(&conf);
+    rc_conf_free(&conf); /* an empty struct is fine, too */
+}
+
+/* Each default of the table, written out, must be a value that loads. */
+#define DEFAULT_LINE(section, key, type, def, min, max, reload, help) \
+    "[" #section "]\n" #key " = " def "\n",
+static const char *const default_lines[] = {RC_CONF_MAP(DEFAULT_LINE)};
+
+Test(conf, every_default_loads)
+{
+    struct rc_conf conf, defaults;
+    char *a, *b;
+
+    load_ok(&defaults, "");
+    a = print_of(&defaults);
+    for (size_t i = 0; i < sizeof(default_lines) / sizeof(default_lines[0]); i++) {
+        load_ok(&conf, default_lines[i]);
+        b = print_of(&conf);
+        cr_assert_str_eq(a, b);
+        free(b);
+        rc_conf_free(&conf);
+    }
+    free(a);
+    rc_conf_free(&defaults);
+}
+
+static uint64_t payload_of(const char *size)
+{
+    struct rc_conf conf;
+    uint64_t bytes;
+    char text[80];
+
+    (void)snprintf(text, sizeof(text), "[socketio]\nmax_payload = %s\n", size);
+    load_ok(&conf, text);
+    bytes = conf.socketio_max_payload;
+    rc_conf_free(&conf);
+    return bytes;
+}
+
+Test(conf, sizes)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } rows[] = {
+        {"128", 128},         {"4096B", 4096},           {"1KB", 1000},
+        {"1KiB", 1024},       {"1MB", 1000000},          {"1mb", 1000000},
+        {"1MiB", 1048576},    {"1mib", 1048576},         {"1GB", 1000000000},
+        {"1GiB", 1073741824}, {"1000000KB", 1000000000}, {"0128", 128},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        cr_assert_eq(payload_of(rows[i].text), rows[i].bytes);
+}
+
+Test(conf, durations)
+{
+    static const struct {
+        const char *text;
+        uint32_t ms;
+    } rows[] = {
+        {"100ms", 100},  {"300MS", 300},    {"25s", 25000},       {"2m", 120000},
+        {"1h", 3600000}, {"24h", 86400000}, {"86400s", 86400000}, {"1500ms", 1500},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct rc_conf conf;
+        char text[80];
+
+        (void)snprintf(text, sizeof(text), "[socketio]\nping_interval=%s\n", rows[i].text);
+        load_ok(&conf, text);
+        cr_assert_eq(conf.socketio_ping_interval, rows[i].ms);
+        rc_conf_free(&conf);
+    }
+}
+
+Test(conf, helpers_for_endpoints)
+{
+    struct rc_buf why = RC_BUF_INIT;
+    uint64_t bytes = 7;
+    uint32_t ms = 7;
+
+    cr_assert(rc_conf_duration(RC_STR("30s"), 100, 60000, &ms, &why));
+    cr_assert_eq(ms, 30000u);
+    cr_assert(rc_conf_size(RC_STR("2KiB"), 1, 4096, &bytes, &why));
+    cr_assert_eq(bytes, 2048u);
+    cr_assert_eq(why.len, 0u);
+    cr_assert_not(rc_conf_duration(RC_STR("2m"), 100, 60000, &ms, &why));
+    cr_assert_not(rc_conf_size(RC_STR(""), 1, 4096, &bytes, &why));
+    cr_assert(ms == 30000 && bytes == 2048);
+    rc_buf_putc(&why, '\0');
+    cr_assert_str_eq((char *)why.data,
+                     "a duration from 100ms to 1m with its unit ms, s, m or h, such as 25s or "
+                     "300msa size from 1 to 4KiB in bytes, KB, MB, GB (1000) or KiB, MiB, GiB "
+                     "(1024), such as 16KiB");
+    rc_buf_deinit(&why);
+}
+
+Test(conf, booleans_numbers_and_names)
+{
+    static const char *const yes[] = {"yes", "true", "on", "1", "YES"};
+    static const char *const no[] = {"no", "false", "off", "0", "No"};
+    struct rc_conf conf;
+    char text[80];
+
+    for (size_t i = 0; i < 5; i++) {
+        (void)snprintf(text, sizeof(text), "[socketio]\ncors_credentials = %s", yes[i]);
+        load_ok(&conf, text);
+        cr_assert(conf.socketio_cors_credentials);
+        rc_conf_free(&conf);
+        (void)snprintf(text, sizeof(text), "[socketio]\nserve_client = %s", no[i]);
+        load_ok(&conf, text);
+        cr_assert_not(conf.socketio_serve_client);
+        rc_conf_free(&conf);
+    }
+    load_ok(&conf, "[server]\nshards = 64\nring_slots = 4096\n[limits]\nmax_args = 32\n"
+                   "[log]\nlevel = debug\n[socketio]\nack_policy = none\n"
+                   "unknown_event = disconnect\nerror_event = oops\n");
+    cr_assert_eq(conf.server_shards, 64u);
+    cr_assert_eq(conf.server_ring_slots, 4096u);
+    cr_assert_eq(conf.limits_max_args, 32u);
+    cr_assert_eq(conf.log_level, RC_LOG_DEBUG);
+    cr_assert_eq(conf.socketio_ack_policy, RC_ACKPOLICY_NONE);
+    cr_assert_eq(conf.socketio_unknown_event, RC_UNKNOWNEVENT_DISCONNECT);
+    cr_assert_str_eq(conf.socketio_error_event, "oops");
+    rc_conf_free(&conf);
+}
+
+Test(conf, lists)
+{
+    struct rc_conf conf;
+
+    load_ok(&conf, "[server]\nlisten = 127.0.0.1:0,[::1]:0 , localhost:3000, :80, 127.0.0.1:0\n"
+                   "[socketio]\ntransports=websocket\n"
+                   "cors_origin = https://example.org, http://localhost:8080, null\n");
+    cr_assert_eq(conf.server_listen.n, 5u);
+    cr_assert_str_eq(conf.server_listen.item[0], "127.0.0.1:0");
+    cr_assert_str_eq(conf.server_listen.item[1], "[::1]:0");
+    cr_assert_str_eq(conf.server_listen.item[2], "localhost:3000");
+    cr_assert_str_eq(conf.server_listen.item[3], ":80");
+    cr_assert_eq(conf.socketio_transports.n, 1u);
+    cr_assert_eq(conf.socketio_cors_origin.n, 3u);
+    cr_assert_str_eq(conf.socketio_cors_origin.item[1], "http://localhost:8080");
+    rc_conf_free(&conf);
+}
+
+/* ---- the reader ---- */
+
+static const char *only_value(struct rc_conf *conf, const char *text)
+{
+    load_ok(conf, text);
+    cr_assert_eq(conf->nsections, 1u);
+    cr_assert_eq(conf->section[0].nentries, 1u);
+    return conf->section[0].entry[0].value;
+}
+
+static void check_value(const char *text, const char *expected)
+{
+    struct rc_conf conf;
+
+    cr_assert_str_eq(only_value(&conf, text), expected);
+    rc_conf_free(&conf);
+}
+
+Test(conf, rule_values_arrive_as_written)
+{
+    check_value("[event a]\nemit = all: news \"a ; b\" {\"x\": 1}\n",
+                "all: news \"a ; b\" {\"x\": 1}");
+    check_value("[event a]\nemit=room {1}: x {\"a\":\"b; c # d\",\"e\":\"f=g\"}",
+                "room {1}: x {\"a\":\"b; c # d\",\"e\":\"f=g\"}");
+    check_value("[event a]\n\temit\t=\t all: x ;y #z \t\r\n", "all: x ;y #z");
+    check_value("[event a]\njoin = \"{1}\"\n", "\"{1}\"");
+    check_value("[event a]\njoin = [x]\n", "[x]");
+    check_value("[event a]\njoin = a\\b\n", "a\\b");
+    check_value("[event a]\njoin =\n", "");
+    check_value("[event a]\njoin = \xe6\x88\xbf\xe9\x97\xb4\n", "\xe6\x88\xbf\xe9\x97\xb4");
+}
+
+Test(conf, comments_and_blanks)
+{
+    check_value("\xEF\xBB\xBF; a comment = 1\r\n\r\n  # [another]\r\n  [ event a ]  \r\n"
+                "   ;x = y\r\n   join = z   \r\n#\r\n",
+                "z");
+    check_value("; bytes that are not UTF-8 in a comment: \xff\xfe\n[event a]\njoin = z", "z");
+}
+
+Test(conf, a_backslash_continues_a_line)
+{
+    struct rc_conf conf;
+
+    check_value("[event a]\nemit = all: x \\\n    {\"a\":1} \\\r\n\t{\"b\":2}\n",
+                "all: x {\"a\":1} {\"b\":2}");
+    check_value("[event a]\njoin = a\\\n; not a comment\n", "a ; not a comment");
+    check_value("[event a]\njoin = a \\\n\n", "a");
+    check_value("; this is no continuation \\\n[event a]\njoin = a\n", "a");
+    load_ok(&conf, "[event a]\n\njoin = a \\\n b\njoin = c\n[event b]\n");
+    cr_assert_eq(conf.section[0].entry[0].line, 3u);
+    cr_assert_eq(conf.section[0].entry[1].line, 5u);
+    cr_assert_eq(conf.section[1].line, 6u);
+    rc_conf_free(&conf);
+}
+
+static void check_title(const char *written, const char *expected)
+{
+    struct rc_conf conf;
+    char text[200];
+
+    (void)snprintf(text, sizeof(text), "[server]\ntitle = %s\n", written);
+    load_ok(&conf, text);
+    cr_assert_str_eq(conf.server_title, expected);
+    rc_conf_free(&conf);
+}
+
+Test(conf, quotes_keep_blanks)
+{
+    check_title("plain text", "plain text");
+    check_title("a \"b\" c", "a \"b\" c");
+    check_title("\"  a; b \"", "  a; b ");
+    check_title("\"\"", "");
+    check_title("", "");
+    check_title("\"a \\\"b\\\" \\\\ \\n\"", "a \"b\" \\ \\n");
+    check_title("back\\slash", "back\\slash");
+    check_value("[endpoint /]\nprefix = \"\xe6\x9c\x8d: \"\n", "\xe6\x9c\x8d: ");
+    check_value("[endpoint /]\nprefix = a b\n", "a b");
+    {
+        struct rc_conf conf;
+
+        load_ok(&conf, "[socketio]\nping_interval = \"30s\"\nerror_event = \"\"\n"
+                       "cors_origin = \"\"\n[server]\nstatic_root = \"\"\n");
+        cr_assert_eq(conf.socketio_ping_interval, 30000u);
+        cr_assert_str_eq(conf.socketio_error_event, "");
+        rc_conf_free(&conf);
+    }
+}
+
+Test(conf, long_lines_are_whole)
+{
+    enum { N = 100000 };
+    char *text = malloc(N + 64);
+    struct rc_conf conf;
+    size_t n;
+
+    cr_assert_not_null(text);
+    n = (size_t)sprintf(text, "[event a]\nemit = all: ");
+    memset(text + n, 'x', N);
+    (void)strcpy(text + n + N, "\njoin = y\n");
+    load_ok(&conf, text);
+    cr_assert_eq(conf.section[0].nentries, 2u);
+    cr_assert_eq(strlen(conf.section[0].entry[0].value), 5u + N);
+    rc_conf_free(&conf);
+    free(text);
+}
+
+/* ---- sections ---- */
+
+Test(conf, sections_keep_their_order_and_names)
+{
+    static const struct {
+        enum rc_conf_section_kind kind;
+        const char *nsp, *name;
+        unsigned line;
+    } expected[] = {
+        {RC_CONF_EVENT, "/", "joinRoom", 1},  {RC_CONF_EVENT, "/chat", "talk to me", 4},
+        {RC_CONF_EVENT, "/", "*", 5},         {RC_CONF_EVENT, "/", "/odd", 6},
+        {RC_CONF_CONNECT, "/", "", 7},        {RC_CONF_CONNECT, "/chat", "", 8},
+        {RC_CONF_NAMESPACE, "/empty", "", 9}, {RC_CONF_NAMESPACE, "/", "", 10},
+        {RC_CONF_ENDPOINT, "/", "", 11},      {RC_CONF_ENDPOINT, "/a/b", "", 12},
+    };
+    struct rc_conf conf;
+
+    load_ok(&conf, "[event joinRoom]\njoin = {1}\nleave = b\n[event  /chat   talk to me]\n"
+                   "[event *]\n[event / /odd]\n[connect]\n[connect /chat]\n"
+                   "[namespace /empty]\n[namespace /]\n[endpoint /]\n[endpoint /a/b]\n");
+    cr_assert_eq(conf.nsections, sizeof(expected) / sizeof(expected[0]));
+    for (unsigned i = 0; i < conf.nsections; i++) {
+        const struct rc_conf_section *s = &conf.section[i];
+
+        cr_assert_eq(s->kind, expected[i].kind);
+        cr_assert_str_eq(s->nsp, expected[i].nsp);
+        cr_assert_str_eq(s->name, expected[i].name);
+        cr_assert_str_eq(s->file, "t.ini");
+        cr_assert_eq(s->line, expected[i].line);
+    }
+    cr_assert_eq(conf.section[0].nentries, 2u);
+    cr_assert_str_eq(conf.section[0].entry[0].key, "join");
+    cr_assert_str_eq(conf.section[0].entry[1].key, "leave");
+    cr_assert_str_eq(conf.section[0].entry[1].file, "t.ini");
+    cr_assert_eq(conf.section[0].entry[1].line, 3u);
+    rc_conf_free(&conf);
+}
+
+Test(conf, all_the_rule_keys_are_known)
+{
+    struct rc_conf conf;
+
+    load_ok(&conf,
+            "[event a]\nrequire=x\njoin=x\nleave=x\nemit=x\nack=x\nwatch=x\nunwatch=x\n"
+            "disconnect=x\njoin=x\nemit=x\n"
+            "[connect]\nrequire=x\njoin=x\nleave=x\nemit=x\nwatch=x\nunwatch=x\ndisconnect=x\n"
+            "[endpoint /x]\nprotocol=echo\nprefix=x\nping_interval=1s\nmax_payload=1\n");
+    cr_assert_eq(conf.section[0].nentries, 10u);
+    cr_assert_eq(conf.section[1].nentries, 7u);
+    cr_assert_eq(conf.section[2].nentries, 4u);
+    rc_conf_free(&conf);
+}
+
+/* ---- the command line ---- */
+
+static void load_options(struct rc_conf *conf, const char *text, const char *a, const char *b)
+{
+    char first[200], second[200], *options[] = {first, second};
+    struct rc_conf_errors e = {0};
+
+    (void)snprintf(first, sizeof(first), "%s", a);
+    (void)snprintf(second, sizeof(second), "%s", b != NULL ? b : "");
+    cr_assert_eq(rc_conf_load_text(conf, NULL, rc_str_of(text), options, b != NULL ? 2 : 1, &e),
+                 RC_OK);
+}
+
+Test(conf, options_come_after_the_file)
+{
+    struct rc_conf conf;
+
+    load_options(&conf, "[server]\nshards = 2\n", "server.shards=4", NULL);
+    cr_assert_eq(conf.server_shards, 4u);
+    rc_conf_free(&conf);
+    load_options(&conf, "", "server.shards = 4", " server.shards = 5 ");
+    cr_assert_eq(conf.server_shards, 5u);
+    rc_conf_free(&conf);
+    load_options(&conf, "[server]\ntitle = a\n", "server.title=x.y=z; \"w\"",
+                 "log.level=error");
+    cr_assert_str_eq(conf.server_title, "x.y=z; \"w\"");
+    cr_assert_eq(conf.log_level, RC_LOG_ERROR);
+    rc_conf_free(&conf);
+}
+
+Test(conf, options_can_add_rules)
+{
+    struct rc_conf conf;
+
+    load_options(&conf, "[event talk]\nemit = all: x\nack = none\n",
+                 "event talk.emit=all: a.b {\"c\":\"=\"}", "event talk.ack=auto");
+    cr_assert_eq(conf.nsections, 1u);
+    cr_assert_eq(conf.section[0].nentries, 3u);
+    cr_assert_str_eq(conf.section[0].entry[1].key, "ack");
+    cr_assert_str_eq(conf.section[0].entry[1].value, "auto");
+    cr_assert_str_eq(conf.section[0].entry[1].file, "command line");
+    cr_assert_str_eq(conf.section[0].entry[2].value, "all: a.b {\"c\":\"=\"}");
+    cr_assert_eq(conf.section[0].entry[2].line, 0u);
+    rc_conf_free(&conf);
+
+    load_options(&conf, "", "event /chat a.b.join=x", "endpoint /ws.prefix=\" x \"");
+    cr_assert_eq(conf.nsections, 2u);
+    cr_assert_str_eq(conf.section[0].nsp, "/chat");
+    cr_assert_str_eq(conf.section[0].name, "a.b");
+    cr_assert_str_eq(conf.section[1].nsp, "/ws");
+    cr_assert_str_eq(conf.section[1].entry[0].value, " x ");
+    rc_conf_free(&conf);
+}
+
+/* ---- faults ---- */
+
+#define DURATION_100MS_24H                                                               \
+    "expected a duration from 100ms to 24h with its unit ms, s, m or h, such as 25s or " \
+    "300ms\n"
+#define PAYLOAD                                                                              \
+    "expected a size from 128 to 1GiB in bytes, KB, MB, GB (1000) or KiB, MiB, GiB (1024), " \
+    "such as 16KiB\n"
+#define LISTEN                                                                                 \
+    "expected addresses such as 0.0.0.0:3000, [::1]:3000, localhost:3000 or :3000 (port 0 to " \
+    "65535)\n"
+#define URL_PATH                                                                           \
+    "expected a path that starts with / and does not end with it, of letters, digits and " \
+    "-._~!$&'()*+,;=:@\n"
+#define ORIGIN                                                                     \
+    "expected * or origins such as https://example.org or http://localhost:8080, " \
+    "without a path\n"
+#define NAMESPACE "expected a namespace that starts with / and has no comma, ? or blank\n"
+#define CLOSING   "expected a closing \" at the end, and \\\" for one inside\n"
+#define LINE_KIND "expected key = value, [section] or ; comment\n"
+#define SECTIONS                                                                              \
+    "expected [server], [log], [socketio], [limits], [event NAME], [event /namespace NAME], " \
+    "[connect], [connect /namespace], [namespace /NAME] or [endpoint /PATH]\n"
+#define EVENT_KEYS "expected require, join, leave, emit, ack, watch, unwatch or disconnect\n"
+
+static const struct {
+    const char *text, *expected;
+} bad_texts[] = {
+    /* lines */
+    {"foo\n", "t.ini:1: foo: " LINE_KIND},
+    {"= 1\n", "t.ini:1: = 1: " LINE_KIND},
+    {"[server]\nshards: 2\n", "t.ini:2: shards: 2: " LINE_KIND},
+    {"shards = 2\n", "t.ini:1: shards = 2: expected a [section] before it\n"},
+    {"[server\nshards = 99", "t.ini:1: [server: expected ] at the end of the section's name\n"},
+    {"[log] ; logs\nlevel = x\n",
+     "t.ini:1: [log] ; logs: expected nothing after ]: a comment needs a line of its own\n"},
+    {"[server]\ntitle = a\x01\x7f"
+     "b\n",
+     "t.ini:2: title = a\\x01\\x7fb: expected a line without the control character 0x01\n"},
+    {"[server]\ntitle = a\rb\n",
+     "t.ini:2: title = a\\x0db: expected a line without the control character 0x0d\n"},
+    {"[server]\ntitle = \xff\n",
+     "t.ini:2: title = \xff: expected a line without bytes that are not UTF-8\n"},
+    {"[server]\ntitle = a \\",
+     "t.ini:2: title = a \\: expected another line after the \\ at the end of this one\n"},
+    {"[server]\ntitle = a\\\\\n\n",
+     "t.ini:2: title = a\\\\: expected another line after the \\ at the end of this one\n"},
+
+    /* sections and keys */
+    {"[]\n", "t.ini:1: []: unknown section; " SECTIONS},
+    {"[sever]\nx = 1\ny = 2\n",
+     "t.ini:1: [sever]: unknown section (did you mean server?); " SECTIONS},
+    {"[evnt talk]\n", "t.ini:1: [evnt talk]: unknown section (did you mean event?); " SECTIONS},
+    {"[server main]\n",
+     "t.ini:1: [server main]: unknown section (did you mean server?); " SECTIONS},
+    {"[plugins]\n", "t.ini:1: [plugins]: unknown section; " SECTIONS},
+    {"[log]\nlevels = info\n",
+     "t.ini:2: [log] levels = info: unknown key (did you mean level?); expected level\n"},
+    {"[log]\nfile = /tmp/x\n", "t.ini:2: [log] file = /tmp/x: unknown key; expected level\n"},
+    {"[event a]\nEmti = x\n",
+     "t.ini:2: [event a] Emti = x: unknown key (did you mean emit?); " EVENT_KEYS},
+    {"[event a]\nstore = x\n", "t.ini:2: [event a] store = x: unknown key; " EVENT_KEYS},
+    {"[connect]\nack = none\n",
+     "t.ini:2: [connect] ack = none: unknown key; expected require, join, leave, emit, watch, "
+     "unwatch or disconnect\n"},
+    {"[namespace /x]\njoin = a\n",
+     "t.ini:2: [namespace /x] join = a: unknown key; expected no keys in this section\n"},
+    {"[endpoint /x]\nproto = a\n",
+     "t.ini:2: [endpoint /x] proto = a: unknown key; expected protocol, prefix, ping_interval "
+     "or max_payload\n"},
+    {"[event]\n", "t.ini:1: [event]: expected [event NAME] or [event /namespace NAME]\n"},
+    {"[event /chat]\n",
+     "t.ini:1: [event /chat]: expected [event NAME] or [event /namespace NAME]\n"},
+    {"[event /a,b x]\n", "t.ini:1: [event /a,b x]: " NAMESPACE},
+    {"[event disconnect]\njoin=x\n",
+     "t.ini:1: [event disconnect]: expected an event that may be sent: Socket.IO reserves "
+     "\"disconnect\"\n"},
+    {"[event /chat newListener]\n",
+     "t.ini:1: [event /chat newListener]: expected an event that may be sent: Socket.IO "
+     "reserves \"newListener\"\n"},
+    {"[connect chat]\n", "t.ini:1: [connect chat]: " NAMESPACE},
+    {"[connect /a /b]\n", "t.ini:1: [connect /a /b]: " NAMESPACE},
+    {"[namespace]\n", "t.ini:1: [namespace]: " NAMESPACE},
+    {"[namespace /a?b]\n", "t.ini:1: [namespace /a?b]: " NAMESPACE},
+    {"[endpoint]\n", "t.ini:1: [endpoint]: " URL_PATH},
+    {"[endpoint ws]\n", "t.ini:1: [endpoint ws]: " URL_PATH},
+    {"[endpoint /ws/]\n", "t.ini:1: [endpoint /ws/]: " URL_PATH},
+    {"[endpoint /a//b]\n", "t.ini:1: [endpoint /a//b]: " URL_PATH},
+    {"[endpoint /a/../b]\n", "t.ini:1: [endpoint /a/../b]: " URL_PATH},
+    {"[endpoint /.]\n", "t.ini:1: [endpoint /.]: " URL_PATH},
+    {"[endpoint /a b]\n", "t.ini:1: [endpoint /a b]: " URL_PATH},
+    {"[endpoint /a?b]\n", "t.ini:1: [endpoint /a?b]: " URL_PATH},
+
+    /* twice */
+    {"[server]\nshards = 1\n[log]\n[server]\nshards = 2\n",
+     "t.ini:5: [server] shards = 2: expected the key once, but line 2 has it too\n"},
+    {"[event a]\nack = none\nack = auto\n",
+     "t.ini:3: [event a] ack = auto: expected the key once, but line 2 has it too\n"},
+    {"[endpoint /]\nprotocol = echo\nprotocol = relay\n",
+     "t.ini:3: [endpoint /] protocol = relay: expected the key once, but line 2 has it too\n"},
+    {"[event a]\n[event b]\n[event / a]\n",
+     "t.ini:3: [event / a]: expected the section once, but line 1 has it too\n"},
+    {"[connect]\n\n[connect /]\n",
+     "t.ini:3: [connect /]: expected the section once, but line 1 has it too\n"},
+
+    /* values */
+    {"[server]\nshards = 0\n",
+     "t.ini:2: [server] shards = 0: expected auto or a number from 1 to 64\n"},
+    {"[server]\nshards = Auto\n",
+     "t.ini:2: [server] shards = Auto: expected auto or a number from 1 to 64\n"},
+    {"[server]\nbacklog = 0\n",
+     "t.ini:2: [server] backlog = 0: expected a number from 1 to 65535\n"},
+    {"[server]\nbacklog = -1\n",
+     "t.ini:2: [server] backlog = -1: expected a number from 1 to 65535\n"},
+    {"[server]\nbacklog =\n",
+     "t.ini:2: [server] backlog = : expected a number from 1 to 65535\n"},
+    {"[server]\nbacklog = 99999999999999999999999\n",
+     "t.ini:2: [server] backlog = 99999999999999999999999: expected a number from 1 to "
+     "65535\n"},
+    {"[server]\nbacklog = 18446744073709551617\n",
+     "t.ini:2: [server] backlog = 18446744073709551617: expected a number from 1 to 65535\n"},
+    {"[server]\nring_slots = 1000\n",
+     "t.ini:2: [server] ring_slots = 1000: expected a power of two, 64 to 1048576\n"},
+    {"[server]\nring_slots = 32\n",
+     "t.ini:2: [server] ring_slots = 32: expected a power of two, 64 to 1048576\n"},
+    {"[socketio]\nping_interval = 25 parsecs\n",
+     "t.ini:2: [socketio] ping_interval = 25 parsecs: " DURATION_100MS_24H},
+    {"[socketio]\nping_interval = 25\n",
+     "t.ini:2: [socketio] ping_interval = 25: " DURATION_100MS_24H},
+    {"[socketio]\nping_interval = 25 s\n",
+     "t.ini:2: [socketio] ping_interval = 25 s: " DURATION_100MS_24H},
+    {"[socketio]\nping_interval = 1.5s\n",
+     "t.ini:2: [socketio] ping_interval = 1.5s: " DURATION_100MS_24H},
+    {"[socketio]\nping_interval = s\n",
+     "t.ini:2: [socketio] ping_interval = s: " DURATION_100MS_24H},
+    {"[socketio]\nping_interval = 99ms\n",
+     "t.ini:2: [socketio] ping_interval = 99ms: " DURATION_100MS_24H},
+    {"[socketio]\nping_interval = 25h\n",
+     "t.ini:2: [socketio] ping_interval = 25h: " DURATION_100MS_24H},
+    {"[socketio]\nping_interval = 18446744073709551615h\n",
+     "t.ini:2: [socketio] ping_interval = 18446744073709551615h: " DURATION_100MS_24H},
+    {"[socketio]\nmax_payload = 1k\n", "t.ini:2: [socketio] max_payload = 1k: " PAYLOAD},
+    {"[socketio]\nmax_payload = 1 MB\n", "t.ini:2: [socketio] max_payload = 1 MB: " PAYLOAD},
+    {"[socketio]\nmax_payload = 127\n", "t.ini:2: [socketio] max_payload = 127: " PAYLOAD},
+    {"[socketio]\nmax_payload = 2GiB\n", "t.ini:2: [socketio] max_payload = 2GiB: " PAYLOAD},
+    {"[socketio]\nmax_payload = 17179869185GiB\n",
+     "t.ini:2: [socketio] max_payload = 17179869185GiB: " PAYLOAD},
+    {"[socketio]\nallow_upgrades = maybe\n",
+     "t.ini:2: [socketio] allow_upgrades = maybe: expected yes or no\n"},
+    {"[log]\nlevel = verbose\n",
+     "t.ini:2: [log] level = verbose: expected error, warn, info or debug\n"},
+    {"[socketio]\nack_policy = manual\n",
+     "t.ini:2: [socketio] ack_policy = manual: expected auto or none\n"},
+    {"[socketio]\nunknown_event = echo\n",
+     "t.ini:2: [socketio] unknown_event = echo: expected ignore or disconnect\n"},
+    {"[socketio]\nerror_event = connect_error\n",
+     "t.ini:2: [socketio] error_event = connect_error: expected an event that may be sent: "
+     "Socket.IO reserves \"connect_error\"\n"},
+    {"[server]\ntitle = \"abc\n", "t.ini:2: [server] title = \"abc: " CLOSING},
+    {"[server]\ntitle = \"a\" b\n", "t.ini:2: [server] title = \"a\" b: " CLOSING},
+    {"[server]\ntitle = \"\n", "t.ini:2: [server] title = \": " CLOSING},
+    {"[endpoint /]\nprefix = \"a\\\"\n", "t.ini:2: [endpoint /] prefix = \"a\\\": " CLOSING},
+    {"[socketio]\npath = socket.io\n", "t.ini:2: [socketio] path = socket.io: " URL_PATH},
+    {"[socketio]\npath = /socket.io/\n", "t.ini:2: [socketio] path = /socket.io/: " URL_PATH},
+    {"[socketio]\npath = /\n",
+     "t.ini:2: [socketio] path = /: expected a path such as /a/b, or nothing\n"},
+    {"[server]\nhealth_path = /a%20b\n", "t.ini:2: [server] health_path = /a%20b: " URL_PATH},
+    {"[server]\nlisten =\n", "t.ini:2: [server] listen = : expected 1 to 64 addresses\n"},
+    {"[server]\nlisten = 3000\n", "t.ini:2: [server] listen = 3000: " LISTEN},
+    {"[server]\nlisten = ::1:3000\n", "t.ini:2: [server] listen = ::1:3000: " LISTEN},
+    {"[server]\nlisten = [::g]:3000\n", "t.ini:2: [server] listen = [::g]:3000: " LISTEN},
+    {"[server]\nlisten = []:3000\n", "t.ini:2: [server] listen = []:3000: " LISTEN},
+    {"[server]\nlisten = 1.2.3:80\n", "t.ini:2: [server] listen = 1.2.3:80: " LISTEN},
+    {"[server]\nlisten = 1.2.3.256:80\n", "t.ini:2: [server] listen = 1.2.3.256:80: " LISTEN},
+    {"[server]\nlisten = a b:80\n", "t.ini:2: [server] listen = a b:80: " LISTEN},
+    {"[server]\nlisten = -a:80\n", "t.ini:2: [server] listen = -a:80: " LISTEN},
+    {"[server]\nlisten = a:65536\n", "t.ini:2: [server] listen = a:65536: " LISTEN},
+    {"[server]\nlisten = a:\n", "t.ini:2: [server] listen = a:: " LISTEN},
+    {"[server]\nlisten = a:http\n", "t.ini:2: [server] listen = a:http: " LISTEN},
+    {"[server]\nlisten = a:1,\n", "t.ini:2: [server] listen = a:1,: " LISTEN},
+    {"[server]\nlisten = a:1,,b:1\n", "t.ini:2: [server] listen = a:1,,b:1: " LISTEN},
+    {"[server]\nlisten = unix:/run/x\n", "t.ini:2: [server] listen = unix:/run/x: " LISTEN},
+    {"[server]\nlisten = a:1, b:1, a:1\n",
+     "t.ini:2: [server] listen = a:1, b:1, a:1: expected each once, but a:1 is there twice\n"},
+    {"[socketio]\ntransports =\n",
+     "t.ini:2: [socketio] transports = : expected 1 to 2 of polling, websocket\n"},
+    {"[socketio]\ntransports = webtransport\n",
+     "t.ini:2: [socketio] transports = webtransport: expected 1 to 2 of polling, websocket\n"},
+    {"[socketio]\ntransports = polling, polling\n",
+     "t.ini:2: [socketio] transports = polling, polling: expected each once, but polling is "
+     "there twice\n"},
+    {"[socketio]\ncors_origin = example.org\n",
+     "t.ini:2: [socketio] cors_origin = example.org: " ORIGIN},
+    {"[socketio]\ncors_origin = https://\n",
+     "t.ini:2: [socketio] cors_origin = https://: " ORIGIN},
+    {"[socketio]\ncors_origin = ://a\n", "t.ini:2: [socketio] cors_origin = ://a: " ORIGIN},
+    {"[socketio]\ncors_origin = https://a/\n",
+     "t.ini:2: [socketio] cors_origin = https://a/: " ORIGIN},
+    {"[socketio]\ncors_origin = *, https://a\n",
+     "t.ini:2: [socketio] cors_origin = *, https://a: expected either * or a list of "
+     "origins\n"},
+
+    /* values that do not go together */
+    {"[endpoint /socket.io]\n",
+     "t.ini:1: [endpoint /socket.io]: expected a path outside of socketio.path (/socket.io)\n"},
+    {"[socketio]\npath = /a\n[endpoint /a/b]\n[endpoint /ab]\n",
+     "t.ini:3: [endpoint /a/b]: expected a path outside of socketio.path (/a)\n"},
+    {"[server]\nhealth_path = /socket.io/health\n",
+     "t.ini:2: [server] health_path = /socket.io/health: expected a path outside of "
+     "socketio.path (/socket.io)\n"},
+    {"[limits]\nmax_event_length = 3\n[event abc]\n[event abcd]\n",
+     "t.ini:4: [event abcd]: expected an event of at most limits.max_event_length (3)\n"},
+    {"[limits]\nmax_namespace_length = 3\n[event /ab x]\n[connect /abc]\n",
+     "t.ini:4: [connect /abc]: expected a namespace of at most limits.max_namespace_length "
+     "(3)\n"},
+};
+
+Test(conf, faults_name_line_key_value_and_what_was_expected)
+{
+    for (size_t i = 0; i < sizeof(bad_texts) / sizeof(bad_texts[0]); i++)
+        check_faults(bad_texts[i].text, NULL, bad_texts[i].expected);
+}
+
+static const struct {
+    const char *option, *expected;
+} bad_options[] = {
+    {"", "command line: -o : expected section.key=value\n"},
+    {"shards", "command line: -o shards: expected section.key=value\n"},
+    {"shards=1", "command line: -o shards=1: expected section.key=value\n"},
+    {"=server.shards", "command line: -o =server.shards: expected section.key=value\n"},
+    {"server.shards=99",
+     "command line: [server] shards = 99: expected auto or a number from 1 to 64\n"},
+    {"log.levle=info",
+     "command line: [log] levle = info: unknown key (did you mean level?); expected level\n"},
+    {"logs.level=info", "command line: [logs]: unknown section (did you mean log?); " SECTIONS},
+    {".x=1", "command line: []: unknown section; " SECTIONS},
+    {"event .x=1", "command line: [event]: expected [event NAME] or [event /namespace NAME]\n"},
+    {"event a.x=1", "command line: [event a] x = 1: unknown key; " EVENT_KEYS},
+    {"event a]b.join=1",
+     "command line: -o event a]b.join=1: expected section.key=value without ] in a section's "
+     "name\n"},
+    {"server.title=a\nb",
+     "command line: -o server.title=a\\x0ab: expected section.key=value without the control "
+     "character 0x0a\n"},
+    {"server.title=\xff",
+     "command line: -o server.title=\xff: expected section.key=value without bytes that are "
+     "not UTF-8\n"},
+    {"event a.join=x\\",
+     "command line: -o event a.join=x\\: expected section.key=value without \\ at the end\n"},
+    {"socketio.path=/healthz",
+     "[server] health_path = /healthz: expected a path outside of socketio.path (/healthz)\n"},
+};
+
+Test(conf, faults_of_options)
+{
+    for (size_t i = 0; i < sizeof(bad_options) / sizeof(bad_options[0]); i++)
+        check_faults(NULL, bad_options[i].option, bad_options[i].expected);
+}
+
+Test(conf, all_faults_are_told_at_once)
+{
+    check_faults("[server]\nshards = x\n[sever]\nz = 1\n[log]\nlevel = y\n",
+                 "socketio.ping_interval=1",
+                 "t.ini:2: [server] shards = x: expected auto or a number from 1 to 64\n"
+                 "t.ini:3: [sever]: unknown section (did you mean server?); " SECTIONS
+                 "t.ini:6: [log] level = y: expected error, warn, info or debug\n"
+                 "command line: [socketio] ping_interval = 1: " DURATION_100MS_24H);
+}
+
+Test(conf, faults_are_bounded)
+{
+    struct rc_conf_errors e = {0};
+    struct rc_buf text = RC_BUF_INIT;
+    struct rc_conf conf;
+    unsigned lines = 0;
+
+    for (unsigned i = 0; i < 5000; i++)
+        rc_buf_putz(&text, "?\n");
+    cr_assert_eq(rc_conf_load_text(&conf, "t.ini", rc_buf_str(&text), NULL, 0, &e), RC_EINVAL);
+    for (size_t i = 0; i < e.text.len; i++)
+        lines += e.text.data[i] == '\n';
+    cr_assert_eq(e.n, 5000u);
+    cr_assert_eq(lines, 201u);
+    rc_buf_putc(&e.text, '\0');
+    cr_assert_not_null(strstr((char *)e.text.data, "more faults are not shown\n"));
+    rc_buf_deinit(&e.text);
+    rc_buf_deinit(&text);
+    rc_conf_free(&conf);
+}
+
+Test(conf, a_long_value_is_shown_in_part)
+{
+    char text[600], *faults;
+
+    (void)strcpy(text, "[log]\nlevel = x");
+    for (unsigned i = 0; i < 100; i++)
+        (void)strcat(text, "\xe4\xbd\xa0");
+    faults = faults_of(text, NULL);
+    cr_assert_not_null(strstr(faults, "level = x\xe4\xbd\xa0"));
+    cr_assert_not_null(strstr(faults, "\xe4\xbd\xa0...: expected error, warn"));
+    cr_assert_lt(strlen(faults), 180u);
+    free(faults);
+}
+
+Test(conf, errors_can_be_added_by_others)
+{
+    struct rc_conf_errors e = {0};
+
+    rc_conf_error(&e, "x.ini", 3, "%s", "a\nb");
+    rc_conf_error(&e, "command line", 0, "c %d", 4);
+    rc_conf_error(&e, NULL, 0, "d");
+    cr_assert_eq(e.n, 3u);
+    rc_buf_putc(&e.text, '\0');
+    cr_assert_str_eq((char *)e.text.data, "x.ini:3: a\\x0ab\ncommand line: c 4\nd\n");
+    rc_buf_deinit(&e.text);
+}
+
+/* ---- files and folders ---- */
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+
+    cr_assert_not_null(f);
+    cr_assert(fputs(text, f) >= 0);
+    (void)fclose(f);
+}
+
+Test(conf, loads_a_file_and_resolves_its_folders)
+{
+    char dir[] = "/tmp/test_conf.XXXXXX", real[4096], path[4200], expected[4200];
+    char option[] = "socketio.client_dir=./bundles/", *options[] = {option};
+    struct rc_conf_errors e = {0};
+    struct rc_conf conf;
+
+    cr_assert_not_null(mkdtemp(dir));
+    cr_assert_not_null(realpath(dir, real));
+    (void)snprintf(path, sizeof(path), "%s/etc", dir);
+    cr_assert_eq(mkdir(path, 0700), 0);
+    (void)snprintf(path, sizeof(path), "%s/etc/r.ini", dir);
+    write_file(path, "[server]\nstatic_root = ../web/\n");
+    cr_assert_eq(rc_conf_load(&conf, path, options, 1, &e), RC_OK);
+    (void)snprintf(expected, sizeof(expected), "%s/web", real);
+    cr_assert_str_eq(conf.server_static_root, expected);
+    cr_assert_str_eq(conf.file, path);
+    cr_assert_not_null(getcwd(real, sizeof(real)));
+    (void)snprintf(expected, sizeof(expected), "%s/bundles", real);
+    cr_assert_str_eq(conf.socketio_client_dir, expected);
+    rc_conf_free(&conf);
+    (void)unlink(path);
+    (void)snprintf(path, sizeof(path), "%s/etc", dir);
+    (void)rmdir(path);
+    (void)rmdir(dir);
+}
+
+static void check_folder(const char *name, const char *written, const char *expected)
+{
+    struct rc_conf_errors e = {0};
+    struct rc_conf conf;
+    char text[200];
+
+    (void)snprintf(text, sizeof(text), "[server]\nstatic_root = %s\n", written);
+    cr_assert_eq(rc_conf_load_text(&conf, name, rc_str_of(text), NULL, 0, &e), RC_OK);
+    if (strcmp(conf.server_static_root, expected) != 0)
+        fprintf(stderr, "%s in %s is %s\n", written, name, conf.server_static_root);
+    cr_assert_str_eq(conf.server_static_root, expected);
+    rc_conf_free(&conf);
+}
+
+Test(conf, folders)
+{
+    check_folder("/no-such/etc/r.ini", "", "");
+    check_folder("/no-such/etc/r.ini", "web", "/no-such/etc/web");
+    check_folder("/no-such/etc/r.ini", ".", "/no-such/etc");
+    check_folder("/no-such/etc/r.ini", "./", "/no-such/etc");
+    check_folder("/no-such/etc/r.ini", "./web//", "/no-such/etc/web");
+    check_folder("/no-such/etc/r.ini", "../web/a", "/no-such/web/a");
+    check_folder("/no-such/etc/r.ini", "..", "/no-such");
+    check_folder("/no-such/etc/r.ini", "../..", "/");
+    check_folder("/no-such/etc/r.ini", "../../../../x", "/x");
+    check_folder("/no-such/etc/r.ini", "..web", "/no-such/etc/..web");
+    check_folder("/no-such/etc/r.ini", "a/../b", "/no-such/etc/a/../b");
+    check_folder("/no-such/etc/r.ini", "/srv/web/", "/srv/web");
+    check_folder("/no-such/etc/r.ini", "/", "/");
+    check_folder("/r.ini", "web", "/web");
+    check_folder("/r.ini", "../web", "/web");
+}
+
+Test(conf, a_file_that_cannot_be_read)
+{
+    char path[] = "/tmp/test_conf.XXXXXX";
+    struct rc_conf_errors e = {0};
+    struct rc_conf conf;
+    int fd;
+
+    cr_assert_eq(rc_conf_load(&conf, "/no-such/r.ini", NULL, 0, &e), RC_ENOENT);
+    cr_assert_str_eq(conf.server_title, "roomcast"); /* the defaults are in place */
+    rc_conf_free(&conf);
+    cr_assert_eq(rc_conf_load(&conf, "/tmp", NULL, 0, &e), RC_ENOENT);
+    rc_conf_free(&conf);
+    fd = mkstemp(path);
+    cr_assert(fd >= 0 && ftruncate(fd, (1 << 20) + 1) == 0);
+    cr_assert_eq(rc_conf_load(&conf, path, NULL, 0, &e), RC_ENOENT);
+    rc_conf_free(&conf);
+    (void)close(fd);
+    (void)unlink(path);
+    cr_assert_eq(e.n, 3u);
+    rc_buf_putc(&e.text, '\0');
+    cr_assert_eq(strncmp((char *)e.text.data,
+                         "/no-such/r.ini: the file cannot be read: No such file or directory\n"
+                         "/tmp: the file cannot be read: Is a directory\n",
+                         112),
+                 0);
+    cr_assert_not_null(
+        strstr((char *)e.text.data, ": the file cannot be read: longer than 1 MiB\n"));
+    rc_buf_deinit(&e.text);
+}
+
+/* ---- printing ---- */
+
+static void check_round_trip(const char *text, const char *a, const char *b)
+{
+    struct rc_conf conf;
+    char *first, *second;
+
+    load_options(&conf, text, a, b);
+    first = print_of(&conf);
+    rc_conf_free(&conf);
+    load_ok(&conf, first);
+    second = print_of(&conf);
+    rc_conf_free(&conf);
+    cr_assert_str_eq(first, second);
+    free(first);
+    free(second);
+}
+
+Test(conf, print_loads_to_the_same)
+{
+    check_round_trip("", "server.shards=2", NULL);
+    check_round_trip(
+        "[server]\nlisten = :0, [::1]:0\nstatic_root = a b/c\ntitle = \" x\\\\ \"\n"
+        "health_path =\nshutdown_timeout = 0s\n"
+        "[socketio]\nping_interval = 90s\nping_timeout = 1234ms\nmax_payload = 1001\n"
+        "cors_origin = *\ntransports = websocket, polling\nerror_event =\n"
+        "[limits]\nmax_queue = 1GB\nmax_head_size = 3KiB\n"
+        "[event a]\nemit = all: x \\\n  {\"a\":\"; #\"}\nack =\n[event /n b c]\n"
+        "join = \"q\"\n[event / /odd]\n[connect /x]\n[connect]\n[namespace /y]\n"
+        "[endpoint /]\nprefix = \"  \"\nprotocol = \"\\\"e\\\"\"\n",
+        "server.title=\" a \\\" b\"", "event / /odd.emit=all: \"x\\\" y");
+    check_round_trip("[server]\ntitle = \"\\\"\"\n", "endpoint /z.prefix=\"\\\\\"", NULL);
+}
+
+Test(conf, print_shows_what_is_in_effect)
+{
+    struct rc_conf conf;
+    char *text;
+
+    load_ok(&conf, "[socketio]\nping_interval = 60000ms\nmax_payload = 1048576\n"
+                   "cors_origin=https://a , https://b\n[limits]\nmax_event_length = 300\n"
+                   "[server]\ntitle = \"  t\"\n[event /c x]\nemit=all: y\n[connect]\n");
+    text = print_of(&conf);
+    cr_assert_not_null(strstr(text, "\nping_interval = 1m\n"));
+    cr_assert_not_null(strstr(text, "\nmax_payload = 1MiB\n"));
+    cr_assert_not_null(strstr(text, "\ncors_origin = https://a, https://b\n"));
+    cr_assert_not_null(strstr(text, "\nmax_event_length = 300\n"));
+    cr_assert_not_null(strstr(text, "\ntitle = \"  t\"\n"));
+    cr_assert_not_null(strstr(text, "\nstatic_root =\n"));
+    cr_assert_not_null(strstr(text, "\nshards = auto\n"));
+    cr_assert_not_null(strstr(text, "\n\n[event /c x]\nemit = all: y\n\n[connect]\n"));
+    cr_assert_eq(strncmp(text, "[server]\nlisten = 0.0.0.0:3000\n", 30), 0);
+    free(text);
+    rc_conf_free(&conf);
+}
+
+#define KEY_NAME(section, key, type, def, min, max, reload, help) {#section, #key, def, help},
+static const struct {
+    const char *section, *key, *def, *help;
+} keys[] = {RC_CONF_MAP(KEY_NAME)};
+
+Test(conf, help_and_documentation_name_every_key)
+{
+    char *help = NULL, *docs = NULL, line[200];
+    size_t n = 0;
+    FILE *f = open_memstream(&help, &n);
+
+    rc_conf_help(f);
+    (void)fclose(f);
+    f = open_memstream(&docs, &n);
+    rc_conf_markdown(f);
+    (void)fclose(f);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        (void)snprintf(line, sizeof(line), "\n  %s =%s%s\n      %s (", keys[i].key,
+                       keys[i].def[0] != '\0' ? " " : "", keys[i].def, keys[i].help);
+        cr_assert_not_null(strstr(help, line));
+        (void)snprintf(line, sizeof(line), "\n| `%s` |", keys[i].key);
+        cr_assert_not_null(strstr(docs, line));
+        (void)snprintf(line, sizeof(line), "### [%s]\n", keys[i].section);
+        cr_assert_not_null(strstr(docs, line));
+    }
+    cr_assert_not_null(strstr(docs,
+                              "| `backlog` | `1024` | connections that the kernel may queue "
+                              "for accept | 1 to 65535 |\n"));
+    cr_assert_not_null(strstr(docs, "socket.io\\*.js"));
+    free(help);
+    free(docs);
+}
