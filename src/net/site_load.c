@@ -39,6 +39,13 @@ static int fail(struct loader *l, const char *path, const char *what)
     return RC_ESYS;
 }
 
+static int fail_errno(struct loader *l, const char *path)
+{
+    char text[128];
+
+    return fail(l, path, strerror_r(errno, text, sizeof(text)));
+}
+
 static char *concat(const char *a, const char *b, const char *c)
 {
     struct rc_buf buf = RC_BUF_INIT;
@@ -118,10 +125,10 @@ static int load_body(struct loader *l, const char *path, bool html, struct rc_bu
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), err;
 
     if (fd < 0)
-        return fail(l, path, strerror(errno));
+        return fail_errno(l, path);
     err = read_all(fd, budget, body);
     if (err == RC_ESYS)
-        (void)fail(l, path, strerror(errno));
+        (void)fail_errno(l, path);
     (void)close(fd);
     if (err == RC_OK && html && l->fill_title)
         fill_title(body, rc_buf_str(&l->title));
@@ -214,15 +221,12 @@ static bool is_served(const struct loader *l, const char *real)
 static int load_entry(struct loader *l, const char *dir, const char *url, const char *name)
 {
     char *path = concat(dir, "/", name), *real = realpath(path, NULL), *sub;
-    struct stat st;
+    struct stat st = {.st_mode = 0}; /* neither file nor folder: skipped */
     int err = RC_OK;
 
-    if (real == NULL && errno != ENOENT && errno != ELOOP) {
-        err = fail(l, path, strerror(errno));
-    } else if (real == NULL || !is_served(l, real)) {
-        l->site->totals.skipped++;
-    } else if (stat(real, &st) != 0) {
-        err = fail(l, path, strerror(errno));
+    if (real == NULL ? errno != ENOENT && errno != ELOOP
+                     : is_served(l, real) && stat(real, &st) != 0) {
+        err = fail_errno(l, path);
     } else if (S_ISREG(st.st_mode)) {
         err = load_file(l, real, url, name);
     } else if (S_ISDIR(st.st_mode)) {
@@ -258,7 +262,7 @@ static int load_dir(struct loader *l, const char *dir, const char *url)
     int n, err = RC_OK;
 
     if (stat(dir, &st) != 0)
-        return fail(l, dir, strerror(errno));
+        return fail_errno(l, dir);
     if (is_circle(l, &st)) {
         l->site->totals.skipped++;
         return RC_OK;
@@ -267,7 +271,7 @@ static int load_dir(struct loader *l, const char *dir, const char *url)
         return fail(l, dir, "nested too deep");
     n = scandir(dir, &list, not_dot, alphasort);
     if (n < 0)
-        return fail(l, dir, strerror(errno));
+        return fail_errno(l, dir);
     l->chain[l->depth].dev = st.st_dev;
     l->chain[l->depth++].ino = st.st_ino;
     for (int i = 0; i < n; i++) {
@@ -289,12 +293,13 @@ static int compare_entries(const void *a, const void *b)
 struct rc_site *rc_site_load(const char *root, const char *title, size_t max_total_bytes,
                              char *why, size_t why_len)
 {
-    struct loader l = {.max_bytes = max_total_bytes, .why = why, .why_len = why_len};
+    struct loader l = {.max_bytes = max_total_bytes, .why_len = why_len};
     char *real = realpath(root, NULL);
     int err;
 
+    l.why = why;
     if (real == NULL) {
-        (void)fail(&l, root, strerror(errno));
+        (void)fail_errno(&l, root);
         return NULL;
     }
     l.root = real;

@@ -42,17 +42,17 @@ enum {
 
 /* What must be remembered between reads. Zeroed, then max_message set, is a fresh decoder. */
 struct rc_ws_decoder {
-    uint64_t left;         /* payload bytes of the current data frame still to come */
-    uint64_t message_len;  /* bytes of the current message so far, all fragments */
-    uint32_t max_message;  /* a longer message ends in 1009; 0 is unlimited */
-    uint32_t utf8;         /* decoder state between pieces, see base/utf8.h */
-    uint8_t mask[4];       /* of the current frame, rotated to the next byte */
-    uint8_t opcode;        /* TEXT or BINARY while a message is open, else 0 */
-    bool in_frame;         /* inside a data frame's payload */
-    bool fin;              /* current frame is the message's last */
-    bool started;          /* a piece of the current message was handed out */
-    bool compressed;       /* RSV1 on the first frame (only when allow_rsv1) */
-    bool allow_rsv1;       /* permessage-deflate was negotiated */
+    uint64_t left;        /* payload bytes of the current data frame still to come */
+    uint64_t message_len; /* bytes of the current message so far, all fragments */
+    uint32_t max_message; /* a longer message ends in 1009; 0 is unlimited */
+    uint32_t utf8;        /* decoder state between pieces, see base/utf8.h */
+    uint8_t mask[4];      /* of the current frame, rotated to the next byte */
+    uint8_t opcode;       /* TEXT or BINARY while a message is open, else 0 */
+    bool in_frame;        /* inside a data frame's payload */
+    bool fin;             /* current frame is the message's last */
+    bool started;         /* a piece of the current message was handed out */
+    bool compressed;      /* RSV1 on the first frame (only when allow_rsv1) */
+    bool allow_rsv1;      /* permessage-deflate was negotiated */
 };
 
 enum rc_ws_event_type {
