@@ -43,11 +43,10 @@ LIB     := $(BUILD)/libroomcast.a
 DAEMON  := $(BUILD)/roomcast $(if $(filter build/release,$(BUILD)),build/roomcast)
 OBJS    := $(call objects,src/*/*.c)
 UNIT    := $(call objects,tests/unit/*/*.c) $(if $(SHIM),$(BUILD)/tests/shim/main.o)
-LOAD    := $(call objects,bench/load/*.c)
 FUZZERS := $(call programs,tests/fuzz/fuzz_*.c)
 STRESS  := $(call programs,tests/stress/*.c)
 MICRO   := $(call programs,bench/micro/*.c)
-BENCHES := $(MICRO) $(if $(LOAD),$(BUILD)/bench-load)
+BENCHES := $(MICRO) $(BUILD)/bench-load $(BUILD)/bench-floor
 CLIENT  := build/client/socket.io.min.js
 NPM     := tests/node_modules/.package-lock.json
 
@@ -69,7 +68,8 @@ $(LIB): $(OBJS)
 
 LINK = @echo "  LD    $@"; $(CC) $(ALL_LDFLAGS) $(FUZZ_LD) -o $@ $^ $(ALL_LDLIBS)
 $(BUILD)/roomcast: $(BUILD)/src/main.o $(LIB) ; $(LINK)
-$(BUILD)/bench-load: $(LOAD) $(LIB) ; $(LINK)
+$(BUILD)/bench-load: $(call objects,bench/load/*.c) ; $(LINK)
+$(BUILD)/bench-floor: $(call objects,bench/floor/*.c) ; $(LINK)
 $(MICRO) $(STRESS): %: %.o $(LIB) ; $(LINK)
 # The fuzz flavour brings libFuzzer's main, the others replay the corpus.
 $(FUZZERS): %: %.o $(if $(FUZZ_LD),,$(BUILD)/tests/fuzz/replay.o) $(LIB) ; $(LINK)
@@ -121,7 +121,7 @@ check: $(DAEMON) $(CLIENT) $(NPM) $(BUILD)/unit-tests $(FUZZERS) $(STRESS)
 everything: $(DAEMON) $(BUILD)/unit-tests $(FUZZERS) $(STRESS) $(BENCHES)
 bench: all $(BENCHES)
 	@for b in $(MICRO); do echo "== $$b"; $$b || exit 1; done
-	@if [ -e bench/run.sh ]; then bench/run.sh; fi
+	RESULTS=build/bench/results bench/run.sh quick
 
 # With tests/shim instead of Criterion (its header says why). gcc's sanitizers make its warnings
 # unreliable, so there is no WERROR.
@@ -139,8 +139,8 @@ fuzz-run: $(FUZZERS)
 	FUZZ_TIME=$(FUZZ_TIME) tests/run.sh $(BUILD) fuzz
 
 CFILES = $(shell find src include tests bench -name '*.[ch]')
-format:       ; clang-format -i $(CFILES)
-format-check: ; clang-format --dry-run --Werror $(CFILES)
+format:       ; @clang-format -i $(CFILES)
+format-check: ; @clang-format --dry-run --Werror $(CFILES)
 lint: lint-rules lint-cppcheck lint-tidy
 lint-rules: $(DAEMON)
 	@for s in tests/lint/check-*.sh; do echo "== $$s"; $$s || bad=1; done; exit $${bad:-0}
