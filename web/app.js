@@ -38,7 +38,7 @@ function conversationFor(room) {
   const known = state.joined.get(room);
   if (known) return known;
   const link = { request: connection.request, isOnline };
-  const conversation = new Conversation(room, link, onConversationChange);
+  const conversation = new Conversation(room, link, { onChange: onUnread, onScroll: onScrolled });
   state.joined.set(room, conversation);
   saveRooms([...state.joined.keys()]);
   fillBlank(conversation.transcript.blank, room);
@@ -189,6 +189,8 @@ function membersOf(room) {
   return members > 0 ? count(members, 'member', 'members') : '';
 }
 
+const onScrolled = oncePerFrame(() => showLatest(active() && active().transcript));
+
 function showLatest(transcript) {
   byId('latest').hidden = !transcript || transcript.atEnd;
   if (!transcript) return;
@@ -196,8 +198,8 @@ function showLatest(transcript) {
   setText(byId('latest-text'), unseen ? count(unseen, 'new message', 'new messages') : 'Latest');
 }
 
-/* Not only once per frame: a tab in the background has no frames, but its title is seen. */
-function onConversationChange() {
+/* At once: a tab in the background has no frames, but its title is seen. */
+function onUnread() {
   showUnread();
   refresh();
 }

@@ -6,8 +6,9 @@ import { isRefused } from './connection.js';
 import { reason } from './format.js';
 
 export class Conversation {
-  /** connection: see connection.js. onChange(conversation): something to show has changed. */
-  constructor(name, connection, onChange) {
+  /** connection: see connection.js. onChange(): the number of unread messages has changed.
+   * onScroll(): the transcript has moved. */
+  constructor(name, connection, { onChange, onScroll }) {
     this.name = name;
     this.connection = connection;
     this.onChange = onChange;
@@ -18,7 +19,7 @@ export class Conversation {
     this.transcript = new Transcript(name, {
       onRetry: (message) => this.retry(message),
       onDiscard: (message) => this.transcript.removePending(message),
-      onScroll: () => onChange(this),
+      onScroll,
     });
   }
 
@@ -99,21 +100,23 @@ export class Conversation {
       if (!message.mine) this.transcript.addNotice(message);
       return;
     }
-    const own = message.mine && this.transcript.findPending(message.text);
+    /* a rule that does not say who sent it: what we are waiting for must be ours */
+    const own = (message.mine || !message.id) && this.transcript.findPending(message.text);
+    const mine = message.mine || Boolean(own);
     if (own) this.transcript.removePending(own);
-    if (!isRead && !message.mine) this.countUnread(message.time);
-    this.transcript.addMessage(message);
+    if (!isRead && !mine) this.countUnread(message.time);
+    this.transcript.addMessage({ ...message, mine });
   }
 
   countUnread(time) {
     if (this.unread === 0) this.transcript.markNew(time);
     this.unread += 1;
-    this.onChange(this);
+    this.onChange();
   }
 
   markRead() {
     if (this.unread === 0) return;
     this.unread = 0;
-    this.onChange(this);
+    this.onChange();
   }
 }

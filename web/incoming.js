@@ -22,7 +22,7 @@ export function readRoomMessage(plain, detail, rooms) {
       type: TYPES.includes(type) ? type : 'message',
       text: asText('text' in detail ? detail.text : plain),
       id: asText(id),
-      name,
+      name: typeof name === 'string' ? name : null,
       time: isTime(time) ? time : Date.now(),
     };
   }

@@ -144,7 +144,7 @@ function createRows(list) {
     for (const room of rooms) {
       if (!rows.has(room)) rows.set(room, createRow(room));
       const row = rows.get(room);
-      updateRow(row, room, info(room));
+      updateRow(row, info(room));
       if (row.item === next) next = next.nextElementSibling;
       else list.insertBefore(row.item, next);
     }
@@ -164,29 +164,39 @@ function createRow(room) {
   const node = el('button', 'room');
   node.type = 'button';
   node.dataset.room = room;
-  const unread = el('span', 'badge');
-  const members = el('span', 'members-number');
-  const people = el('span', 'members');
-  people.append(icon('person'), members);
-  node.append(el('span', 'hash', '#'), bdi(room, 'room-name'), unread, people);
+  const unread = countOf('badge');
+  const members = countOf('members');
+  members.node.prepend(icon('person'));
+  const hash = el('span', 'hash', '#');
+  hash.setAttribute('aria-hidden', 'true');
+  node.append(hash, bdi(room, 'room-name'), unread.node, members.node);
   item.append(node);
-  return { item, node, unread, members, people };
+  return { item, node, unread, members, last: {} };
 }
 
-function updateRow(row, room, info) {
-  const { node, unread, members, people } = row;
-  setText(members, number(info.members));
-  people.hidden = info.members === 0;
-  setText(unread, info.unread > 99 ? '99+' : String(info.unread || ''));
-  unread.hidden = info.unread === 0;
-  const label = [room, count(info.members, 'member', 'members')];
-  if (info.unread) label.push(`${number(info.unread)}\u00a0unread`);
-  setLabel(node, label.join(', '));
-  if (info.active) node.setAttribute('aria-current', 'page');
-  else node.removeAttribute('aria-current');
-  node.classList.toggle('has-unread', info.unread > 0);
+/* A number for the eye, followed by what it counts for the ear. */
+function countOf(className) {
+  const node = el('span', className);
+  const shown = el('span');
+  const spoken = el('span', 'visually-hidden');
+  node.append(shown, spoken);
+  return { node, shown, spoken };
 }
 
-function setLabel(node, label) {
-  if (node.getAttribute('aria-label') !== label) node.setAttribute('aria-label', label);
+function updateRow({ node, unread, members, last }, info) {
+  const { members: m, unread: u, active } = info;
+  if (last.members !== m) showCount(members, m, number(m), m === 1 ? ' member' : ' members');
+  if (last.unread !== u) showCount(unread, u, u > 99 ? '99+' : String(u), ' unread');
+  if (last.unread !== u) node.classList.toggle('has-unread', u > 0);
+  if (last.active !== active) {
+    if (active) node.setAttribute('aria-current', 'page');
+    else node.removeAttribute('aria-current');
+  }
+  Object.assign(last, info);
+}
+
+function showCount({ node, shown, spoken }, n, text, unit) {
+  node.hidden = n === 0;
+  shown.textContent = n ? text : '';
+  spoken.textContent = n ? unit : '';
 }

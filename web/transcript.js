@@ -24,6 +24,7 @@ export class Transcript {
     this.last = null; /* the newest entry: decides how the next one is grouped */
     this.pending = []; /* own messages without a place yet, oldest first */
     this.atEnd = true;
+    this.height = 0; /* of all content, when it was last looked at */
     this.unseen = 0; /* came in while the reader was further up */
     this.keepEnd = oncePerFrame(() => this.settle());
     this.build();
@@ -106,7 +107,7 @@ export class Transcript {
 
   append(row) {
     this.entries.append(row);
-    this.trim();
+    if (this.entries.childElementCount > 2 * ENTRIES_MAX) this.trim(); /* no frames, no settle() */
     this.keepEnd();
   }
 
@@ -165,16 +166,20 @@ export class Transcript {
 
   /* ---- scrolling ---- */
 
+  /* Rows that came in after the last settle() do not count: the end has moved then, not the
+   * reader. */
   scrolled() {
-    const { scrollHeight, scrollTop, clientHeight } = this.element;
+    const { scrollTop, clientHeight } = this.element;
     if (!clientHeight) return; /* not shown */
-    this.atEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+    this.atEnd = this.height - scrollTop - clientHeight < NEAR_END_PX;
     if (this.atEnd) this.unseen = 0;
     this.hooks.onScroll();
   }
 
   settle() {
-    if (this.atEnd) this.element.scrollTop = this.element.scrollHeight;
+    this.trim();
+    this.height = this.element.scrollHeight;
+    if (this.atEnd) this.element.scrollTop = this.height;
     this.hooks.onScroll();
   }
 
