@@ -1,0 +1,55 @@
+/*
+ * app.h - what all shards read and nobody changes: namespaces, rules, files, protocol options.
+ *
+ * Threads:   new, free: main, before the threads start and after they ended.  Reads: any.
+ * Ownership: owns all below it; the configuration is borrowed and must outlive it.
+ */
+#ifndef RC_BROKER_APP_H
+#define RC_BROKER_APP_H
+
+#include "rc/base/conf.h"
+#include "rc/broker/rules.h"
+#include "rc/net/http.h"
+#include "rc/net/site.h"
+#include "rc/proto/sio.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum rc_endpoint_protocol { RC_ENDPOINT_NONE, RC_ENDPOINT_ECHO, RC_ENDPOINT_RELAY };
+
+/* A Socket.IO namespace, or a plain WebSocket endpoint (a name space of rooms of its own). */
+struct rc_nsp {
+    struct rc_str name; /* "/", "/chat"; of an endpoint its path */
+    uint16_t index;
+    enum rc_endpoint_protocol endpoint; /* NONE: a Socket.IO namespace */
+    struct rc_str prefix;               /* ECHO */
+    uint32_t ping_ms;                   /* of an endpoint: from a pong to the next ping */
+    uint32_t max_payload;               /* of an endpoint: bytes of a message */
+    struct rc_ruleset rules;
+};
+
+struct rc_app {
+    const struct rc_conf *conf;
+    struct rc_nsp *nsp; /* [0] is "/"; endpoints come last */
+    unsigned nnsps;
+    struct rc_hmap by_name;  /* of rc_nsp */
+    struct rc_site *site;    /* static_root, or NULL */
+    struct rc_site *client;  /* socket.io bundles, or NULL */
+    char client_etag[40];    /* of the bundles: their version, quoted */
+    bool polling, websocket; /* enabled transports */
+    bool cors_any;           /* cors_origin has * */
+    struct rc_http_limits http;
+    struct rc_sio_limits sio;
+};
+
+/* Compiles the configuration. Returns NULL with the reasons in e. exe_dir: folder of the executable, where
+ * the client bundles are looked for. */
+struct rc_app *rc_app_new(const struct rc_conf *conf, const char *exe_dir,
+                          struct rc_conf_errors *e);
+void rc_app_free(struct rc_app *app);
+
+/* The namespace (endpoint false) or endpoint of that name, or NULL. */
+const struct rc_nsp *rc_app_nsp(const struct rc_app *app, struct rc_str name, bool endpoint);
+
+#endif /* RC_BROKER_APP_H */

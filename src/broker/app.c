@@ -1,0 +1,314 @@
+/* app.c - turns the configuration into what the shards read: namespaces with their rules,
+ * endpoints, files and limits. */
+#include "rc/broker/app.h"
+
+#include "rc/base/hash.h"
+#include "rc/base/log.h"
+#include "rc/base/mem.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    WHY_SIZE = 1024,
+    SITE_MAX = 256 << 20,
+    NSPS_MAX = UINT16_MAX, /* struct rc_nsp.index */
+    PING_MS = 30000,       /* of an endpoint that says nothing */
+    /* The ranges of socketio.ping_interval and socketio.max_payload. */
+    PING_MS_MIN = 100,
+    PING_MS_MAX = 86400000,
+    PAYLOAD_MIN = 128,
+    PAYLOAD_MAX = 1 << 30,
+};
+
+/* ---- namespaces ---- */
+
+struct nsp_key {
+    struct rc_str name;
+    bool endpoint;
+};
+
+static uint64_t hash_of(const struct nsp_key *key)
+{
+    return rc_hash(key->name.p, key->name.len, key->endpoint);
+}
+
+static bool same_nsp(const void *value, const void *key)
+{
+    const struct rc_nsp *nsp = value;
+    const struct nsp_key *k = key;
+
+    return (nsp->endpoint != RC_ENDPOINT_NONE) == k->endpoint && rc_str_eq(nsp->name, k->name);
+}
+
+const struct rc_nsp *rc_app_nsp(const struct rc_app *app, struct rc_str name, bool endpoint)
+{
+    const struct nsp_key key = {.name = name, .endpoint = endpoint};
+
+    return rc_hmap_find(&app->by_name, hash_of(&key), same_nsp, &key);
+}
+
+/* There is room for all sections; the array does not move. name lives as long as the app. */
+static struct rc_nsp *add_nsp(struct rc_app *app, const char *name,
+                              enum rc_endpoint_protocol endpoint)
+{
+    const struct nsp_key key = {rc_str_of(name), endpoint != RC_ENDPOINT_NONE};
+    struct rc_nsp *nsp = rc_hmap_find(&app->by_name, hash_of(&key), same_nsp, &key);
+
+    if (nsp != NULL)
+        return nsp;
+    nsp = &app->nsp[app->nnsps];
+    *nsp = (struct rc_nsp){.name = key.name,
+                           .index = (uint16_t)app->nnsps,
+                           .endpoint = endpoint,
+                           .ping_ms = PING_MS,
+                           .max_payload = (uint32_t)app->conf->socketio_max_payload};
+    app->nnsps++;
+    rc_hmap_insert(&app->by_name, hash_of(&key), nsp);
+    return nsp;
+}
+
+static void add_namespaces(struct rc_app *app, struct rc_conf_errors *e)
+{
+    (void)add_nsp(app, "/", RC_ENDPOINT_NONE);
+    for (unsigned i = 0; i < app->conf->nsections; i++) {
+        const struct rc_conf_section *s = &app->conf->section[i];
+        struct rc_nsp *nsp;
+
+        if (s->kind == RC_CONF_ENDPOINT)
+            continue;
+        nsp = add_nsp(app, s->nsp, RC_ENDPOINT_NONE);
+        if (s->kind != RC_CONF_NAMESPACE)
+            rc_ruleset_add(&nsp->rules, s, e);
+    }
+    for (unsigned i = 0; i < app->nnsps; i++)
+        rc_ruleset_seal(&app->nsp[i].rules);
+}
+
+/* ---- endpoints ---- */
+
+static void entry_fault(const struct rc_conf_section *s, const struct rc_conf_entry *entry,
+                        const char *expected, struct rc_conf_errors *e)
+{
+    rc_conf_error(e, entry->file, entry->line, "[endpoint %s] %s = %s: expected %s", s->nsp,
+                  entry->key, entry->value, expected);
+}
+
+static void read_entry(struct rc_nsp *nsp, const struct rc_conf_section *s,
+                       const struct rc_conf_entry *entry, struct rc_conf_errors *e)
+{
+    struct rc_str value = rc_str_of(entry->value);
+    struct rc_buf expected = RC_BUF_INIT;
+    uint64_t bytes;
+    bool ok = true;
+
+    if (strcmp(entry->key, "prefix") == 0) {
+        nsp->prefix = value;
+        if (nsp->endpoint != RC_ENDPOINT_ECHO)
+            entry_fault(s, entry, "a prefix only with protocol = echo", e);
+    } else if (strcmp(entry->key, "ping_interval") == 0) {
+        ok = rc_conf_duration(value, PING_MS_MIN, PING_MS_MAX, &nsp->ping_ms, &expected);
+    } else if (strcmp(entry->key, "max_payload") == 0) {
+        ok = rc_conf_size(value, PAYLOAD_MIN, PAYLOAD_MAX, &bytes, &expected);
+        if (ok)
+            nsp->max_payload = (uint32_t)bytes;
+    }
+    if (!ok) {
+        rc_buf_putc(&expected, '\0');
+        entry_fault(s, entry, (const char *)expected.data, e);
+    }
+    rc_buf_deinit(&expected);
+}
+
+/* NONE: there is a fault. */
+static enum rc_endpoint_protocol protocol_of(const struct rc_conf_section *s,
+                                             struct rc_conf_errors *e)
+{
+    for (unsigned i = 0; i < s->nentries; i++) {
+        const struct rc_conf_entry *entry = &s->entry[i];
+
+        if (strcmp(entry->key, "protocol") != 0)
+            continue;
+        if (strcmp(entry->value, "echo") == 0)
+            return RC_ENDPOINT_ECHO;
+        if (strcmp(entry->value, "relay") == 0)
+            return RC_ENDPOINT_RELAY;
+        entry_fault(s, entry, "echo or relay", e);
+        return RC_ENDPOINT_NONE;
+    }
+    rc_conf_error(e, s->file, s->line, "[endpoint %s]: expected protocol = echo or relay",
+                  s->nsp);
+    return RC_ENDPOINT_NONE;
+}
+
+static void add_endpoints(struct rc_app *app, struct rc_conf_errors *e)
+{
+    for (unsigned i = 0; i < app->conf->nsections; i++) {
+        const struct rc_conf_section *s = &app->conf->section[i];
+        enum rc_endpoint_protocol protocol;
+        struct rc_nsp *nsp;
+
+        if (s->kind != RC_CONF_ENDPOINT)
+            continue;
+        if (strcmp(s->nsp, app->conf->server_health_path) == 0)
+            rc_conf_error(e, s->file, s->line,
+                          "[endpoint %s]: expected another path than server.health_path",
+                          s->nsp);
+        protocol = protocol_of(s, e);
+        /* A wrong one is as good as any to find the other faults. */
+        nsp = add_nsp(app, s->nsp, protocol != RC_ENDPOINT_NONE ? protocol : RC_ENDPOINT_ECHO);
+        for (unsigned j = 0; j < s->nentries; j++)
+            read_entry(nsp, s, &s->entry[j], e);
+    }
+}
+
+/* ---- files ---- */
+
+static const char bundle[] = "/socket.io.min.js";
+
+static void load_static(struct rc_app *app, struct rc_conf_errors *e)
+{
+    const char *root = app->conf->server_static_root;
+    char why[WHY_SIZE] = "";
+
+    if (root[0] == '\0')
+        return;
+    app->site = rc_site_load(root, app->conf->server_title, SITE_MAX, why, sizeof(why));
+    if (app->site == NULL)
+        rc_conf_error(e, NULL, 0, "[server] static_root = %s: %s", root, why);
+}
+
+/* The version that the bundle names in its first line, or else a hash of its content. */
+static void set_client_etag(struct rc_app *app)
+{
+    const struct rc_site_file *f = rc_site_find(app->client, rc_str_of(bundle));
+    struct rc_str mark = RC_STR("Socket.IO v"), head, version;
+    const char *at;
+
+    if (f == NULL)
+        return;
+    head = rc_str_make(f->body.p, f->body.len < 200 ? f->body.len : 200);
+    at = head.len != 0 ? memmem(head.p, head.len, mark.p, mark.len) : NULL;
+    version = at != NULL ? rc_str_skip(head, (size_t)(at - head.p) + mark.len) : RC_STR_NONE;
+    for (size_t n = 0; n < version.len; n++)
+        if (strchr("0123456789abcdefghijklmnopqrstuvwxyz.-+", version.p[n]) == NULL ||
+            version.p[n] == '\0')
+            version.len = n;
+    if (version.len != 0 && version.len + 2 < sizeof(app->client_etag))
+        (void)snprintf(app->client_etag, sizeof(app->client_etag), "\"%.*s\"",
+                       RC_STR_ARG(version));
+    else
+        (void)snprintf(app->client_etag, sizeof(app->client_etag), "\"%016llx\"",
+                       (unsigned long long)rc_hash(f->body.p, f->body.len, 0));
+}
+
+/* The folder that has the bundle: of a build, or of an installation. To be freed; or NULL. */
+static char *find_client(const char *exe_dir)
+{
+    static const char *const places[] = {"/client", "/../client", "/../share/roomcast/client"};
+    struct rc_buf path = RC_BUF_INIT;
+    size_t n;
+
+    for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        rc_buf_reset(&path);
+        rc_buf_printf(&path, "%s%s%s", exe_dir, places[i], bundle);
+        rc_buf_putc(&path, '\0');
+        if (path.failed || access((const char *)path.data, R_OK) != 0)
+            continue;
+        n = path.len - sizeof(bundle);
+        path.data[n] = '\0';
+        return (char *)rc_buf_take(&path, &n);
+    }
+    rc_buf_deinit(&path);
+    return NULL;
+}
+
+static void load_client(struct rc_app *app, const char *exe_dir, struct rc_conf_errors *e)
+{
+    const struct rc_conf *conf = app->conf;
+    bool is_set = conf->socketio_client_dir[0] != '\0';
+    char why[WHY_SIZE] = "there is none beside the executable", *dir;
+
+    if (!conf->socketio_serve_client || conf->socketio_path[0] == '\0')
+        return;
+    dir = is_set ? rc_strndup(conf->socketio_client_dir, strlen(conf->socketio_client_dir))
+                 : find_client(exe_dir);
+    if (dir != NULL)
+        app->client = rc_site_load(dir, NULL, SITE_MAX, why, sizeof(why));
+    if (is_set && app->client == NULL)
+        rc_conf_error(e, NULL, 0, "[socketio] client_dir = %s: %s", dir, why);
+    else if (is_set && rc_site_find(app->client, rc_str_of(bundle)) == NULL)
+        rc_conf_error(e, NULL, 0, "[socketio] client_dir = %s: expected a folder that has %s",
+                      dir, bundle + 1);
+    else if (app->client == NULL)
+        rc_log(RC_LOG_WARN,
+               "no client bundles to serve at %s%s: %s; set socketio.client_dir to the folder "
+               "of %s, or socketio.serve_client = no",
+               conf->socketio_path, bundle, why, bundle + 1);
+    else
+        set_client_etag(app);
+    free(dir);
+}
+
+/* ---- the app ---- */
+
+static bool has_item(const struct rc_conf_list *list, const char *item)
+{
+    for (unsigned i = 0; i < list->n; i++)
+        if (strcmp(list->item[i], item) == 0)
+            return true;
+    return false;
+}
+
+static void set_limits(struct rc_app *app)
+{
+    const struct rc_conf *conf = app->conf;
+
+    app->polling = has_item(&conf->socketio_transports, "polling");
+    app->websocket = has_item(&conf->socketio_transports, "websocket");
+    app->cors_any = has_item(&conf->socketio_cors_origin, "*");
+    app->http = (struct rc_http_limits){.max_head = conf->limits_max_head_size,
+                                        .max_target = conf->limits_max_target_size,
+                                        .max_headers = conf->limits_max_headers};
+    app->sio = (struct rc_sio_limits){.max_depth = conf->limits_json_depth,
+                                      .max_attachments = conf->limits_max_attachments,
+                                      .max_args = conf->limits_max_args,
+                                      .max_nsp = conf->limits_max_namespace_length,
+                                      .max_event = conf->limits_max_event_length};
+}
+
+struct rc_app *rc_app_new(const struct rc_conf *conf, const char *exe_dir,
+                          struct rc_conf_errors *e)
+{
+    struct rc_app *app = rc_calloc(1, sizeof(*app));
+    unsigned before = e->n;
+
+    app->conf = conf;
+    app->nsp = rc_calloc((size_t)conf->nsections + 1, sizeof(*app->nsp));
+    set_limits(app);
+    add_namespaces(app, e);
+    add_endpoints(app, e);
+    if (app->nnsps > NSPS_MAX)
+        rc_conf_error(e, conf->file, 0,
+                      "expected at most %d namespaces and endpoints, there are %u",
+                      (int)NSPS_MAX, app->nnsps);
+    load_static(app, e);
+    load_client(app, exe_dir, e);
+    if (e->n == before)
+        return app;
+    rc_app_free(app);
+    return NULL;
+}
+
+void rc_app_free(struct rc_app *app)
+{
+    if (app == NULL)
+        return;
+    for (unsigned i = 0; i < app->nnsps; i++)
+        rc_ruleset_free(&app->nsp[i].rules);
+    free(app->nsp);
+    rc_hmap_deinit(&app->by_name);
+    rc_site_free(app->site);
+    rc_site_free(app->client);
+    free(app);
+}

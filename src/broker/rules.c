@@ -1,0 +1,513 @@
+/* rules.c - compiles the [event] and [connect] sections: each entry becomes one action, whose
+ * texts and arguments are templates. That no section and no `ack` comes twice is conf's care. */
+#include "rc/broker/rules.h"
+
+#include "rc/base/hash.h"
+#include "rc/base/mem.h"
+#include "rc/base/thread.h"
+#include "rc/proto/json.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+enum {
+    WHY_SIZE = 512,
+    VALUE_SHOWN = 80, /* bytes of a value that a fault repeats */
+    TARGET_WORDS = 4, /* room ROOM except sender */
+};
+
+struct compiler {
+    const struct rc_conf_section *section;
+    const struct rc_conf_entry *entry;
+    const struct rc_conf_entry *last; /* a disconnect, behind which nothing may come */
+    struct rc_conf_errors *e;
+    struct rc_ruleset *set;
+    struct rc_rule *rule;
+    enum rc_verb verb;
+};
+
+static const struct {
+    const char *key, *form;
+} verbs[] = {
+#define VERB_ROW(name, key, form) {key, form},
+    RC_VERB_MAP(VERB_ROW)
+#undef VERB_ROW
+};
+enum { NVERBS = sizeof(verbs) / sizeof(verbs[0]) };
+
+/* ---- faults ---- */
+
+static void put_header(const struct rc_conf_section *s, struct rc_buf *to)
+{
+    rc_buf_printf(to, "[%s", s->kind == RC_CONF_CONNECT ? "connect" : "event");
+    if (strcmp(s->nsp, "/") != 0 || s->name[0] == '/')
+        rc_buf_printf(to, " %s", s->nsp);
+    if (s->name[0] != '\0')
+        rc_buf_printf(to, " %s", s->name);
+    rc_buf_putc(to, ']');
+}
+
+/* Cut between characters. */
+static struct rc_str shown(struct rc_str value)
+{
+    if (value.len <= VALUE_SHOWN)
+        return value;
+    value.len = VALUE_SHOWN;
+    while (value.len != 0 && ((unsigned char)value.p[value.len] & 0xc0) == 0x80)
+        value.len--;
+    return value;
+}
+
+/* Says what is wrong with the entry, and what its value looks like. Returns false. */
+RC_PRINTF(2, 3)
+static bool fault(struct compiler *c, const char *fmt, ...)
+{
+    struct rc_str value = rc_str_of(c->entry->value), part = shown(value);
+    struct rc_buf header = RC_BUF_INIT;
+    char why[WHY_SIZE + 128];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(why, sizeof(why), fmt, ap);
+    va_end(ap);
+    put_header(c->section, &header);
+    rc_conf_error(c->e, c->entry->file, c->entry->line, "%.*s %s = %.*s%s: %s; expected %s",
+                  RC_STR_ARG(rc_buf_str(&header)), c->entry->key, RC_STR_ARG(part),
+                  part.len < value.len ? "..." : "", why, verbs[c->verb].form);
+    rc_buf_deinit(&header);
+    return false;
+}
+
+/* ---- words ---- */
+
+static bool is_blank(char ch)
+{
+    return ch == ' ' || ch == '\t' || ch == '\r' || ch == '\n';
+}
+
+static struct rc_str skip_blanks(struct rc_str s)
+{
+    while (s.len != 0 && is_blank(s.p[0]))
+        s = rc_str_skip(s, 1);
+    return s;
+}
+
+/* At a {: the length of the placeholder or of {{; 1 when it is neither. */
+static size_t brace_len(struct rc_str s)
+{
+    size_t n = 1;
+
+    if (s.len > 1 && s.p[1] == '{')
+        return 2;
+    while (n < s.len && memchr("{}\"\\", s.p[n], 4) == NULL)
+        n++;
+    return n < s.len && s.p[n] == '}' ? n + 1 : 1;
+}
+
+/* At a ": the length with both quotes; 0 when the second is missing. */
+static size_t quoted_len(struct rc_str s)
+{
+    for (size_t n = 1; n < s.len; n++) {
+        if (s.p[n] == '"')
+            return n + 1;
+        if (s.p[n] == '\\')
+            n++;
+    }
+    return 0;
+}
+
+/* Up to white space outside of placeholders. */
+static size_t word_len(struct rc_str s)
+{
+    size_t n = 0;
+
+    while (n < s.len && !is_blank(s.p[n]))
+        n += s.p[n] == '{' ? brace_len(rc_str_skip(s, n)) : 1;
+    return n;
+}
+
+/* ---- templates ---- */
+
+/* Takes over t, or tells why there is none. */
+static bool keep(struct compiler *c, struct rc_template *t, const char *why,
+                 struct rc_template **to)
+{
+    if (t == NULL)
+        return fault(c, "%s", why);
+    *to = t;
+    if (rc_template_uses_auth(t))
+        c->set->uses_auth = true;
+    if (c->section->kind == RC_CONF_CONNECT &&
+        (rc_template_highest_arg(t) != 0 || rc_template_passes_args(t)))
+        return fault(c, "[connect] comes with no arguments, so there is no {1} and no {args}");
+    return true;
+}
+
+static bool compile_args(struct compiler *c, struct rc_str src, struct rc_template **to)
+{
+    char why[WHY_SIZE] = "";
+
+    return keep(c, rc_template_args(src, why, sizeof(why)), why, to);
+}
+
+/* The name of a room, or a socket's id: a word, or a text in quotes, in which \" is a quote. */
+static bool compile_name(struct compiler *c, struct rc_str src, const char *what,
+                         struct rc_template **to)
+{
+    bool quoted = src.len != 0 && src.p[0] == '"';
+    struct rc_buf text = RC_BUF_INIT;
+    char why[WHY_SIZE] = "";
+    struct rc_template *t;
+
+    for (size_t i = quoted; i + quoted < src.len; i++) {
+        if (quoted && src.p[i] == '\\' && (src.p[i + 1] == '"' || src.p[i + 1] == '\\'))
+            i++;
+        rc_buf_putc(&text, src.p[i]);
+    }
+    if (text.len == 0) {
+        rc_buf_deinit(&text);
+        return fault(c, "the %s is missing", what);
+    }
+    t = rc_template_text(rc_buf_str(&text), why, sizeof(why));
+    rc_buf_deinit(&text);
+    return keep(c, t, why, to);
+}
+
+/* The same, where nothing may follow. */
+static bool compile_room(struct compiler *c, struct rc_str src, struct rc_template **to)
+{
+    bool quoted = src.len != 0 && src.p[0] == '"';
+    size_t n = quoted ? quoted_len(src) : word_len(src);
+
+    if (quoted && n == 0)
+        return fault(c, "the second \" is missing");
+    if (n != src.len)
+        return fault(c, "there is more behind the room, whose name needs \" around it if it "
+                        "has blanks");
+    return compile_name(c, src, "room", to);
+}
+
+/* ---- emit ---- */
+
+struct target {
+    struct rc_str word[TARGET_WORDS];
+    unsigned n;
+};
+
+/* Cuts the words before the colon. *src is what comes behind it. */
+static bool read_target(struct compiler *c, struct rc_str *src, struct target *t)
+{
+    static const char no_colon[] = "no : with a blank behind it ends the target";
+    struct rc_str s = *src;
+    bool quoted, colon;
+    size_t n;
+
+    for (;;) {
+        s = skip_blanks(s);
+        if (s.len == 0)
+            return fault(c, no_colon);
+        quoted = s.p[0] == '"';
+        n = quoted ? quoted_len(s) : word_len(s);
+        if (n == 0)
+            return fault(c, "the second \" is missing");
+        colon = quoted ? n < s.len && s.p[n] == ':' : s.p[n - 1] == ':';
+        n -= !quoted && colon;
+        if (n != 0 && t->n == TARGET_WORDS)
+            return fault(c, "the target has too many words; a name needs \" around it if it "
+                            "has blanks, and a target ends with : and a blank");
+        if (n != 0)
+            t->word[t->n++] = rc_str_make(s.p, n);
+        s = rc_str_skip(s, n + colon);
+        if (s.len != 0 && !is_blank(s.p[0]))
+            return fault(c, colon ? no_colon : "no blank follows the second \"");
+        if (colon) {
+            *src = skip_blanks(s);
+            return true;
+        }
+    }
+}
+
+static bool compile_target(struct compiler *c, const struct target *t, struct rc_action *a)
+{
+    static const struct {
+        const char *word, *name; /* name: what the second word is */
+        enum rc_target target;
+        bool except;
+    } table[] = {{"room", "room", RC_TARGET_ROOM, true},
+                 {"all", NULL, RC_TARGET_ALL, true},
+                 {"sender", NULL, RC_TARGET_SENDER, false},
+                 {"socket", "socket's id", RC_TARGET_SOCKET, false}};
+    unsigned i = 0, n;
+
+    if (t->n == 0)
+        return fault(c, "the target is missing");
+    while (i < sizeof(table) / sizeof(table[0]) &&
+           !rc_str_eq(t->word[0], rc_str_of(table[i].word)))
+        i++;
+    if (i == sizeof(table) / sizeof(table[0]))
+        return fault(c, "there is no target %.*s", RC_STR_ARG(shown(t->word[0])));
+    a->target = table[i].target;
+    n = table[i].name != NULL ? 2 : 1;
+    if (t->n < n)
+        return fault(c, "the %s is missing", table[i].name);
+    if (n == 2 && !compile_name(c, t->word[1], table[i].name, &a->name))
+        return false;
+    if (t->n == n)
+        return true;
+    if (t->n != n + 2 || !rc_str_eq(t->word[n], RC_STR("except")) ||
+        !rc_str_eq(t->word[n + 1], RC_STR("sender")))
+        return fault(c,
+                     "%.*s behind the target is not \"except sender\" (a name needs \" "
+                     "around it if it has blanks)",
+                     RC_STR_ARG(shown(t->word[n])));
+    if (!table[i].except)
+        return fault(c, "only a room and all can be without the sender");
+    a->except_sender = true;
+    return true;
+}
+
+/* A word as the JSON string that it would be in quotes. */
+static void put_json_word(struct rc_str word, struct rc_buf *to)
+{
+    size_t n;
+
+    rc_buf_putc(to, '"');
+    for (; word.len != 0; word = rc_str_skip(word, n)) {
+        n = word.p[0] == '{' ? brace_len(word) : 1;
+        if (n == 1)
+            rc_json_string_escape(rc_str_make(word.p, 1), to);
+        else
+            rc_buf_put(to, word.p, n);
+    }
+    rc_buf_putc(to, '"');
+}
+
+/* Clients close the connection when they are sent an event of their own. */
+static bool check_event(struct compiler *c, const struct rc_template *event)
+{
+    static const char *const reserved[] = {"connect",       "connect_error", "disconnect",
+                                           "disconnecting", "newListener",   "removeListener"};
+    const struct rc_template_env env = {0};
+    struct rc_buf name = RC_BUF_INIT;
+    unsigned arg;
+    bool ok = true;
+
+    if (!rc_template_is_constant(event))
+        return true;
+    if (rc_template_fill_args(event, &env, &name, &arg) != RC_OK ||
+        rc_str_eq(rc_buf_str(&name), RC_STR("\"\"")))
+        ok = fault(c, "the name of the event is missing");
+    for (unsigned i = 0; ok && i < sizeof(reserved) / sizeof(reserved[0]); i++)
+        if (rc_json_string_eq(rc_buf_str(&name), rc_str_of(reserved[i])))
+            ok = fault(c, "Socket.IO reserves the event %s", reserved[i]);
+    rc_buf_deinit(&name);
+    return ok;
+}
+
+static bool compile_event(struct compiler *c, struct rc_str *src, struct rc_template **to)
+{
+    bool quoted = src->len != 0 && src->p[0] == '"', ok;
+    size_t n = quoted ? quoted_len(*src) : word_len(*src);
+    struct rc_buf json = RC_BUF_INIT;
+
+    if (n == 0)
+        return fault(c, quoted ? "the second \" is missing" : "the event is missing");
+    if (quoted)
+        rc_buf_put(&json, src->p, n);
+    else
+        put_json_word(rc_str_make(src->p, n), &json);
+    ok = compile_args(c, rc_buf_str(&json), to);
+    rc_buf_deinit(&json);
+    *src = rc_str_skip(*src, n);
+    if (ok && src->len != 0 && !is_blank(src->p[0]))
+        return fault(c, "no blank follows the name of the event");
+    return ok && check_event(c, *to);
+}
+
+static bool compile_emit(struct compiler *c, struct rc_str src, struct rc_action *a)
+{
+    struct target t = {.n = 0};
+
+    if (!read_target(c, &src, &t) || !compile_target(c, &t, a) ||
+        !compile_event(c, &src, &a->event))
+        return false;
+    src = skip_blanks(src);
+    return src.len == 0 || compile_args(c, src, &a->args);
+}
+
+/* ---- the other verbs ---- */
+
+static bool compile_require(struct compiler *c, struct rc_str src, struct rc_action *a)
+{
+    size_t n = word_len(src);
+
+    if (c->section->kind == RC_CONF_CONNECT)
+        return fault(c, "[connect] has nothing to refuse");
+    if (!rc_str_eq(rc_str_make(src.p, n), RC_STR("member")))
+        return fault(c, "only membership can be required");
+    return compile_room(c, skip_blanks(rc_str_skip(src, n)), &a->name);
+}
+
+static bool compile_ack(struct compiler *c, struct rc_str src, struct rc_action *a)
+{
+    if (c->section->kind == RC_CONF_CONNECT)
+        return fault(c, "[connect] has nothing to acknowledge");
+    if (src.len == 0)
+        return fault(c, "the arguments are missing");
+    if (rc_str_eq(src, RC_STR("none"))) {
+        c->rule->ack = RC_ACK_NONE;
+        return true;
+    }
+    if (rc_str_eq(src, RC_STR("auto"))) {
+        c->rule->ack = RC_ACK_AUTO;
+        return true;
+    }
+    c->rule->ack = RC_ACK_OWN;
+    return compile_args(c, src, &a->args);
+}
+
+static bool compile_watch(struct compiler *c, struct rc_str src)
+{
+    return rc_str_eq(src, RC_STR("rooms")) || fault(c, "only the list of rooms can be watched");
+}
+
+static bool compile_disconnect(struct compiler *c, struct rc_str src, struct rc_action *a)
+{
+    c->last = c->entry;
+    a->whole_connection = rc_str_eq(src, RC_STR("connection"));
+    return a->whole_connection || rc_str_eq(src, RC_STR("namespace")) ||
+           fault(c, "it does not say from what");
+}
+
+static bool compile_action(struct compiler *c, struct rc_action *a)
+{
+    struct rc_str src = rc_str_of(c->entry->value);
+
+    a->verb = c->verb;
+    switch (c->verb) {
+    case RC_VERB_REQUIRE: return compile_require(c, src, a);
+    case RC_VERB_JOIN:
+    case RC_VERB_LEAVE: return compile_room(c, src, &a->name);
+    case RC_VERB_EMIT: return compile_emit(c, src, a);
+    case RC_VERB_ACK: return compile_ack(c, src, a);
+    case RC_VERB_WATCH:
+    case RC_VERB_UNWATCH: return compile_watch(c, src);
+    case RC_VERB_DISCONNECT: return compile_disconnect(c, src, a);
+    }
+    return false;
+}
+
+/* ---- rules ---- */
+
+static void free_action(struct rc_action *a)
+{
+    rc_template_free(a->name);
+    rc_template_free(a->event);
+    rc_template_free(a->args);
+}
+
+static void compile_entry(struct compiler *c)
+{
+    const struct rc_conf_entry *before = c->last;
+    struct rc_action a = {.verb = RC_VERB_EMIT};
+    unsigned i = 0;
+
+    while (i < NVERBS && strcmp(c->entry->key, verbs[i].key) != 0)
+        i++;
+    RC_ASSERT(i < NVERBS); /* conf knows the same keys */
+    c->verb = (enum rc_verb)i;
+    if (!compile_action(c, &a)) {
+        free_action(&a);
+        return;
+    }
+    if (a.verb == RC_VERB_ACK && a.args == NULL)
+        return; /* none, auto: a property of the rule, not a step */
+    if (before != NULL)
+        (void)fault(c, "nothing can follow disconnect (line %u)", before->line);
+    c->rule->action[c->rule->nactions++] = a;
+}
+
+static struct rc_rule *add_rule(struct rc_ruleset *set, const struct rc_conf_section *s)
+{
+    unsigned n = set->nrules;
+
+    if (s->kind == RC_CONF_CONNECT) {
+        RC_ASSERT(set->connect == NULL);
+        set->connect = rc_calloc(1, sizeof(*set->connect));
+        return set->connect;
+    }
+    if ((n & (n - 1)) == 0)
+        set->rule = rc_realloc(set->rule, (n != 0 ? 2 * (size_t)n : 1) * sizeof(*set->rule));
+    set->rule[n] = (struct rc_rule){0};
+    set->nrules++;
+    return &set->rule[n];
+}
+
+void rc_ruleset_add(struct rc_ruleset *set, const struct rc_conf_section *section,
+                    struct rc_conf_errors *e)
+{
+    struct rc_rule *rule = add_rule(set, section);
+    struct compiler c = {.section = section, .e = e, .set = set, .rule = rule};
+
+    rule->event = rc_strndup(section->name, strlen(section->name));
+    rule->action =
+        section->nentries != 0 ? rc_calloc(section->nentries, sizeof(*rule->action)) : NULL;
+    for (unsigned i = 0; i < section->nentries; i++) {
+        c.entry = &section->entry[i];
+        compile_entry(&c);
+    }
+}
+
+/* ---- the set ---- */
+
+static uint64_t hash_of(struct rc_str event)
+{
+    return rc_hash(event.p, event.len, 0);
+}
+
+static bool same_event(const void *value, const void *key)
+{
+    const struct rc_rule *rule = value;
+    const struct rc_str *event = key;
+
+    return rc_str_eq(rc_str_of(rule->event), *event);
+}
+
+void rc_ruleset_seal(struct rc_ruleset *set)
+{
+    for (unsigned i = 0; i < set->nrules; i++) {
+        struct rc_rule *rule = &set->rule[i];
+
+        rc_hmap_insert(&set->by_event, hash_of(rc_str_of(rule->event)), rule);
+        if (strcmp(rule->event, "*") == 0)
+            set->fallback = rule;
+    }
+}
+
+static void deinit_rule(struct rc_rule *rule)
+{
+    for (unsigned i = 0; i < rule->nactions; i++)
+        free_action(&rule->action[i]);
+    free(rule->action);
+    free(rule->event);
+}
+
+void rc_ruleset_free(struct rc_ruleset *set)
+{
+    for (unsigned i = 0; i < set->nrules; i++)
+        deinit_rule(&set->rule[i]);
+    free(set->rule);
+    if (set->connect != NULL)
+        deinit_rule(set->connect);
+    free(set->connect);
+    rc_hmap_deinit(&set->by_event);
+    *set = (struct rc_ruleset){0};
+}
+
+const struct rc_rule *rc_ruleset_find(const struct rc_ruleset *set, struct rc_str event)
+{
+    const struct rc_rule *rule =
+        rc_hmap_find(&set->by_event, hash_of(event), same_event, &event);
+
+    return rule != NULL ? rule : set->fallback;
+}
