@@ -116,7 +116,7 @@ static unsigned section_names(const char **names)
 static void unknown_section(const struct loader *l)
 {
     static const char *const kinds[] = {"event", "connect", "namespace", "endpoint"};
-    const char *names[NKEYS + 4], *near;
+    const char *names[NKEYS + 4] = {NULL}, *near;
     struct rc_str word = l->header;
     struct rc_buf why = RC_BUF_INIT;
     unsigned n = section_names(names);
@@ -394,6 +394,7 @@ int rc_conf_load(struct rc_conf *conf, const char *file, char *const *options,
                  unsigned noptions, struct rc_conf_errors *e)
 {
     struct rc_buf text = RC_BUF_INIT;
+    char why[128];
     int err = file != NULL ? rc_conf_read_file(file, FILE_MAX, &text) : 0, result;
 
     if (err == 0) {
@@ -401,7 +402,7 @@ int rc_conf_load(struct rc_conf *conf, const char *file, char *const *options,
     } else {
         set_defaults(conf);
         rc_conf_error(e, file, 0, "the file cannot be read: %s",
-                      err == EFBIG ? "longer than 1 MiB" : strerror(err));
+                      err == EFBIG ? "longer than 1 MiB" : strerror_r(err, why, sizeof(why)));
         result = RC_ENOENT;
     }
     rc_buf_deinit(&text);

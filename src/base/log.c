@@ -147,34 +147,23 @@ static void trim_partial_character(char *text, size_t n)
         text[i - 1] = '\0';
 }
 
-static size_t put_line(char *line, enum rc_loglevel level, const char *fmt, va_list ap)
-    __attribute__((format(printf, 3, 0)));
-
-static size_t put_line(char *line, enum rc_loglevel level, const char *fmt, va_list ap)
+/* text is TEXT_SIZE bytes; len is what vsnprintf said of it. */
+static size_t put_line(char *line, enum rc_loglevel level, char *text, int len)
 {
-    char text[TEXT_SIZE];
-    int len = vsnprintf(text, sizeof(text), fmt, ap);
-    bool cut = len >= (int)sizeof(text);
+    bool cut = len >= TEXT_SIZE;
 
     if (len < 0)
         text[0] = '\0';
     if (cut)
-        trim_partial_character(text, sizeof(text) - 1);
+        trim_partial_character(text, TEXT_SIZE - 1);
     return put_text(line, put_prefix(line, LINE_SIZE, level), text, cut);
 }
 
-static size_t put_note(char *line, enum rc_loglevel level, const char *fmt, ...)
-    RC_PRINTF(3, 4);
-
-static size_t put_note(char *line, enum rc_loglevel level, const char *fmt, ...)
+static size_t put_count(char *line, const char *what, unsigned n)
 {
-    va_list ap;
-    size_t n;
+    char text[TEXT_SIZE];
 
-    va_start(ap, fmt);
-    n = put_line(line, level, fmt, ap);
-    va_end(ap);
-    return n;
+    return put_line(line, RC_LOG_WARN, text, snprintf(text, sizeof(text), "%s%u", what, n));
 }
 
 /* ---- the producer's side ---- */
@@ -255,7 +244,7 @@ static void push_line(struct ring *r, const char *line, size_t n)
     if (dropped == 0) {
         ok = push(r, line, n);
     } else {
-        m = put_note(both, RC_LOG_WARN, "log full dropped=%u", dropped);
+        m = put_count(both, "log full dropped=", dropped);
         memcpy(both + m, line, n);
         ok = push(r, both, m + n);
     }
@@ -266,13 +255,15 @@ static void push_line(struct ring *r, const char *line, size_t n)
 
 void rc_log_write(enum rc_loglevel level, const char *fmt, ...)
 {
-    char line[LINE_SIZE];
+    char line[LINE_SIZE], text[TEXT_SIZE];
     va_list ap;
     size_t n;
+    int len;
 
     va_start(ap, fmt);
-    n = put_line(line, level, fmt, ap);
+    len = vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    n = put_line(line, level, text, len);
     /* acquire: wake_fd was made before */
     if (atomic_load_explicit(&logger.running, memory_order_acquire))
         push_line(own_ring != NULL ? own_ring : take_ring(), line, n);
@@ -341,7 +332,7 @@ static void write_lines(const char *p, size_t n)
     if (logger.torn)
         logger.torn = write_all("\n", 1) != 1;
     if (logger.lost != 0 && !logger.torn) {
-        size_t m = put_note(note, RC_LOG_WARN, "log unwritten lost=%u", logger.lost);
+        size_t m = put_count(note, "log unwritten lost=", logger.lost);
 
         done = write_all(note, m);
         if (done == m)
@@ -391,7 +382,7 @@ static void tell_dropped(void)
     for (; r != NULL; r = r->next)
         dropped += atomic_exchange_explicit(&r->dropped, 0, memory_order_relaxed);
     if (dropped != 0)
-        write_lines(line, put_note(line, RC_LOG_WARN, "log full dropped=%u", dropped));
+        write_lines(line, put_count(line, "log full dropped=", dropped));
 }
 
 static void *log_main(void *unused)
