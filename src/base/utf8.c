@@ -31,11 +31,6 @@ static uint32_t step(uint32_t state, uint8_t c)
     return need == 1 ? RC_UTF8_ACCEPT : INSIDE(need - 1, 0x80, 0xBF);
 }
 
-static bool is_cont(uint8_t c)
-{
-    return (c & 0xC0) == 0x80;
-}
-
 /* Length of the ASCII run at p, in whole words. */
 static size_t skip_ascii(const uint8_t *p, size_t n)
 {
@@ -57,41 +52,65 @@ static size_t skip_ascii(const uint8_t *p, size_t n)
     return i;
 }
 
-/* Length of the valid character at p, all of it within n bytes, or 0 when the step-by-step
- * machine has to look (cut off, invalid, or simply unusual). */
-static size_t whole_char(const uint8_t *p, size_t n)
+/* The bits of a whole character, first byte highest, that say which form it has; then those
+ * that are zero in an overlong form; then the ranges that its form could express but Unicode
+ * does not have. */
+static size_t valid2(const uint8_t *p)
 {
-    uint8_t c = p[0];
+    uint32_t w = (uint32_t)p[0] << 8 | p[1];
 
-    if (c < 0x80)
-        return 1;
-    if (c >= 0xC2 && c < 0xE0)
-        return n >= 2 && is_cont(p[1]) ? 2 : 0;
-    if (c > 0xE0 && c < 0xF0 && c != 0xED)
-        return n >= 3 && is_cont(p[1]) && is_cont(p[2]) ? 3 : 0;
-    if (c == 0xF0)
-        return n >= 4 && is_cont(p[1]) && p[1] >= 0x90 && is_cont(p[2]) && is_cont(p[3]) ? 4
-                                                                                         : 0;
-    return 0;
+    return (w & 0xE0C0) == 0xC080 && (w & 0x1E00) != 0 ? 2 : 0;
+}
+
+static size_t valid3(const uint8_t *p)
+{
+    uint32_t w = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+
+    return (w & 0xF0C0C0) == 0xE08080 && (w & 0x0F2000) != 0 && (w & 0x0F2000) != 0x0D2000 ? 3
+                                                                                           : 0;
+}
+
+static size_t valid4(const uint8_t *p)
+{
+    uint32_t w = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+
+    return (w & 0xF8C0C0C0) == 0xF0808080 && (w & 0x07300000) != 0 && w <= 0xF48FBFBF ? 4 : 0;
+}
+
+/* Length of the run of whole valid characters at p. What is left (cut off or invalid, or simply
+ * near the end) is for the step-by-step machine. */
+static size_t skip_valid(const uint8_t *p, size_t n)
+{
+    size_t i = 0, k;
+
+    while (n - i >= 4) {
+        if (p[i] < 0x80) {
+            k = skip_ascii(p + i, n - i);
+            i += k != 0 ? k : 1;
+            continue;
+        }
+        while (n - i >= 4 && (k = valid3(p + i)) != 0)
+            i += k;
+        if (n - i < 4 || p[i] < 0x80)
+            continue;
+        k = p[i] < 0xE0 ? valid2(p + i) : valid4(p + i);
+        if (k == 0)
+            break;
+        i += k;
+    }
+    return i;
 }
 
 bool rc_utf8_feed(uint32_t *state, const uint8_t *p, size_t n)
 {
     uint32_t s = *state;
-    size_t i = 0, k;
+    size_t i = 0;
 
     while (i < n && s != RC_UTF8_REJECT) {
-        if (s == RC_UTF8_ACCEPT) {
-            if (p[i] < 0x80 && (k = skip_ascii(p + i, n - i)) != 0) {
-                i += k;
-                continue;
-            }
-            if ((k = whole_char(p + i, n - i)) != 0) {
-                i += k;
-                continue;
-            }
-        }
-        s = step(s, p[i++]);
+        if (s == RC_UTF8_ACCEPT && n - i >= 4)
+            i += skip_valid(p + i, n - i);
+        if (i < n)
+            s = step(s, p[i++]);
     }
     *state = s;
     return s != RC_UTF8_REJECT;

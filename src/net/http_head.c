@@ -63,8 +63,8 @@ static bool is_authority(struct rc_str s)
     for (size_t i = 0; i < s.len; i++) {
         uint8_t c = (uint8_t)s.p[i];
 
-        if ((uint8_t)((c | 0x20) - 'a') >= 26 && (uint8_t)(c - '0') >= 10 &&
-            (c == '\0' || strchr("-._~%!$&'()*+;=:[]", c) == NULL))
+        if ((uint8_t)((c | 0x20) - 'a') >= 26 && (uint8_t)(c - '0') >= 10 && c != '.' &&
+            c != ':' && (c == '\0' || strchr("-_~%!$&'()*+;=[]", c) == NULL))
             return false;
     }
     return true;
@@ -276,15 +276,14 @@ static int parse_header(struct rc_http_req *req, struct seen *seen, struct rc_st
     struct rc_str name, value;
     size_t n = 0;
 
-    while (n < line.len && rc_http_is_tchar((uint8_t)line.p[n]))
+    while (n < line.len && line.p[n] != ':' && rc_http_is_tchar((uint8_t)line.p[n]))
         n++;
     if (n == 0 || n == line.len || line.p[n] != ':')
         return BAD;
     name = rc_str_make(line.p, n);
     value = rc_http_trim(rc_str_skip(line, n + 1));
-    for (size_t i = 0; i < value.len; i++)
-        if (!rc_http_is_vchar((uint8_t)value.p[i]))
-            return BAD;
+    if (!rc_http_all_vchars(value))
+        return BAD;
     req->headers[req->nheaders].name = name;
     req->headers[req->nheaders].value = value;
     req->nheaders++;

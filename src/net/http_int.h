@@ -24,6 +24,26 @@ static inline bool rc_http_is_vchar(uint8_t c)
     return (c >= ' ' && c != 0x7F) || c == '\t';
 }
 
+static inline bool rc_http_all_vchars(struct rc_str s)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    uint64_t w, del;
+    size_t i = 0;
+
+    /* A word at a time as long as no byte is below a blank or DEL. The borrow of a low byte can
+     * only make a word look worse than it is. */
+    for (; s.len - i >= sizeof(w); i += sizeof(w)) {
+        memcpy(&w, s.p + i, sizeof(w));
+        del = w ^ 0x7F * ones;
+        if ((((w - ' ' * ones) & ~w) | ((del - ones) & ~del)) & high)
+            break;
+    }
+    for (; i < s.len; i++)
+        if (!rc_http_is_vchar((uint8_t)s.p[i]))
+            return false;
+    return true;
+}
+
 static inline int rc_http_hex(uint8_t c)
 {
     if ((uint8_t)(c - '0') < 10)

@@ -770,3 +770,29 @@ Test(http, tokens)
     cr_assert_not(rc_http_has_token(RC_STR(""), "upgrade"));
     cr_assert_not(rc_http_has_token(RC_STR_NONE, "upgrade"));
 }
+
+/* Values are checked by words: each byte at each place of a word, and behind a worst neighbour. */
+Test(http, every_byte_in_a_value)
+{
+    static const char start[] = GET "X: ";
+    static const char fillers[] = {' ' + 1, '~', '\x80', '\xff'};
+    char text[sizeof(start) + 32];
+    size_t from = sizeof(start) - 1, len = from + 24 + 4, scanned;
+    struct rc_http_req r;
+    int status, n;
+
+    memcpy(text, start, from);
+    memcpy(text + from + 24, "\r\n\r\n", 4);
+    for (size_t f = 0; f < sizeof(fillers); f++)
+        for (size_t at = 1; at < 23; at++)
+            for (int c = 0; c < 256; c++) {
+                bool good = (c >= ' ' && c != 0x7F) || c == '\t';
+
+                memset(text + from, fillers[f], 24);
+                text[from + at] = (char)c;
+                scanned = 0;
+                n = rc_http_parse_head(&r, text, len, &scanned, &limits, &status);
+                if (n != (good ? (int)len : RC_EPROTO))
+                    cr_assert_fail("byte %d at %zu: %d", c, at, n);
+            }
+}
