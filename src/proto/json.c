@@ -67,24 +67,31 @@ static inline const char *skip_space(const char *p, const char *end)
     return p;
 }
 
-/* True when one of the eight bytes is a quote, a backslash or below 0x20. */
-static inline bool has_stop(uint64_t x)
+/* The top bit of each of the eight bytes that is a quote, a backslash or below 0x20. A borrow may
+ * set others above the first, so only the first is to be trusted. */
+static inline uint64_t stops(uint64_t x)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones * 0x80;
     uint64_t quote = x ^ (ones * '"'), slash = x ^ (ones * '\\');
 
-    return ((((x - ones * 0x20) & ~x) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) &
-            tops) != 0;
+    return (((x - ones * 0x20) & ~x) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) &
+           tops;
 }
 
 static inline const char *skip_plain(const char *p, const char *end)
 {
-    uint64_t x;
+    uint64_t x, hit;
 
     while (end - p >= (ptrdiff_t)sizeof(x)) {
         memcpy(&x, p, sizeof(x));
-        if (has_stop(x))
+        hit = stops(x);
+        if (hit != 0) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+            return p + __builtin_ctzll(hit) / 8;
+#else
             break;
+#endif
+        }
         p += sizeof(x);
     }
     while (p < end && !is(*p, STOP))
