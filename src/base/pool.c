@@ -90,6 +90,16 @@ void *rc_pool_find(const struct rc_pool *p, uint32_t slot, uint32_t gen)
     return o->gen == gen ? o : NULL;
 }
 
+void *rc_pool_at(const struct rc_pool *p, uint32_t slot)
+{
+    struct rc_pooled *o;
+
+    if (slot >= p->nchunks * p->per_chunk)
+        return NULL;
+    o = at(p, slot);
+    return (o->gen & 1) != 0 ? o : NULL;
+}
+
 void *rc_pool_next(const struct rc_pool *p, uint32_t *cursor)
 {
     while (*cursor < p->nchunks * p->per_chunk) {

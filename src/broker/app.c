@@ -198,8 +198,7 @@ static void set_client_etag(struct rc_app *app)
         (void)snprintf(app->client_etag, sizeof(app->client_etag), "\"%.*s\"",
                        RC_STR_ARG(version));
     else
-        (void)snprintf(app->client_etag, sizeof(app->client_etag), "\"%016llx\"",
-                       (unsigned long long)rc_hash(f->body.p, f->body.len, 0));
+        (void)snprintf(app->client_etag, sizeof(app->client_etag), "%.*s", RC_STR_ARG(f->etag));
 }
 
 /* The folder that has the bundle: of a build, or of an installation. To be freed; or NULL. */

@@ -97,7 +97,7 @@ void rc_conn_want_write(struct rc_conn *c)
 
 /* Everything is written: send FIN and wait for the peer's, so that a RST for unread input does
  * not take our last bytes away. */
-static void linger(struct rc_conn *c)
+RC_ON_SHARD static void linger(struct rc_conn *c)
 {
     if (c->eof) {
         rc_conn_close(c, c->finish_reason);
@@ -139,7 +139,7 @@ void rc_conn_finish(struct rc_conn *c, enum rc_close reason)
     rc_conn_flush(c);
 }
 
-static void keep(struct rc_conn *c, const uint8_t *data, size_t len)
+RC_ON_SHARD static void keep(struct rc_conn *c, const uint8_t *data, size_t len)
 {
     uint8_t *p;
 
@@ -174,7 +174,7 @@ static uint8_t *borrow(struct rc_loop *l)
 }
 
 /* data is a borrowed buffer whose first bytes are free for what was left over. */
-static void hand_over(struct rc_conn *c, uint8_t *data, size_t len)
+RC_ON_SHARD static void hand_over(struct rc_conn *c, uint8_t *data, size_t len)
 {
     size_t used;
 
@@ -202,7 +202,7 @@ void rc_conn_feed(struct rc_conn *c, const uint8_t *data, size_t len)
     c->loop->nesting--;
 }
 
-static void end_of_input(struct rc_conn *c)
+RC_ON_SHARD static void end_of_input(struct rc_conn *c)
 {
     c->eof = true;
     if (c->lingering) {
@@ -214,7 +214,7 @@ static void end_of_input(struct rc_conn *c)
         c->ops->on_eof(c);
 }
 
-static void on_readable(struct rc_conn *c)
+RC_ON_SHARD static void on_readable(struct rc_conn *c)
 {
     uint8_t *buf;
     ssize_t n;

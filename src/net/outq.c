@@ -89,6 +89,27 @@ void rc_outq_clear(struct rc_outq *q)
         rc_seg_unref(s);
 }
 
+void rc_outq_append(struct rc_outq *q, struct rc_outq *tail)
+{
+    struct rc_seg *s;
+    uint32_t off;
+
+    if (q->first == NULL) {
+        *q = *tail;
+        *tail = (struct rc_outq){0};
+        return;
+    }
+    while ((s = rc_outq_pop(tail, &off)) != NULL) {
+        if (off != 0) { /* only a queue that was being written can begin in mid-segment */
+            struct rc_seg *rest = rc_seg_new(s->data + off, s->len - off);
+
+            rc_seg_unref(s);
+            s = rest;
+        }
+        rc_outq_push(q, s);
+    }
+}
+
 /* Drops n written bytes from the front. */
 static void advance(struct rc_outq *q, size_t n)
 {

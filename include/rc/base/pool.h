@@ -60,6 +60,8 @@ void *rc_pool_get(struct rc_pool *p) RC_MUSTCHECK;
 void rc_pool_put(struct rc_pool *p, void *obj);
 /* The live object of that slot and generation, or NULL. */
 void *rc_pool_find(const struct rc_pool *p, uint32_t slot, uint32_t gen);
+/* The live object of that slot, whatever its generation, or NULL. */
+void *rc_pool_at(const struct rc_pool *p, uint32_t slot);
 /* Walks live objects: *cursor 0 at first; NULL at the end. */
 void *rc_pool_next(const struct rc_pool *p, uint32_t *cursor);
 

@@ -75,6 +75,8 @@ static inline void rc_outq_push(struct rc_outq *q, struct rc_seg *s)
  * written in *off; NULL when empty. */
 struct rc_seg *rc_outq_pop(struct rc_outq *q, uint32_t *off);
 void rc_outq_clear(struct rc_outq *q);
+/* Moves everything from `tail` behind what `q` holds; `tail` is empty then. */
+void rc_outq_append(struct rc_outq *q, struct rc_outq *tail);
 
 /* Writes as much as the socket takes, in one call when the queue is short. RC_OK: all of it;
  * RC_EAGAIN: the socket is full; RC_ESYS: errno says why. *wrote is the bytes, if not NULL. */

@@ -1,0 +1,29 @@
+/*
+ * acceptor.h - the thread that accepts connections and hands them to shards; it never parses.
+ *
+ * Threads:   new, start, stop, free: main.  Accepting: its own thread.
+ * Ownership: owns the listening sockets; an accepted fd belongs to the message that carries it.
+ */
+#ifndef RC_BROKER_ACCEPTOR_H
+#define RC_BROKER_ACCEPTOR_H
+
+#include "rc/base/conf.h"
+#include "rc/base/err.h"
+#include "rc/broker/mesh.h"
+#include "rc/broker/shard.h"
+
+#include <stdint.h>
+
+struct rc_acceptor;
+
+/* Binds and listens on every address of conf->server_listen. NULL, and one line per fault in e. */
+struct rc_acceptor *rc_acceptor_new(const struct rc_conf *conf, struct rc_mesh *mesh,
+                                    struct rc_shard *const *shards, unsigned nshards,
+                                    uint32_t max_conns, struct rc_conf_errors *e);
+/* Starts its thread, and says "listening on ADDRESS" for each listener on stderr. */
+int rc_acceptor_start(struct rc_acceptor *a) RC_MUSTCHECK;
+/* Stops accepting, joins the thread, closes the listeners. */
+void rc_acceptor_stop(struct rc_acceptor *a);
+void rc_acceptor_free(struct rc_acceptor *a);
+
+#endif /* RC_BROKER_ACCEPTOR_H */

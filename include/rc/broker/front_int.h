@@ -1,0 +1,71 @@
+/*
+ * front_int.h - what front.c (HTTP machinery) and routes.c (what requests mean) share.
+ *
+ * Threads:   the connection's shard.
+ * Ownership: struct rc_http belongs to its connection while that speaks HTTP.
+ */
+#ifndef RC_BROKER_FRONT_INT_H
+#define RC_BROKER_FRONT_INT_H
+
+#include "rc/base/buf.h"
+#include "rc/base/thread.h"
+#include "rc/broker/msg.h"
+#include "rc/broker/session.h"
+#include "rc/net/conn.h"
+#include "rc/net/http.h"
+
+struct rc_shard;
+
+enum rc_http_state {
+    RC_HTTP_AT_HEAD, /* a request is awaited */
+    RC_HTTP_AT_BODY, /* its body is arriving */
+    RC_HTTP_AT_WAIT, /* its answer is awaited */
+};
+
+struct rc_http {
+    struct rc_outq out;
+    struct rc_http_body body;
+    struct rc_buf content; /* of the body */
+    struct rc_buf extra;   /* header lines of every answer to this request: CORS */
+    size_t scanned;
+    enum rc_http_state state;
+    bool keep_alive, head_only, http10;
+    bool head_timer; /* the timer runs for the head of this request */
+    bool in_data;
+    bool asked;  /* an answer by rc_front_reply is awaited */
+    uint8_t tag; /* of the request under way: tells a late answer from the right one */
+    bool bad;    /* the last answer was to a request that breaks HTTP */
+    char sid[RC_SID_LEN + 1]; /* of the Engine.IO request under way, "" for none */
+};
+
+struct rc_http_answer {
+    int status;
+    struct rc_str content_type;
+    struct rc_str extra; /* header lines */
+    struct rc_str body;
+    bool close; /* end the connection even if the client would go on */
+};
+void rc_http_answer(struct rc_shard *sh, struct rc_conn *c,
+                    const struct rc_http_answer *a) RC_ON_SHARD;
+/* A line of plain text. */
+void rc_http_page(struct rc_shard *sh, struct rc_conn *c, int status, const char *text,
+                  bool close) RC_ON_SHARD;
+void rc_http_free(struct rc_http *h);
+/* Names the request under way for rc_front_reply: {shard:8, slot:24, generation:24, tag:8}. */
+rc_id rc_http_request_id(const struct rc_shard *sh, const struct rc_conn *c);
+
+/* ---- routes.c ---- */
+
+/* A head has come (`head` begins with its bytes and holds all that was read after it). Answers,
+ * or waits for the body or for a session, or turns the connection into something else. */
+void rc_route(struct rc_shard *sh, struct rc_conn *c, const struct rc_http_req *req,
+              struct rc_str head) RC_ON_SHARD;
+/* The body is complete in content. */
+void rc_route_body(struct rc_shard *sh, struct rc_conn *c) RC_ON_SHARD;
+/* What a request for a session asks, on the session's shard. Takes over body. */
+void rc_route_eio(struct rc_shard *sh, struct rc_str sid, rc_id conn, enum rc_msg_type type,
+                  unsigned flags, struct rc_pub *body) RC_ON_SHARD;
+/* The request under way comes to nothing; gone: so does the connection. */
+void rc_route_cancel(struct rc_shard *sh, struct rc_conn *c, bool gone) RC_ON_SHARD;
+
+#endif /* RC_BROKER_FRONT_INT_H */

@@ -1,0 +1,71 @@
+/*
+ * mesh.h - the rings between all threads that talk, and the wake-up of their consumers.
+ *
+ * Endpoints are numbered: shards 0..n-1, then the acceptor, then main. Every ordered pair
+ * (producer, consuming shard) has one ring. A full ring spills into a list of its producer,
+ * which is emptied first, in order, at the end of each of its turns: nothing is ever dropped
+ * and nobody ever blocks.
+ *
+ * The wake-up rule: a producer pushes, then exchanges the consumer's `pending` flag to 1 and
+ * writes the eventfd if it was 0; the consumer clears the flag and then drains. ("Wake when the
+ * ring was empty" loses wake-ups on a lock-free ring.)
+ *
+ * Threads:   post, wake, flush: the producer endpoint's thread.  drain: the consumer's.
+ *            quiet: any.  new, free: main, while no other thread runs.
+ * Ownership: post takes over what the message owns.
+ */
+#ifndef RC_BROKER_MESH_H
+#define RC_BROKER_MESH_H
+
+#include "rc/base/spsc.h"
+#include "rc/broker/msg.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rc_mesh;
+
+enum { RC_MESH_MAX_SHARDS = 64 };
+
+/* ring_slots: a power of two. NULL: out of memory or of descriptors. */
+struct rc_mesh *rc_mesh_new(unsigned nshards, uint32_t ring_slots);
+void rc_mesh_free(struct rc_mesh *m);
+unsigned rc_mesh_shards(const struct rc_mesh *m);
+static inline unsigned rc_mesh_acceptor(unsigned nshards)
+{
+    return nshards;
+}
+static inline unsigned rc_mesh_main(unsigned nshards)
+{
+    return nshards + 1;
+}
+
+/* The consumer's eventfd: readable when mail may be waiting. */
+int rc_mesh_fd(const struct rc_mesh *m, unsigned to);
+
+/* Copies *msg (its `from` is set here). The consumer is woken by rc_mesh_wake, or here once
+ * enough has gathered. */
+void rc_mesh_post(struct rc_mesh *m, unsigned from, unsigned to, const struct rc_msg *msg);
+/* Wakes all consumers that `from` has posted to since the last wake, and retries its spills.
+ * Returns false while spills remain: call again soon. */
+bool rc_mesh_wake(struct rc_mesh *m, unsigned from);
+/* True when messages of `from` wait because a ring is full: publish less. */
+bool rc_mesh_spilling(const struct rc_mesh *m, unsigned from);
+
+typedef void rc_mesh_fn(struct rc_msg *msg, void *arg);
+/* Hands over waiting messages, at most `budget` of each producer. fn takes what the message
+ * owns. Returns false when mail is left over: the eventfd is readable again then. */
+bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn, void *arg);
+
+/* How many messages `from` has ever posted to `to`, spilled ones included; as seen by a thread
+ * that has acquired the effects of from's work. */
+uint64_t rc_mesh_posted(const struct rc_mesh *m, unsigned from, unsigned to);
+/* How many of them `to` has finished. acquire: their effects are visible then. */
+uint64_t rc_mesh_done(const struct rc_mesh *m, unsigned from, unsigned to);
+/* How many ever went through a spill list (for statistics). */
+uint64_t rc_mesh_spilled(const struct rc_mesh *m, unsigned from, unsigned to);
+
+/* Frees what an unread message owns. */
+void rc_msg_drop(struct rc_msg *msg);
+
+#endif /* RC_BROKER_MESH_H */

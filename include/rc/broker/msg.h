@@ -1,0 +1,95 @@
+/*
+ * msg.h - the closed set of messages between threads, one cache line each, held by value.
+ *
+ * Ids, counts and immutable publications only: no pointer into a shard ever crosses. A message
+ * with an fd or a publication owns it; whoever drops the message closes or unrefs it.
+ *
+ * Threads: written by the producer, read by the one consumer.
+ */
+#ifndef RC_BROKER_MSG_H
+#define RC_BROKER_MSG_H
+
+#include "rc/base/pool.h"
+#include "rc/broker/pub.h"
+#include "rc/net/conn.h"
+
+#include <stdint.h>
+
+enum rc_msg_type {
+    /* acceptor -> shard, shard -> shard */
+    RC_MSG_CONN, /* conn: a connection to take over, with the bytes that were read already */
+    /* main -> shard */
+    RC_MSG_STOP, /* end all connections, then the loop */
+    /* shard of the socket -> owner shard of the room */
+    RC_MSG_JOIN,    /* member: pub names the room; answered by JOINED */
+    RC_MSG_LEAVE,   /* member: answered by LEFT when socket is not 0 */
+    RC_MSG_PUBLISH, /* deliver: pub to its room */
+    /* owner shard -> shards with members */
+    RC_MSG_JOINED,  /* member */
+    RC_MSG_LEFT,    /* member */
+    RC_MSG_DELIVER, /* deliver: pub to the members of lroom on this shard */
+    /* any shard -> shard of the session or socket */
+    RC_MSG_TO_SOCKET, /* direct: pub to one socket */
+    RC_MSG_RELAY,     /* direct: send it back to the session as DIRECT, in order */
+    RC_MSG_DIRECT,    /* direct: pub to one session */
+    /* fence: see broker/lane.h */
+    RC_MSG_FENCE,
+    RC_MSG_FENCE_PASS,
+    RC_MSG_FENCE_ACK,
+    /* Engine.IO requests that landed on another shard than their session's */
+    RC_MSG_EIO_GET,
+    RC_MSG_EIO_POST,  /* the head has come: may a body follow? */
+    RC_MSG_EIO_BODY,  /* pub: the body */
+    RC_MSG_EIO_ABORT, /* the connection of a pending request is gone */
+    RC_MSG_EIO_REPLY, /* reply: answer to the connection that holds the request */
+    /* room list */
+    RC_MSG_DIR_WATCH, /* nsp: from now on tell this shard your rooms; count 0: stop */
+    RC_MSG_DIR_ROOMS, /* pub: changed rooms, see broker/directory.c */
+    RC_MSG_TYPE_COUNT,
+};
+
+struct rc_msg {
+    uint8_t type; /* enum rc_msg_type */
+    uint8_t from; /* endpoint that sent it */
+    uint16_t nsp;
+    uint32_t count;
+    union {
+        struct {
+            struct rc_addr peer;
+            int fd;
+            struct rc_pub *bytes; /* or NULL */
+        } conn;
+        struct {
+            rc_id lroom;         /* of the member shard */
+            rc_id socket;        /* 0: nobody waits for the answer */
+            struct rc_pub *room; /* JOIN, LEAVE: names nsp and room; not in answers */
+        } member;
+        struct {
+            rc_id lroom;  /* DELIVER */
+            rc_id except; /* socket that is left out, 0: none */
+            struct rc_pub *pub;
+        } deliver;
+        struct {
+            rc_id to; /* session or socket */
+            struct rc_pub *pub;
+        } direct;
+        struct {
+            rc_id session;
+        } fence;
+        struct {
+            rc_id conn; /* that holds the request */
+            uint8_t sid[16];
+            struct rc_pub *body;
+            uint8_t flags;
+        } eio;
+        struct {
+            rc_id conn;
+            uint16_t status;
+            uint8_t kind; /* enum rc_eio_reply_kind */
+            struct rc_pub *body;
+        } reply;
+    } u;
+};
+_Static_assert(sizeof(struct rc_msg) <= 64, "a message is one cache line");
+
+#endif /* RC_BROKER_MSG_H */

@@ -1,0 +1,47 @@
+/*
+ * pub.h - a publication: one message to a room, immutable, shared by all shards.
+ *
+ * It holds the bytes that go to WebSocket clients, framed once: for Socket.IO the text frame
+ * and the binary frames of its attachments, for plain endpoints the one frame. Behind them lies
+ * the room's name, for the owner's lookup. Blobs are the same thing without a room.
+ *
+ * Threads:   any; the count is atomic, the bytes never change after rc_pub_new.
+ * Ownership: counted references; rc_pub_unref nulls the caller's pointer.
+ */
+#ifndef RC_BROKER_PUB_H
+#define RC_BROKER_PUB_H
+
+#include "rc/base/str.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct rc_pub {
+    _Atomic uint32_t refs;
+    uint32_t len;      /* bytes of data */
+    uint32_t room_len; /* bytes of the room name behind data */
+    uint16_t nsp;      /* index of the namespace */
+    uint64_t hash;     /* of (nsp, room), see rc_room_hash() */
+    uint8_t data[];
+};
+
+/* One reference. room may be empty: all sockets of the namespace. */
+struct rc_pub *rc_pub_new(uint16_t nsp, struct rc_str room, uint64_t hash, const void *data,
+                          size_t len);
+static inline struct rc_pub *rc_pub_ref(struct rc_pub *p)
+{
+    /* relaxed: whoever takes a reference already has one */
+    atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+    return p;
+}
+void rc_pub_unref(struct rc_pub **pp);
+static inline struct rc_str rc_pub_room(const struct rc_pub *p)
+{
+    return rc_str_make(p->data + p->len, p->room_len);
+}
+static inline struct rc_str rc_pub_data(const struct rc_pub *p)
+{
+    return rc_str_make(p->data, p->len);
+}
+
+#endif /* RC_BROKER_PUB_H */

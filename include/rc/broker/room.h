@@ -1,0 +1,130 @@
+/*
+ * room.h - rooms: the owner's side (order, who has members) and each shard's members.
+ *
+ * A room belongs to one shard, by keyed hash of (namespace, name). That owner sees every join,
+ * leave and publication in one order and answers them in that order, so all members agree on
+ * it: a member's place in the order is between its JOINED and its LEFT.
+ *
+ *   sender's shard ──PUBLISH──> owner (room.c) ──DELIVER──> shards with members (local.c)
+ *   member's shard ──JOIN─────> owner          ──JOINED───> member's shard
+ *
+ * Threads:   struct rc_room: the owner shard.  struct rc_lroom: the member shard.
+ * Ownership: pools of the shard. Others name an rc_lroom by its id.
+ */
+#ifndef RC_BROKER_ROOM_H
+#define RC_BROKER_ROOM_H
+
+#include "rc/base/pool.h"
+#include "rc/base/thread.h"
+#include "rc/broker/session.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rc_shard;
+
+/* ---- owner side: room.c ---- */
+
+struct rc_room_shard {
+    rc_id lroom;    /* of that shard */
+    uint32_t count; /* its members */
+    uint8_t shard;
+};
+
+struct rc_room {
+    uint64_t hash;
+    uint64_t seq; /* publications so far */
+    uint32_t members;
+    uint32_t told; /* members when the room list was last told */
+    uint16_t nsp;
+    uint8_t nshards, shards_cap;
+    bool changed;                /* in the shard's list of rooms to tell about */
+    struct rc_room_shard *shard; /* [nshards], those with members */
+    uint32_t name_len;
+    char name[];
+};
+
+uint64_t rc_room_hash(uint16_t nsp, struct rc_str name);
+unsigned rc_room_owner(const struct rc_shard *sh, uint64_t hash);
+/* What the owner does; `name` is a publication that names room and namespace. */
+void rc_room_join(struct rc_shard *sh, unsigned from, rc_id lroom, rc_id socket,
+                  const struct rc_pub *name) RC_ON_SHARD;
+void rc_room_leave(struct rc_shard *sh, unsigned from, rc_id lroom, rc_id socket,
+                   const struct rc_pub *name) RC_ON_SHARD;
+/* Takes over pub. */
+void rc_room_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except) RC_ON_SHARD;
+/* Frees a room that is empty, once the room list has been told so. */
+void rc_room_drop_if_empty(struct rc_shard *sh, struct rc_room *r) RC_ON_SHARD;
+void rc_room_free(struct rc_room *r);
+bool rc_room_eq(const void *room, const void *key);
+struct rc_room_key {
+    struct rc_str name;
+    uint16_t nsp;
+};
+
+/* ---- member side: local.c ---- */
+
+struct rc_lmember {
+    struct rc_session *session;
+    struct rc_socket *socket;
+};
+
+struct rc_lroom {
+    struct rc_pooled hdr;
+    struct rc_lmember *member; /* [n], in no order */
+    uint32_t n, cap;
+    uint32_t refs;       /* rc_member records of sockets here */
+    struct rc_pub *name; /* names it; NULL: all sockets of a namespace */
+    unsigned owner;
+};
+
+/* What a socket asks for. RC_OK; RC_ELIMIT with *why the key. Requests go to the owner; the
+ * caller has entered its lane. join and leave are no-ops when that is the state already. */
+int rc_local_join(struct rc_shard *sh, struct rc_socket *k, struct rc_str name,
+                  const char **why) RC_ON_SHARD;
+void rc_local_leave(struct rc_shard *sh, struct rc_socket *k, struct rc_str name) RC_ON_SHARD;
+/* Has the socket asked to be in that room, and not to leave since? */
+bool rc_local_is_member(struct rc_shard *sh, const struct rc_socket *k,
+                        struct rc_str name) RC_ON_SHARD;
+/* Joins the list of all sockets of its namespace; at CONNECT. */
+void rc_local_enter_all(struct rc_shard *sh, struct rc_socket *k) RC_ON_SHARD;
+/* The socket is gone: leaves everything. */
+void rc_local_leave_everything(struct rc_shard *sh, struct rc_socket *k) RC_ON_SHARD;
+/* What owners answer. */
+void rc_local_joined(struct rc_shard *sh, rc_id lroom, rc_id socket) RC_ON_SHARD;
+void rc_local_left(struct rc_shard *sh, rc_id lroom, rc_id socket) RC_ON_SHARD;
+/* Hands pub to the members here (lroom 0: to all sockets of pub's namespace). Borrows pub. */
+void rc_local_deliver(struct rc_shard *sh, rc_id lroom, struct rc_pub *pub,
+                      rc_id except) RC_ON_SHARD;
+
+/* The batch: publications to one room that came one after the other in a turn are handed to its
+ * members together. Distributes what waits; before anything else may be queued to a member. */
+void rc_batch_distribute(struct rc_shard *sh) RC_ON_SHARD;
+/* The same if the session has a member in the waiting batch's room. */
+void rc_batch_before(struct rc_shard *sh, const struct rc_session *s) RC_ON_SHARD;
+
+/* ---- router.c: from a rule to the owner ---- */
+
+/* Publishes to a room (empty: all sockets of the namespace). Takes over pub. The caller has entered the owner's lane. */
+void rc_publish(struct rc_shard *sh, struct rc_session *from, struct rc_pub *pub,
+                rc_id except) RC_ON_SHARD;
+/* Sends to one socket by id, on whatever shard. Takes over pub. */
+void rc_send_to_socket(struct rc_shard *sh, struct rc_session *from, rc_id socket,
+                       struct rc_pub *pub) RC_ON_SHARD;
+
+/* ---- directory.c: the live list of rooms ---- */
+
+/* Name of the room whose members watch the list; no client can name it. */
+#define RC_DIRECTORY_ROOM RC_STR("\001rooms")
+/* The owner of a room: its count has changed. */
+void rc_directory_changed(struct rc_shard *sh, struct rc_room *r) RC_ON_SHARD;
+/* The owner of the watchers' room: a watcher came (socket), or the last one went (members 0). */
+void rc_directory_watched(struct rc_shard *sh, struct rc_room *r, rc_id socket) RC_ON_SHARD;
+/* A shard asks for, or no longer wants, the rooms of a namespace. */
+void rc_directory_tell(struct rc_shard *sh, unsigned to, uint16_t nsp, bool on) RC_ON_SHARD;
+/* Changed rooms from a shard. */
+void rc_directory_learn(struct rc_shard *sh, const struct rc_pub *rooms) RC_ON_SHARD;
+void rc_directory_init(struct rc_shard *sh);
+void rc_directory_deinit(struct rc_shard *sh);
+
+#endif /* RC_BROKER_ROOM_H */

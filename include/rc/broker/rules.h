@@ -1,0 +1,76 @@
+/*
+ * rules.h - the event rules of the INI, compiled: what an event does.
+ *
+ * One table of verbs (RC_VERB_MAP) names the closed set of actions; broker/verbs.c carries
+ * them out. Webhooks and scripts, once they exist, call the same verbs.
+ *
+ * Threads:   compile, free: main, before the threads start.  Lookup: any; rules are immutable.
+ * Ownership: the rule set owns its rules and templates.
+ */
+#ifndef RC_BROKER_RULES_H
+#define RC_BROKER_RULES_H
+
+#include "rc/base/conf.h"
+#include "rc/base/hmap.h"
+#include "rc/proto/template.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* X(NAME, ini key, what its value looks like) */
+#define RC_VERB_MAP(X)                                                                  \
+    X(REQUIRE, "require", "member ROOM")                                                \
+    X(JOIN, "join", "ROOM")                                                             \
+    X(LEAVE, "leave", "ROOM")                                                           \
+    X(EMIT, "emit", "room ROOM | all | sender | socket ID [except sender]: EVENT ARGS") \
+    X(ACK, "ack", "none | auto | ARGS")                                                 \
+    X(WATCH, "watch", "rooms")                                                          \
+    X(UNWATCH, "unwatch", "rooms")                                                      \
+    X(DISCONNECT, "disconnect", "namespace | connection")
+
+enum rc_verb {
+#define RC_VERB_ENUM(name, key, form) RC_VERB_##name,
+    RC_VERB_MAP(RC_VERB_ENUM)
+#undef RC_VERB_ENUM
+};
+
+enum rc_target { RC_TARGET_ROOM, RC_TARGET_ALL, RC_TARGET_SENDER, RC_TARGET_SOCKET };
+
+struct rc_action {
+    enum rc_verb verb;
+    enum rc_target target;     /* EMIT */
+    bool except_sender;        /* EMIT to room or all */
+    bool whole_connection;     /* DISCONNECT */
+    struct rc_template *name;  /* text: the room, or the socket's id */
+    struct rc_template *event; /* EMIT: the event name, as a JSON argument */
+    struct rc_template *args;  /* EMIT and ACK: the arguments */
+};
+
+enum rc_ack_mode { RC_ACK_DEFAULT, RC_ACK_NONE, RC_ACK_AUTO, RC_ACK_OWN };
+
+struct rc_rule {
+    char *event; /* "*" is the fallback; "" for [connect] */
+    enum rc_ack_mode ack;
+    struct rc_action *action;
+    unsigned nactions;
+};
+
+struct rc_ruleset {
+    struct rc_rule *rule; /* of one namespace */
+    unsigned nrules;
+    struct rc_hmap by_event; /* of rc_rule by rc_hash(event) */
+    const struct rc_rule *fallback;
+    struct rc_rule *connect; /* or NULL */
+    bool uses_auth;          /* some template reads {auth.…} */
+};
+
+/* Compiles one [event] or [connect] section into the set; faults go to e. */
+void rc_ruleset_add(struct rc_ruleset *set, const struct rc_conf_section *section,
+                    struct rc_conf_errors *e);
+/* After the last rc_ruleset_add: builds the lookup. */
+void rc_ruleset_seal(struct rc_ruleset *set);
+void rc_ruleset_free(struct rc_ruleset *set);
+/* The rule of an event (decoded name), the fallback, or NULL. */
+const struct rc_rule *rc_ruleset_find(const struct rc_ruleset *set, struct rc_str event);
+
+#endif /* RC_BROKER_RULES_H */

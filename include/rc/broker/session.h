@@ -1,0 +1,143 @@
+/*
+ * session.h - a client: an Engine.IO session (polling or WebSocket) or a plain WebSocket, its
+ * sockets (one per namespace), and what waits to be sent to it.
+ *
+ * Everything for a client goes into one queue of WebSocket frames, first in, first out; a
+ * polling session's frames are turned into a payload when a poll is there to take them.
+ *
+ *   state:  OPEN ──> CLOSED (freed at the end of the turn)
+ *
+ * Threads:   the shard that the session lives on; others know its id.
+ * Ownership: the shard's pools own sessions and sockets; both stay readable until the end of
+ *            the turn in which they ended.
+ */
+#ifndef RC_BROKER_SESSION_H
+#define RC_BROKER_SESSION_H
+
+#include "rc/base/pool.h"
+#include "rc/base/timer.h"
+#include "rc/broker/app.h"
+#include "rc/broker/pub.h"
+#include "rc/net/conn.h"
+#include "rc/net/outq.h"
+#include "rc/net/ws.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rc_shard;
+struct rc_lroom;
+struct rc_polling;
+struct rc_job;
+struct rc_assembly;
+
+enum rc_session_kind { RC_SESSION_POLLING, RC_SESSION_WEBSOCKET, RC_SESSION_ENDPOINT };
+
+enum { RC_SID_LEN = 20, RC_SID_SECRET = 9 };
+
+/* Why input stands still; a session reads while none of these is set. */
+enum { RC_PAUSE_FENCE = 1, RC_PAUSE_RING = 2 };
+
+struct rc_session {
+    struct rc_pooled hdr;
+    struct rc_outq out;   /* WebSocket frames */
+    struct rc_conn *conn; /* of a WebSocket, else NULL */
+    int fd;               /* of conn when the queue may be written straight, else -1 */
+    uint8_t kind;         /* enum rc_session_kind */
+    uint8_t paused;       /* RC_PAUSE_ bits */
+    bool dirty;           /* in the shard's list of queues to be flushed */
+    bool closed;
+    bool in_input; /* input is being processed further up the stack */
+    bool joined;   /* a namespace was joined: connect_timeout is over */
+    uint8_t sid_secret[RC_SID_SECRET];
+    uint8_t nsockets;
+    uint16_t nsp;         /* of an endpoint */
+    struct rc_timer beat; /* next ping, or the deadline of the pong */
+    struct rc_timer join; /* connect_timeout */
+    struct rc_ws_decoder ws;
+    struct rc_buf *message;       /* a WebSocket message of which more is to come */
+    struct rc_socket *sockets;    /* list by ->next */
+    struct rc_assembly *assembly; /* a packet that waits for attachments, see socket.c */
+    struct rc_polling *polling;   /* of a polling session, see engine.c */
+    struct rc_job *job;           /* a rule that waits for a fence, see verbs.c */
+    uint64_t lane_mark;           /* see lane.h */
+    uint8_t lane_owner;
+    bool lane_open;
+    uint8_t fences;           /* FENCE_ACKs still to come */
+    struct rc_list ring_link; /* in the shard's list of RC_PAUSE_RING sessions */
+};
+
+/* A socket's place in a room on this shard. */
+struct rc_member {
+    struct rc_lroom *room;
+    uint32_t index;   /* in the room's member array, RC_NOT_IN while not */
+    uint16_t answers; /* JOINED and LEFT still to come */
+    bool want;        /* the last request was to join */
+};
+#define RC_NOT_IN UINT32_MAX
+
+struct rc_socket {
+    struct rc_pooled hdr;
+    struct rc_session *session;
+    struct rc_socket *next; /* of the session */
+    struct rc_member *room; /* [nrooms]; points to `one` while cap is 1 */
+    struct rc_member one;
+    uint16_t nrooms, rooms_cap;
+    uint16_t nsp;
+    bool closed;
+    uint32_t all_index; /* in the shard's list of all sockets of the namespace */
+    char *auth;         /* raw JSON of CONNECT when a rule reads it, else NULL */
+};
+
+/* ---- session.c: life and output ---- */
+
+struct rc_session *rc_session_new(struct rc_shard *sh, enum rc_session_kind kind) RC_ON_SHARD;
+/* Is there room for one more, with a socket? */
+bool rc_session_possible(const struct rc_shard *sh);
+/* Ends it: its sockets leave their rooms, its connection ends. Idempotent. */
+void rc_session_close(struct rc_shard *sh, struct rc_session *s, enum rc_close why) RC_ON_SHARD;
+rc_id rc_session_id(const struct rc_shard *sh, const struct rc_session *s);
+struct rc_session *rc_session_find(struct rc_shard *sh, rc_id id) RC_ON_SHARD;
+/* The Engine.IO session id: 20 characters, and a NUL. */
+void rc_session_sid(const struct rc_shard *sh, const struct rc_session *s,
+                    char out[RC_SID_LEN + 1]);
+/* Queues one reference of seg, behind everything that was handed over before. */
+void rc_session_push(struct rc_shard *sh, struct rc_session *s, struct rc_seg *seg) RC_ON_SHARD;
+/* The same without looking after a pending room batch: for the batch itself. */
+static inline void rc_session_push_raw(struct rc_session *s, struct rc_seg *seg)
+{
+    rc_outq_push(&s->out, seg);
+}
+/* Puts the session on the list of queues that are flushed at the end of the turn. */
+void rc_session_touch(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
+/* Writes what waits, or answers a poll with it. */
+void rc_session_flush(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
+/* Queues a text frame. */
+void rc_session_text(struct rc_shard *sh, struct rc_session *s, struct rc_str text) RC_ON_SHARD;
+/* Stops or continues its input for a reason (RC_PAUSE_ bit). */
+void rc_session_pause(struct rc_shard *sh, struct rc_session *s, unsigned why) RC_ON_SHARD;
+void rc_session_resume(struct rc_shard *sh, struct rc_session *s, unsigned why) RC_ON_SHARD;
+
+/* ---- endpoint.c: plain WebSocket ---- */
+
+/* A client of the endpoint; the 101 is queued in c->out. */
+void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp,
+                      struct rc_conn *c) RC_ON_SHARD;
+void rc_endpoint_pong(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
+void rc_endpoint_ping_due(struct rc_timer *t, void *shard);
+void rc_endpoint_pong_overdue(struct rc_timer *t, void *shard);
+
+/* A message of an endpoint's client; frame is its opcode, data its bytes. */
+void rc_endpoint_message(struct rc_shard *sh, struct rc_session *s, uint8_t opcode,
+                         struct rc_str data) RC_ON_SHARD;
+
+/* ---- wsconn.c: a WebSocket connection of a session ---- */
+
+/* The handshake is done and answered (its bytes wait in conn->out, which moves over): the
+ * connection belongs to the session from now on. */
+void rc_wsconn_attach(struct rc_shard *sh, struct rc_session *s, struct rc_conn *c) RC_ON_SHARD;
+/* Starts the closing handshake: code 0 sends a frame without one. Detaches the connection. */
+void rc_wsconn_end(struct rc_shard *sh, struct rc_session *s, unsigned code, struct rc_str text,
+                   enum rc_close why) RC_ON_SHARD;
+
+#endif /* RC_BROKER_SESSION_H */

@@ -1,0 +1,101 @@
+/*
+ * shard.h - one worker: a thread, its loop, and all that it owns.
+ *
+ * Threads:   new, start, join, free: main.  Everything inside: its own thread.
+ * Ownership: owns its connections, sessions, sockets, rooms and timers.
+ */
+#ifndef RC_BROKER_SHARD_H
+#define RC_BROKER_SHARD_H
+
+#include "rc/base/hmap.h"
+#include "rc/base/log.h"
+#include "rc/base/pool.h"
+#include "rc/broker/app.h"
+#include "rc/broker/mesh.h"
+#include "rc/broker/room.h"
+#include "rc/broker/session.h"
+#include "rc/broker/stats.h"
+#include "rc/net/loop.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+enum { RC_BATCH_MAX = 64 };
+
+/* Publications to one room of this turn, not yet in the members' queues. */
+struct rc_batch {
+    struct rc_lroom *room; /* NULL: no batch */
+    struct rc_socket *except;
+    struct rc_pub *pub[RC_BATCH_MAX];
+    unsigned n;
+    size_t bytes;
+};
+
+struct rc_directory;
+
+struct rc_shard {
+    struct rc_loop loop;
+    unsigned index, nshards;
+    const struct rc_app *app;
+    struct rc_mesh *mesh;
+    struct event *mail;
+
+    struct rc_pool sessions, sockets, lrooms;
+    struct rc_hmap lroom_by_name; /* of rc_lroom */
+    struct rc_hmap room_by_name;  /* of rc_room that this shard owns */
+    struct rc_lroom **all;        /* [nnsps]: all sockets of each namespace here */
+    struct rc_session **dirty;    /* queues to be flushed at the end of the turn */
+    uint32_t ndirty, dirty_cap;
+    struct rc_pooled **dead; /* sessions and sockets to be put back at the end of the turn */
+    uint32_t ndead, dead_cap;
+    struct rc_batch batch;
+    struct rc_list ring_paused; /* sessions with RC_PAUSE_RING, by ring_link */
+    struct rc_directory *directory;
+    struct rc_buf scratch; /* building packets; never across calls */
+    struct rc_seg *ping;   /* the frame of an Engine.IO ping, shared */
+
+    struct rc_timerq q_ping, q_pong, q_ws_ping, q_ws_pong, q_join, q_head, q_idle, q_linger;
+    struct rc_timerq q_upgrade, q_poll_close, q_directory, q_spill, q_stop;
+    struct rc_timer spill_timer;
+    struct rc_timer stop_timer;
+
+    char date[48]; /* "Date: …" of the second date_at */
+    time_t date_at;
+    bool stopping, stop_hard;
+    struct rc_stats stats;
+    pthread_t thread;
+    bool started;
+};
+
+struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct rc_mesh *mesh,
+                              uint32_t max_conns);
+int rc_shard_start(struct rc_shard *sh) RC_MUSTCHECK;
+void rc_shard_join(struct rc_shard *sh);
+void rc_shard_free(struct rc_shard *sh);
+
+/* Posts to another shard; never to itself. */
+void rc_shard_post(struct rc_shard *sh, unsigned to, const struct rc_msg *msg) RC_ON_SHARD;
+/* A pooled object is put back at the end of the turn. */
+void rc_shard_bury(struct rc_shard *sh, struct rc_pooled *obj) RC_ON_SHARD;
+/* The shard that a connection lives on. */
+static inline struct rc_shard *rc_shard_of(const struct rc_conn *c)
+{
+    return RC_CONTAINER(c->loop, struct rc_shard, loop);
+}
+
+/* Takes at least one argument for fmt. */
+#define rc_shard_log(sh, level, fmt, ...) \
+    rc_log(level, "shard=%u " fmt, (sh)->index, __VA_ARGS__)
+
+/* ---- front.c: HTTP of the client-facing port ---- */
+
+/* A new connection, with the bytes that were read already (may be NULL). Takes over fd. */
+void rc_front_accept(struct rc_shard *sh, int fd, const struct rc_addr *peer,
+                     const struct rc_pub *bytes) RC_ON_SHARD;
+/* The server stops: ends connections that wait for a request; waiting_too: all that speak HTTP. */
+void rc_front_stop(struct rc_shard *sh, bool waiting_too) RC_ON_SHARD;
+void rc_front_init(struct rc_shard *sh);
+
+#endif /* RC_BROKER_SHARD_H */

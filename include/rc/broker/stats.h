@@ -1,0 +1,47 @@
+/*
+ * stats.h - counters of a shard: written by it alone, read by anyone, added up on demand.
+ *
+ * Threads: rc_stat_add, rc_stat_set: the owning shard.  rc_stat_get: any.
+ */
+#ifndef RC_BROKER_STATS_H
+#define RC_BROKER_STATS_H
+
+#include "rc/net/conn.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* X(name, help) */
+#define RC_STATS_MAP(X)                                         \
+    X(handed, "connections that came from the acceptor")        \
+    X(accepted, "connections taken over")                       \
+    X(conns, "connections open now")                            \
+    X(sessions, "sessions open now")                            \
+    X(sockets, "Socket.IO sockets connected now")               \
+    X(rooms, "rooms owned now")                                 \
+    X(events_in, "events and messages received")                \
+    X(refused, "events refused by their rule or a limit")       \
+    X(published, "publications sequenced as owner of the room") \
+    X(deliveries, "publications handed to members here")        \
+    X(fences, "fences that a session had to wait for")          \
+    X(spills, "messages that found a ring full")
+
+struct rc_stats {
+#define RC_STATS_FIELD(name, help) _Atomic uint64_t name;
+    RC_STATS_MAP(RC_STATS_FIELD)
+#undef RC_STATS_FIELD
+    _Atomic uint64_t closed[RC_CLOSE_COUNT]; /* connections and sessions, by reason */
+};
+
+/* relaxed: one writer, and readers want a recent figure, not an order */
+static inline void rc_stat_add(_Atomic uint64_t *s, int64_t n)
+{
+    atomic_store_explicit(s, atomic_load_explicit(s, memory_order_relaxed) + (uint64_t)n,
+                          memory_order_relaxed);
+}
+static inline uint64_t rc_stat_get(const _Atomic uint64_t *s)
+{
+    return atomic_load_explicit(s, memory_order_relaxed);
+}
+
+#endif /* RC_BROKER_STATS_H */

@@ -1,0 +1,366 @@
+/* acceptor.c - accept4, hash, hand over. */
+#include "rc/broker/acceptor.h"
+
+#include "rc/base/hash.h"
+#include "rc/base/log.h"
+#include "rc/base/mem.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    ACCEPT_BATCH = 64,   /* connections of one listener per turn */
+    BACKOFF_MIN_MS = 50, /* after EMFILE and the like: accepting again at once would spin */
+    BACKOFF_MAX_MS = 1000,
+};
+
+struct listener {
+    struct rc_acceptor *acceptor;
+    struct event *ev;
+    int fd;
+};
+
+struct rc_acceptor {
+    const struct rc_conf *conf;
+    struct rc_mesh *mesh;
+    struct rc_shard *const *shards;
+    unsigned nshards;
+    uint32_t max_conns;
+    struct listener *listener;
+    unsigned nlisteners;
+    struct event_base *base;
+    struct event *stop, *resume;
+    int stop_fd;
+    unsigned backoff_ms; /* 0: not backing off */
+    bool full;           /* the limit was reached and has been logged */
+    uint64_t handed_over;
+    pthread_t thread;
+    bool started;
+};
+
+/* ---- listening ---- */
+
+/* Splits "host:port" or "[::1]:port"; conf has checked the form. */
+static void split(const char *item, char *host, size_t len, const char **port)
+{
+    const char *colon = strrchr(item, ':');
+    const char *from = item[0] == '[' ? item + 1 : item;
+    const char *to = item[0] == '[' ? colon - 1 : colon;
+    size_t n = (size_t)(to - from) < len - 1 ? (size_t)(to - from) : len - 1;
+
+    memcpy(host, from, n);
+    host[n] = '\0';
+    *port = colon + 1;
+}
+
+static int bind_to(const struct addrinfo *ai, int backlog)
+{
+    int one = 1, saved, fd;
+
+    fd = socket(ai->ai_family, ai->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, ai->ai_protocol);
+    if (fd < 0)
+        return -1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (ai->ai_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+    if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, backlog) == 0)
+        return fd;
+    saved = errno;
+    (void)close(fd);
+    errno = saved;
+    return -1;
+}
+
+static void listen_on(struct rc_acceptor *a, const char *item, struct rc_conf_errors *e)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *ai = NULL;
+    char host[256], why[128];
+    const char *port;
+    int rc, fd;
+
+    split(item, host, sizeof(host), &port);
+    rc =
+        getaddrinfo(host[0] != '\0' && strcmp(host, "*") != 0 ? host : NULL, port, &hints, &ai);
+    if (rc != 0) {
+        rc_conf_error(e, NULL, 0, "listen on %s: %s", item, gai_strerror(rc));
+        return;
+    }
+    fd = bind_to(ai, (int)a->conf->server_backlog);
+    if (fd < 0) {
+        rc = errno;
+        rc_conf_error(e, NULL, 0, "listen on %s: %s%s", item, strerror_r(rc, why, sizeof(why)),
+                      rc == EADDRINUSE ? "; another program has it: stop that, or choose "
+                                         "another address with server.listen"
+                                       : "");
+    } else {
+        a->listener[a->nlisteners++] = (struct listener){.acceptor = a, .fd = fd};
+    }
+    freeaddrinfo(ai);
+}
+
+static void to_addr(const struct sockaddr_storage *ss, struct rc_addr *out)
+{
+    *out = (struct rc_addr){.family = (uint8_t)ss->ss_family};
+    if (ss->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)ss;
+
+        memcpy(out->ip, &in->sin_addr, 4);
+        out->port = ntohs(in->sin_port);
+    } else if (ss->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)ss;
+
+        memcpy(out->ip, &in6->sin6_addr, 16);
+        out->port = ntohs(in6->sin6_port);
+    }
+}
+
+static void say_listening(const struct listener *l)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    struct rc_addr addr;
+    char text[RC_ADDR_TEXT];
+
+    if (getsockname(l->fd, (struct sockaddr *)&ss, &len) != 0)
+        return;
+    to_addr(&ss, &addr);
+    fprintf(stderr, "listening on %s\n", rc_addr_text(&addr, text));
+}
+
+/* ---- accepting ---- */
+
+RC_ON_ACCEPTOR static void set_accepting(struct rc_acceptor *a, bool on)
+{
+    for (unsigned i = 0; i < a->nlisteners; i++)
+        (void)(on ? event_add(a->listener[i].ev, NULL) : event_del(a->listener[i].ev));
+}
+
+/* No descriptors, or no memory: wait a little, longer each time, until one gets through. */
+RC_ON_ACCEPTOR static void back_off(struct rc_acceptor *a, int err)
+{
+    struct timeval tv;
+    char why[128];
+
+    if (a->backoff_ms == 0)
+        rc_log(RC_LOG_WARN, "accept: %s; waiting for connections to end",
+               strerror_r(err, why, sizeof(why)));
+    a->backoff_ms = a->backoff_ms == 0                   ? BACKOFF_MIN_MS
+                    : a->backoff_ms * 2 < BACKOFF_MAX_MS ? a->backoff_ms * 2
+                                                         : BACKOFF_MAX_MS;
+    set_accepting(a, false);
+    tv = (struct timeval){.tv_sec = (time_t)(a->backoff_ms / 1000),
+                          .tv_usec = (suseconds_t)(a->backoff_ms % 1000) * 1000};
+    (void)event_add(a->resume, &tv);
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *arg)
+{
+    struct rc_acceptor *a = arg;
+
+    (void)fd;
+    (void)what;
+    rc_assert_on_acceptor(a);
+    set_accepting(a, true);
+}
+
+/* Connections that shards have, or that are on their way to them. */
+static bool is_full(const struct rc_acceptor *a)
+{
+    uint64_t taken = 0, open = 0;
+
+    for (unsigned i = 0; i < a->nshards; i++) {
+        taken += rc_stat_get(&a->shards[i]->stats.handed);
+        open += rc_stat_get(&a->shards[i]->stats.conns);
+    }
+    return open + (a->handed_over - taken) >= a->max_conns;
+}
+
+RC_ON_ACCEPTOR static void turn_away(struct rc_acceptor *a, int fd)
+{
+    static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
+                               "Retry-After: 5\r\nConnection: close\r\n\r\n";
+
+    if (!a->full)
+        rc_log(RC_LOG_WARN, "limits.max_connections = %u is reached: turning clients away",
+               a->max_conns);
+    a->full = true;
+    (void)send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)close(fd);
+}
+
+RC_ON_ACCEPTOR static void hand_over(struct rc_acceptor *a, int fd,
+                                     const struct sockaddr_storage *ss)
+{
+    struct rc_msg msg = {.type = RC_MSG_CONN};
+    int one = 1;
+    uint64_t hash;
+
+    if (is_full(a)) {
+        turn_away(a, fd);
+        return;
+    }
+    a->full = false;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    to_addr(ss, &msg.u.conn.peer);
+    msg.u.conn.fd = fd;
+    hash = rc_hash(msg.u.conn.peer.ip, sizeof(msg.u.conn.peer.ip), msg.u.conn.peer.port);
+    a->handed_over++;
+    rc_mesh_post(a->mesh, rc_mesh_acceptor(a->nshards), (unsigned)(hash % a->nshards), &msg);
+}
+
+static void on_acceptable(evutil_socket_t fd, short what, void *arg)
+{
+    struct listener *l = arg;
+    struct rc_acceptor *a = l->acceptor;
+
+    (void)what;
+    rc_assert_on_acceptor(a);
+    for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
+        struct sockaddr_storage ss;
+        socklen_t len = sizeof(ss);
+        int conn = accept4(fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (conn >= 0) {
+            a->backoff_ms = 0;
+            hand_over(a, conn, &ss);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            back_off(a, errno);
+            break;
+        } else if (errno == EAGAIN) {
+            break;
+        } /* else that connection is gone already: the next */
+    }
+    while (!rc_mesh_wake(a->mesh, rc_mesh_acceptor(a->nshards)))
+        (void)usleep(1000); /* rings full of connections: let the shards take them first */
+}
+
+static void on_stop(evutil_socket_t fd, short what, void *arg)
+{
+    struct rc_acceptor *a = arg;
+
+    (void)fd;
+    (void)what;
+    rc_assert_on_acceptor(a);
+    (void)event_base_loopbreak(a->base);
+}
+
+static void *run(void *arg)
+{
+    struct rc_acceptor *a = arg;
+
+    rc_thread_enter("acceptor", a);
+    (void)event_base_dispatch(a->base);
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static bool make_events(struct rc_acceptor *a)
+{
+    struct event_config *cfg = event_config_new();
+    bool ok;
+
+    if (cfg == NULL)
+        return false;
+    (void)event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+    a->base = event_base_new_with_config(cfg);
+    event_config_free(cfg);
+    a->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (a->base == NULL || a->stop_fd < 0)
+        return false;
+    a->stop = event_new(a->base, a->stop_fd, EV_READ, on_stop, a);
+    a->resume = event_new(a->base, -1, 0, on_resume, a);
+    ok = a->stop != NULL && a->resume != NULL && event_add(a->stop, NULL) == 0;
+    for (unsigned i = 0; ok && i < a->nlisteners; i++) {
+        struct listener *l = &a->listener[i];
+
+        l->ev = event_new(a->base, l->fd, EV_READ | EV_PERSIST, on_acceptable, l);
+        ok = l->ev != NULL && event_add(l->ev, NULL) == 0;
+    }
+    return ok;
+}
+
+struct rc_acceptor *rc_acceptor_new(const struct rc_conf *conf, struct rc_mesh *mesh,
+                                    struct rc_shard *const *shards, unsigned nshards,
+                                    uint32_t max_conns, struct rc_conf_errors *e)
+{
+    struct rc_acceptor *a = rc_calloc(1, sizeof(*a));
+    unsigned faults = e->n;
+
+    a->conf = conf;
+    a->mesh = mesh;
+    a->shards = shards;
+    a->nshards = nshards;
+    a->max_conns = max_conns;
+    a->stop_fd = -1;
+    a->listener = rc_calloc(conf->server_listen.n, sizeof(*a->listener));
+    for (unsigned i = 0; i < conf->server_listen.n; i++)
+        listen_on(a, conf->server_listen.item[i], e);
+    if (e->n == faults && !make_events(a))
+        rc_conf_error(e, NULL, 0,
+                      "the acceptor cannot be set up: out of descriptors or memory");
+    if (e->n != faults) {
+        rc_acceptor_free(a);
+        return NULL;
+    }
+    return a;
+}
+
+int rc_acceptor_start(struct rc_acceptor *a)
+{
+    a->started = pthread_create(&a->thread, NULL, run, a) == 0;
+    for (unsigned i = 0; a->started && i < a->nlisteners; i++)
+        say_listening(&a->listener[i]);
+    return a->started ? RC_OK : RC_ESYS;
+}
+
+static void close_listeners(struct rc_acceptor *a)
+{
+    for (unsigned i = 0; i < a->nlisteners; i++) {
+        if (a->listener[i].ev != NULL)
+            event_free(a->listener[i].ev);
+        (void)close(a->listener[i].fd);
+    }
+    a->nlisteners = 0;
+}
+
+void rc_acceptor_stop(struct rc_acceptor *a)
+{
+    static const uint64_t one = 1;
+
+    if (!a->started)
+        return;
+    RC_ASSERT(write(a->stop_fd, &one, sizeof(one)) == (ssize_t)sizeof(one));
+    (void)pthread_join(a->thread, NULL);
+    a->started = false;
+    close_listeners(a);
+}
+
+void rc_acceptor_free(struct rc_acceptor *a)
+{
+    if (a == NULL)
+        return;
+    rc_acceptor_stop(a);
+    close_listeners(a);
+    if (a->stop != NULL)
+        event_free(a->stop);
+    if (a->resume != NULL)
+        event_free(a->resume);
+    if (a->base != NULL)
+        event_base_free(a->base);
+    if (a->stop_fd >= 0)
+        (void)close(a->stop_fd);
+    free(a->listener);
+    free(a);
+}

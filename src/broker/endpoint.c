@@ -1,0 +1,98 @@
+/* endpoint.c - plain WebSocket endpoints: what the INI's [endpoint /PATH] says. */
+#include "rc/base/mem.h"
+#include "rc/broker/lane.h"
+#include "rc/broker/room.h"
+#include "rc/broker/shard.h"
+#include "rc/broker/socket.h"
+
+RC_ON_SHARD static void echo(struct rc_shard *sh, struct rc_session *s,
+                             const struct rc_nsp *nsp, uint8_t opcode, struct rc_str data)
+{
+    struct rc_str prefix = opcode == RC_WS_TEXT ? nsp->prefix : RC_STR_NONE;
+    uint8_t head[RC_WS_HEADER_MAX];
+    size_t n = rc_ws_header(head, (enum rc_ws_opcode)opcode, false, prefix.len + data.len);
+    struct rc_seg *seg = rc_seg_new(NULL, n + prefix.len + data.len);
+    uint8_t *to = rc_seg_bytes(seg);
+
+    memcpy(to, head, n);
+    if (prefix.len != 0)
+        memcpy(to + n, prefix.p, prefix.len);
+    if (data.len != 0)
+        memcpy(to + n + prefix.len, data.p, data.len);
+    rc_session_push(sh, s, seg);
+}
+
+/* To everybody on the endpoint but the sender. */
+RC_ON_SHARD static void relay(struct rc_shard *sh, struct rc_session *s,
+                              const struct rc_nsp *nsp, uint8_t opcode, struct rc_str data)
+{
+    struct rc_buf *b = &sh->scratch;
+    uint8_t head[RC_WS_HEADER_MAX];
+    uint64_t hash = rc_room_hash(nsp->index, RC_STR_NONE);
+
+    /* One room, one owner: the lane never has to change. */
+    (void)rc_lane_enter(sh, s, rc_room_owner(sh, hash));
+    rc_buf_reset(b);
+    rc_buf_put(b, head, rc_ws_header(head, (enum rc_ws_opcode)opcode, false, data.len));
+    rc_buf_puts(b, data);
+    RC_ASSERT(!b->failed);
+    rc_publish(sh, s, rc_pub_new(nsp->index, RC_STR_NONE, hash, b->data, b->len),
+               rc_socket_id(sh, s->sockets));
+}
+
+void rc_endpoint_message(struct rc_shard *sh, struct rc_session *s, uint8_t opcode,
+                         struct rc_str data)
+{
+    const struct rc_nsp *nsp = &sh->app->nsp[s->nsp];
+
+    rc_stat_add(&sh->stats.events_in, 1);
+    switch (nsp->endpoint) {
+    case RC_ENDPOINT_ECHO: echo(sh, s, nsp, opcode, data); return;
+    case RC_ENDPOINT_RELAY: relay(sh, s, nsp, opcode, data); return;
+    case RC_ENDPOINT_NONE: return;
+    }
+}
+
+void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp, struct rc_conn *c)
+{
+    struct rc_session *s = rc_session_new(sh, RC_SESSION_ENDPOINT);
+    struct rc_socket *k = s != NULL ? rc_pool_get(&sh->sockets) : NULL;
+
+    RC_ASSERT(s != NULL && k != NULL); /* rc_session_possible() was asked */
+    s->nsp = k->nsp = nsp->index;
+    s->joined = true;
+    s->sockets = k;
+    s->nsockets = 1;
+    k->session = s;
+    rc_stat_add(&sh->stats.sockets, 1);
+    rc_local_enter_all(sh, k);
+    rc_wsconn_attach(sh, s, c);
+    s->ws.max_message = nsp->max_payload;
+    rc_timer_start_in(&sh->q_ws_ping, &s->beat, sh->loop.now_ms, nsp->ping_ms);
+}
+
+void rc_endpoint_pong(struct rc_shard *sh, struct rc_session *s)
+{
+    rc_timer_start_in(&sh->q_ws_ping, &s->beat, sh->loop.now_ms, sh->app->nsp[s->nsp].ping_ms);
+}
+
+/* A WebSocket ping (RFC 6455 section 5.5.2) is due, or its pong overdue. */
+void rc_endpoint_ping_due(struct rc_timer *t, void *arg)
+{
+    static const uint8_t ping[] = {0x80 | RC_WS_PING, 0};
+    struct rc_shard *sh = arg;
+    struct rc_session *s = RC_CONTAINER(t, struct rc_session, beat);
+
+    rc_assert_on_shard(sh);
+    rc_session_push(sh, s, rc_seg_new(ping, sizeof(ping)));
+    rc_timer_start_in(&sh->q_ws_pong, &s->beat, sh->loop.now_ms, sh->app->nsp[s->nsp].ping_ms);
+}
+
+void rc_endpoint_pong_overdue(struct rc_timer *t, void *arg)
+{
+    struct rc_shard *sh = arg;
+    struct rc_session *s = RC_CONTAINER(t, struct rc_session, beat);
+
+    rc_assert_on_shard(sh);
+    rc_conn_close(s->conn, RC_CLOSE_PING_TIMEOUT);
+}

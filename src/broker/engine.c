@@ -1,0 +1,147 @@
+/* engine.c - Engine.IO sessions on their shard: packets, heartbeat, handshake, upgrade.
+ * Long-polling itself is in polling.c. */
+#include "rc/broker/engine.h"
+
+#include "rc/base/mem.h"
+#include "rc/broker/polling.h"
+#include "rc/broker/shard.h"
+#include "rc/broker/socket.h"
+
+#include <stdlib.h>
+
+/* ---- packets ---- */
+
+void rc_engine_fail(struct rc_shard *sh, struct rc_session *s, enum rc_close why)
+{
+    rc_session_close(sh, s, why);
+}
+
+void rc_engine_packet(struct rc_shard *sh, struct rc_session *s, const struct rc_eio_packet *p)
+{
+    if (p->binary) {
+        rc_socket_binary(sh, s, p->data);
+        return;
+    }
+    switch (p->type) {
+    case RC_EIO_MESSAGE: rc_socket_text(sh, s, p->data); return;
+    case RC_EIO_PONG: rc_timer_start(&sh->q_ping, &s->beat, sh->loop.now_ms); return;
+    case RC_EIO_CLOSE: rc_session_close(sh, s, RC_CLOSE_CLIENT); return;
+    case RC_EIO_PING: rc_engine_fail(sh, s, RC_CLOSE_PARSE); return; /* v4: the server pings */
+    case RC_EIO_OPEN:
+    case RC_EIO_UPGRADE:
+    case RC_EIO_NOOP: return;
+    }
+}
+
+void rc_engine_text(struct rc_shard *sh, struct rc_session *s, struct rc_str msg)
+{
+    struct rc_eio_packet p;
+
+    if (rc_eio_parse_text(msg, &p) != RC_OK) {
+        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
+        return;
+    }
+    rc_engine_packet(sh, s, &p);
+}
+
+/* ---- heartbeat: the sweeper is the loop, which walks the queues of what is due ---- */
+
+static void on_ping_due(struct rc_timer *t, void *arg)
+{
+    struct rc_shard *sh = arg;
+    struct rc_session *s = RC_CONTAINER(t, struct rc_session, beat);
+
+    rc_assert_on_shard(sh);
+    rc_session_push(sh, s, rc_seg_ref(sh->ping));
+    rc_timer_start(&sh->q_pong, &s->beat, sh->loop.now_ms);
+}
+
+static void on_pong_overdue(struct rc_timer *t, void *arg)
+{
+    struct rc_shard *sh = arg;
+
+    rc_assert_on_shard(sh);
+    rc_session_close(sh, RC_CONTAINER(t, struct rc_session, beat), RC_CLOSE_PING_TIMEOUT);
+}
+
+static void on_join_overdue(struct rc_timer *t, void *arg)
+{
+    struct rc_shard *sh = arg;
+
+    rc_assert_on_shard(sh);
+    rc_session_close(sh, RC_CONTAINER(t, struct rc_session, join), RC_CLOSE_CONNECT_TIMEOUT);
+}
+
+/* ---- handshakes ---- */
+
+RC_ON_SHARD static void put_open(struct rc_shard *sh, const struct rc_session *s,
+                                 struct rc_buf *out)
+{
+    const struct rc_conf *conf = sh->app->conf;
+    char sid[RC_SID_LEN + 1];
+    struct rc_eio_open open = {
+        .upgrade_websocket = s->kind == RC_SESSION_POLLING && sh->app->websocket &&
+                             conf->socketio_allow_upgrades,
+        .ping_interval_ms = conf->socketio_ping_interval,
+        .ping_timeout_ms = conf->socketio_ping_timeout,
+        .max_payload = (uint32_t)conf->socketio_max_payload,
+    };
+
+    rc_session_sid(sh, s, sid);
+    open.sid = rc_str_of(sid);
+    rc_eio_put_open(out, &open);
+}
+
+RC_ON_SHARD static void start_timers(struct rc_shard *sh, struct rc_session *s)
+{
+    rc_timer_start(&sh->q_ping, &s->beat, sh->loop.now_ms);
+    rc_timer_start(&sh->q_join, &s->join, sh->loop.now_ms);
+}
+
+void rc_engine_open_polling(struct rc_shard *sh, rc_id conn)
+{
+    struct rc_session *s = rc_session_new(sh, RC_SESSION_POLLING);
+    struct rc_buf body = RC_BUF_INIT;
+
+    if (s == NULL) {
+        rc_front_reply(sh, conn, RC_REPLY_EMPTY, 503, NULL);
+        return;
+    }
+    rc_polling_new(s);
+    put_open(sh, s, &body);
+    rc_front_reply(sh, conn, RC_REPLY_PAYLOAD, 200,
+                   rc_pub_new(0, RC_STR_NONE, 0, body.data, body.len));
+    rc_buf_deinit(&body);
+    start_timers(sh, s);
+    rc_shard_log(sh, RC_LOG_DEBUG, "session=%u opened transport=polling", s->hdr.slot);
+}
+
+void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c)
+{
+    struct rc_session *s = rc_session_new(sh, RC_SESSION_WEBSOCKET);
+    struct rc_buf open = RC_BUF_INIT;
+
+    RC_ASSERT(s != NULL); /* rc_session_possible() was asked */
+    rc_wsconn_attach(sh, s, c);
+    put_open(sh, s, &open);
+    rc_session_text(sh, s, rc_buf_str(&open));
+    rc_buf_deinit(&open);
+    start_timers(sh, s);
+    rc_shard_log(sh, RC_LOG_DEBUG, "conn=%u.%u session=%u opened transport=websocket",
+                 sh->index, c->hdr.slot, s->hdr.slot);
+}
+
+void rc_engine_init(struct rc_shard *sh)
+{
+    static const uint8_t ping[] = {0x80 | RC_WS_TEXT, 1, '2'};
+    const struct rc_conf *conf = sh->app->conf;
+
+    rc_timerq_init(&sh->q_ping, conf->socketio_ping_interval, on_ping_due, sh);
+    rc_timerq_init(&sh->q_pong, conf->socketio_ping_timeout, on_pong_overdue, sh);
+    rc_timerq_init(&sh->q_join, conf->socketio_connect_timeout, on_join_overdue, sh);
+    rc_loop_add_timerq(&sh->loop, &sh->q_ping);
+    rc_loop_add_timerq(&sh->loop, &sh->q_pong);
+    rc_loop_add_timerq(&sh->loop, &sh->q_join);
+    rc_polling_init(sh);
+    sh->ping = rc_seg_new(ping, sizeof(ping));
+}

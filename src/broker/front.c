@@ -1,0 +1,404 @@
+/* front.c - the client-facing port: HTTP requests in, answers out, and the way to WebSocket.
+ *
+ * One request at a time per connection: while an answer is awaited, what the client sent after
+ * it stays unread or unused. routes.c decides what a request is; this file is its machinery. */
+#include "rc/base/mem.h"
+#include "rc/broker/engine.h"
+#include "rc/broker/front_int.h"
+#include "rc/broker/shard.h"
+
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+static const struct rc_conn_ops http_ops;
+
+/* ---- answers ---- */
+
+/* "Date: …" for this second; the loop's wall clock is read once a second. */
+static const char *date_line(struct rc_shard *sh)
+{
+    time_t now = time(NULL);
+    struct tm tm;
+
+    if (now != sh->date_at) {
+        sh->date_at = now;
+        (void)gmtime_r(&now, &tm);
+        (void)strftime(sh->date, sizeof(sh->date), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
+    }
+    return sh->date;
+}
+
+RC_ON_SHARD static void finish(struct rc_shard *sh, struct rc_conn *c, enum rc_close why)
+{
+    rc_timer_start(&sh->q_linger, &c->timer, sh->loop.now_ms);
+    rc_conn_finish(c, why);
+}
+
+/* The exchange is over: ready for the next request, or for the end. */
+RC_ON_SHARD static void next_request(struct rc_shard *sh, struct rc_conn *c, struct rc_http *h,
+                                     bool keep_alive)
+{
+    h->state = RC_HTTP_AT_HEAD;
+    h->scanned = 0;
+    h->sid[0] = '\0';
+    h->asked = false;
+    rc_buf_deinit(&h->content);
+    rc_buf_deinit(&h->extra);
+    if (!keep_alive || c->eof) {
+        finish(sh, c, h->bad ? RC_CLOSE_BAD_REQUEST : RC_CLOSE_DONE);
+        return;
+    }
+    rc_timer_start(&sh->q_idle, &c->timer, sh->loop.now_ms);
+    rc_conn_flush(c);
+    /* A pipelined request may have come while this one was being answered. */
+    if (rc_conn_open(c) && !h->in_data) {
+        if (!c->reading)
+            rc_conn_resume(c);
+        else if (c->left_len != 0)
+            rc_conn_feed(c, NULL, 0);
+    }
+}
+
+void rc_http_answer(struct rc_shard *sh, struct rc_conn *c, const struct rc_http_answer *a)
+{
+    struct rc_http *h = c->user;
+    struct rc_buf out = RC_BUF_INIT, extra = RC_BUF_INIT;
+    /* A request whose body has not come whole cannot be followed by another. */
+    bool keep = h->keep_alive && !sh->stopping && h->state != RC_HTTP_AT_BODY && !a->close;
+    struct rc_http_resp r = {.status = a->status,
+                             .keep_alive = keep,
+                             .head_only = h->head_only,
+                             .content_type = a->content_type,
+                             .body = a->body};
+
+    if (a->status >= 400 && a->close)
+        h->bad = true;
+    rc_buf_putz(&extra, date_line(sh));
+    if (keep && h->http10)
+        rc_buf_putz(&extra, "Connection: keep-alive\r\n");
+    rc_buf_puts(&extra, rc_buf_str(&h->extra));
+    rc_buf_puts(&extra, a->extra);
+    r.extra = rc_buf_str(&extra);
+    rc_http_respond(&out, &r);
+    rc_outq_push(&h->out, rc_seg_new(out.data, out.len));
+    rc_buf_deinit(&out);
+    rc_buf_deinit(&extra);
+    next_request(sh, c, h, keep);
+}
+
+void rc_http_page(struct rc_shard *sh, struct rc_conn *c, int status, const char *text,
+                  bool close)
+{
+    char body[256];
+    int n = snprintf(body, sizeof(body), "%d %s%s%s\n", status, rc_http_reason(status),
+                     text[0] != '\0' ? ": " : "", text);
+    struct rc_http_answer a = {.status = status,
+                               .content_type = RC_STR("text/plain; charset=utf-8"),
+                               .body = rc_str_make(body, (size_t)n),
+                               .close = close};
+
+    rc_http_answer(sh, c, &a);
+}
+
+rc_id rc_http_request_id(const struct rc_shard *sh, const struct rc_conn *c)
+{
+    const struct rc_http *h = c->user;
+
+    return rc_id_make(sh->index, c->hdr.slot, c->hdr.gen << 8 | h->tag);
+}
+
+/* The connection of a request that still waits for its answer. */
+RC_ON_SHARD static struct rc_conn *waiting(struct rc_shard *sh, rc_id id)
+{
+    struct rc_conn *c = rc_pool_at(&sh->loop.conns, rc_id_slot(id));
+    const struct rc_http *h;
+
+    if (c == NULL || !rc_conn_open(c) || c->ops != &http_ops || c->finishing)
+        return NULL;
+    h = c->user;
+    return h->asked && rc_http_request_id(sh, c) == id ? c : NULL;
+}
+
+void rc_front_reply(struct rc_shard *sh, rc_id conn, enum rc_reply_kind kind, unsigned status,
+                    struct rc_pub *body)
+{
+    struct rc_http_answer a = {.status = (int)status};
+    char json[96];
+    struct rc_conn *c;
+
+    if (rc_id_shard(conn) != sh->index) {
+        struct rc_msg msg = {.type = RC_MSG_EIO_REPLY};
+
+        msg.u.reply.conn = conn;
+        msg.u.reply.kind = (uint8_t)kind;
+        msg.u.reply.status = (uint16_t)status;
+        msg.u.reply.body = body;
+        rc_shard_post(sh, rc_id_shard(conn), &msg);
+        return;
+    }
+    c = waiting(sh, conn);
+    if (c != NULL) {
+        switch (kind) {
+        case RC_REPLY_PAYLOAD:
+            a.content_type = RC_STR("text/plain; charset=UTF-8");
+            a.extra = RC_STR("Cache-Control: no-store\r\n");
+            a.body = rc_pub_data(body);
+            break;
+        case RC_REPLY_OK:
+            a.content_type = RC_STR("text/html");
+            a.body = RC_STR("ok");
+            break;
+        case RC_REPLY_ERROR:
+            a.status = status == RC_EIO_FORBIDDEN ? 403 : 400;
+            a.content_type = RC_STR("application/json");
+            (void)snprintf(json, sizeof(json), "{\"code\":%u,\"message\":\"%s\"}", status,
+                           rc_eio_error_text((enum rc_eio_error)status));
+            a.body = rc_str_of(json);
+            break;
+        case RC_REPLY_EMPTY: break;
+        }
+        rc_http_answer(sh, c, &a);
+    }
+    rc_pub_unref(&body);
+}
+
+/* ---- requests ---- */
+
+/* Refuses what the parser refused. */
+RC_ON_SHARD static void refuse(struct rc_shard *sh, struct rc_conn *c, int status)
+{
+    struct rc_http *h = c->user;
+
+    h->keep_alive = false;
+    rc_http_page(sh, c, status, "", true);
+}
+
+/* A request whose head is complete. Returns false when the connection is no longer HTTP. */
+RC_ON_SHARD static bool on_head(struct rc_shard *sh, struct rc_conn *c,
+                                const struct rc_http_req *req, struct rc_str head)
+{
+    struct rc_http *h = c->user;
+    int status = 0;
+
+    h->keep_alive = req->keep_alive;
+    h->head_only = req->method == RC_HTTP_HEAD;
+    h->http10 = req->minor == 0;
+    h->tag++;
+    h->state = RC_HTTP_AT_BODY;
+    if (rc_http_body_init(&h->body, req, sh->app->conf->socketio_max_payload, &status) !=
+        RC_OK) {
+        refuse(sh, c, status);
+        return true;
+    }
+    if (!h->body.done && req->expect_continue) {
+        rc_outq_push(&h->out, rc_seg_new("HTTP/1.1 100 Continue\r\n\r\n", 25));
+        rc_conn_flush(c);
+    }
+    if (h->body.done)
+        h->state = RC_HTTP_AT_WAIT;
+    rc_route(sh, c, req, head);
+    return rc_conn_open(c) && c->ops == &http_ops;
+}
+
+/* Bytes of a body. Returns how many were taken. */
+RC_ON_SHARD static size_t on_body(struct rc_shard *sh, struct rc_conn *c, const uint8_t *data,
+                                  size_t len)
+{
+    struct rc_http *h = c->user;
+    struct rc_str piece;
+    int status = 0;
+    int64_t n = rc_http_body_feed(&h->body, (const char *)data, len, &piece, &status);
+
+    if (n < 0) {
+        rc_route_cancel(sh, c, false);
+        refuse(sh, c, status);
+        return 0;
+    }
+    rc_buf_puts(&h->content, piece);
+    if (h->body.done) {
+        h->state = RC_HTTP_AT_WAIT;
+        rc_route_body(sh, c);
+    }
+    return (size_t)n;
+}
+
+static size_t on_data(struct rc_conn *c, uint8_t *data, size_t len)
+{
+    struct rc_shard *sh = rc_shard_of(c);
+    struct rc_http *h = c->user;
+    struct rc_http_req req;
+    size_t used = 0;
+    int n, status = 0;
+
+    rc_assert_on_shard(sh);
+    h->in_data = true;
+    while (used < len && rc_conn_open(c) && !c->finishing && h->state != RC_HTTP_AT_WAIT) {
+        if (h->state == RC_HTTP_AT_BODY) {
+            used += on_body(sh, c, data + used, len - used);
+            continue;
+        }
+        n = rc_http_parse_head(&req, (const char *)data + used, len - used, &h->scanned,
+                               &sh->app->http, &status);
+        if (n == RC_EAGAIN) {
+            if (h->scanned != 0 && !h->head_timer) {
+                h->head_timer = true;
+                rc_timer_start(&sh->q_head, &c->timer, sh->loop.now_ms);
+            }
+            break;
+        }
+        if (n < 0) {
+            refuse(sh, c, status);
+            break;
+        }
+        h->head_timer = false;
+        rc_timer_start(&sh->q_head, &c->timer, sh->loop.now_ms); /* for the body */
+        if (!on_head(sh, c, &req, rc_str_make(data + used, len - used))) {
+            /* WebSocket now (the rest of the bytes is its), or moved (they went along). */
+            used += (size_t)n;
+            return rc_conn_open(c) && used < len
+                       ? used + c->ops->on_data(c, data + used, len - used)
+                       : used;
+        }
+        used += (size_t)n;
+    }
+    if (!rc_conn_open(c))
+        return 0;
+    h->in_data = false;
+    if (h->state == RC_HTTP_AT_WAIT) {
+        rc_timer_stop(&c->timer);
+        if (len - used > sh->app->conf->limits_max_head_size)
+            rc_conn_pause(c); /* pipelined requests wait in the kernel */
+    }
+    return used;
+}
+
+static void on_eof(struct rc_conn *c)
+{
+    struct rc_http *h = c->user;
+
+    rc_assert_on_shard(c->loop->owner);
+    /* What was answered may still be on its way out; a pending poll is not wanted any more. */
+    if (h->state == RC_HTTP_AT_HEAD && !rc_outq_empty(&h->out))
+        finish(rc_shard_of(c), c, RC_CLOSE_DONE);
+    else
+        rc_conn_close(c, RC_CLOSE_PEER);
+}
+
+static void on_close(struct rc_conn *c, enum rc_close reason)
+{
+    struct rc_shard *sh = rc_shard_of(c);
+    struct rc_http *h = c->user;
+    char peer[RC_ADDR_TEXT];
+
+    rc_assert_on_shard(sh);
+    rc_route_cancel(sh, c, true);
+    rc_stat_add(&sh->stats.closed[reason], 1);
+    rc_stat_add(&sh->stats.conns, -1);
+    rc_shard_log(sh, RC_LOG_INFO, "conn=%u.%u peer=%s http closed reason=%s", sh->index,
+                 c->hdr.slot, rc_addr_text(&c->peer, peer), rc_close_text(reason));
+    rc_http_free(h);
+    c->user = NULL;
+}
+
+static const struct rc_conn_ops http_ops = {.on_data = on_data,
+                                            .on_eof = on_eof,
+                                            .on_close = on_close};
+
+void rc_http_free(struct rc_http *h)
+{
+    rc_outq_clear(&h->out);
+    rc_buf_deinit(&h->content);
+    rc_buf_deinit(&h->extra);
+    free(h);
+}
+
+void rc_front_accept(struct rc_shard *sh, int fd, const struct rc_addr *peer,
+                     const struct rc_pub *bytes)
+{
+    struct rc_http *h;
+    struct rc_conn *c;
+
+    if (sh->stopping) {
+        (void)close(fd);
+        return;
+    }
+    h = rc_calloc(1, sizeof(*h));
+    c = rc_conn_new(&sh->loop, fd, peer, &http_ops, h);
+    if (c == NULL) {
+        free(h);
+        rc_stat_add(&sh->stats.closed[RC_CLOSE_LIMIT], 1);
+        return;
+    }
+    c->out = &h->out;
+    rc_stat_add(&sh->stats.accepted, 1);
+    rc_stat_add(&sh->stats.conns, 1);
+    rc_timer_start(&sh->q_head, &c->timer, sh->loop.now_ms);
+    h->head_timer = true;
+    if (bytes != NULL)
+        rc_conn_feed(c, bytes->data, bytes->len);
+}
+
+void rc_front_stop(struct rc_shard *sh, bool waiting_too)
+{
+    uint32_t cursor = 0;
+    struct rc_conn *c;
+
+    while ((c = rc_pool_next(&sh->loop.conns, &cursor)) != NULL) {
+        struct rc_http *h = c->user;
+
+        if (c->ops != &http_ops || !rc_conn_open(c) || c->finishing)
+            continue;
+        if (h->state == RC_HTTP_AT_WAIT && !waiting_too)
+            h->keep_alive = false; /* its answer comes, and then the end */
+        else
+            finish(sh, c, RC_CLOSE_SHUTDOWN);
+    }
+}
+
+/* ---- timeouts ---- */
+
+static void on_head_overdue(struct rc_timer *t, void *arg)
+{
+    struct rc_shard *sh = arg;
+    struct rc_conn *c = RC_CONTAINER(t, struct rc_conn, timer);
+    struct rc_http *h = c->user;
+
+    rc_assert_on_shard(sh);
+    if (h->state == RC_HTTP_AT_HEAD && h->scanned == 0) { /* it never said a word */
+        rc_conn_close(c, RC_CLOSE_HEAD_TIMEOUT);
+        return;
+    }
+    rc_route_cancel(sh, c, false);
+    h->keep_alive = false;
+    h->state = RC_HTTP_AT_WAIT;
+    rc_http_page(sh, c, 408, "the request did not arrive in time", true);
+}
+
+static void on_idle(struct rc_timer *t, void *arg)
+{
+    rc_assert_on_shard(arg);
+    rc_conn_close(RC_CONTAINER(t, struct rc_conn, timer), RC_CLOSE_IDLE);
+}
+
+static void on_linger_overdue(struct rc_timer *t, void *arg)
+{
+    struct rc_conn *c = RC_CONTAINER(t, struct rc_conn, timer);
+
+    rc_assert_on_shard(arg);
+    rc_conn_close(c, c->lingering ? (enum rc_close)c->finish_reason : RC_CLOSE_LINGER_TIMEOUT);
+}
+
+enum { LINGER_MS = 2000 };
+
+void rc_front_init(struct rc_shard *sh)
+{
+    const struct rc_conf *conf = sh->app->conf;
+
+    rc_timerq_init(&sh->q_head, conf->limits_head_timeout, on_head_overdue, sh);
+    rc_timerq_init(&sh->q_idle, conf->limits_idle_timeout, on_idle, sh);
+    rc_timerq_init(&sh->q_linger, LINGER_MS, on_linger_overdue, sh);
+    rc_loop_add_timerq(&sh->loop, &sh->q_head);
+    rc_loop_add_timerq(&sh->loop, &sh->q_idle);
+    rc_loop_add_timerq(&sh->loop, &sh->q_linger);
+}

@@ -1,0 +1,110 @@
+/* lane.c - keeps what one session causes in order across owners; see the header's drawing. */
+#include "rc/broker/lane.h"
+
+#include "rc/broker/shard.h"
+#include "rc/broker/verbs.h"
+
+/* Has all that the session sent through its lane come to all shards' queues? */
+static bool quiet(const struct rc_shard *sh, const struct rc_session *s)
+{
+    unsigned owner = s->lane_owner;
+
+    if (owner != sh->index && rc_mesh_done(sh->mesh, sh->index, owner) < s->lane_mark)
+        return false;
+    for (unsigned to = 0; to < sh->nshards; to++)
+        if (to != owner &&
+            rc_mesh_done(sh->mesh, owner, to) < rc_mesh_posted(sh->mesh, owner, to))
+            return false;
+    return true;
+}
+
+/* Has it come to this shard's queues? */
+static bool quiet_here(const struct rc_shard *sh, const struct rc_session *s)
+{
+    unsigned owner = s->lane_owner;
+
+    return owner == sh->index || (rc_mesh_done(sh->mesh, sh->index, owner) >= s->lane_mark &&
+                                  rc_mesh_done(sh->mesh, owner, sh->index) ==
+                                      rc_mesh_posted(sh->mesh, owner, sh->index));
+}
+
+RC_ON_SHARD static void begin_fence(struct rc_shard *sh, struct rc_session *s)
+{
+    struct rc_msg msg = {.u.fence.session = rc_session_id(sh, s)};
+
+    rc_stat_add(&sh->stats.fences, 1);
+    s->fences = (uint8_t)(sh->nshards - 1);
+    rc_session_pause(sh, s, RC_PAUSE_FENCE);
+    if (s->lane_owner != sh->index) {
+        msg.type = RC_MSG_FENCE;
+        rc_shard_post(sh, s->lane_owner, &msg);
+        return;
+    }
+    msg.type = RC_MSG_FENCE_PASS;
+    for (unsigned to = 0; to < sh->nshards; to++)
+        if (to != sh->index)
+            rc_shard_post(sh, to, &msg);
+}
+
+bool rc_lane_enter(struct rc_shard *sh, struct rc_session *s, unsigned owner)
+{
+    if (sh->nshards > 1 && s->lane_open && s->lane_owner != owner && !quiet(sh, s)) {
+        begin_fence(sh, s);
+        return false;
+    }
+    s->lane_open = true;
+    s->lane_owner = (uint8_t)owner;
+    s->lane_mark = 0;
+    return true;
+}
+
+void rc_lane_mark(struct rc_shard *sh, struct rc_session *s)
+{
+    if (s->lane_owner != sh->index)
+        s->lane_mark = rc_mesh_posted(sh->mesh, sh->index, s->lane_owner);
+}
+
+void rc_lane_reply(struct rc_shard *sh, struct rc_session *s, struct rc_str frames)
+{
+    struct rc_msg msg = {.type = RC_MSG_RELAY};
+
+    if (!s->lane_open || quiet_here(sh, s)) {
+        rc_session_push(sh, s, rc_seg_new(frames.p, frames.len));
+        return;
+    }
+    msg.u.direct.to = rc_session_id(sh, s);
+    msg.u.direct.pub = rc_pub_new(0, RC_STR_NONE, 0, frames.p, frames.len);
+    rc_shard_post(sh, s->lane_owner, &msg);
+    rc_lane_mark(sh, s);
+}
+
+void rc_lane_fence(struct rc_shard *sh, rc_id session)
+{
+    struct rc_msg msg = {.u.fence.session = session};
+
+    for (unsigned to = 0; to < sh->nshards; to++) {
+        if (to == sh->index)
+            continue;
+        msg.type = to == rc_id_shard(session) ? RC_MSG_FENCE_ACK : RC_MSG_FENCE_PASS;
+        rc_shard_post(sh, to, &msg);
+    }
+}
+
+void rc_lane_fence_pass(struct rc_shard *sh, rc_id session)
+{
+    struct rc_msg msg = {.type = RC_MSG_FENCE_ACK, .u.fence.session = session};
+
+    rc_shard_post(sh, rc_id_shard(session), &msg);
+}
+
+void rc_lane_fence_ack(struct rc_shard *sh, rc_id session)
+{
+    struct rc_session *s = rc_session_find(sh, session);
+
+    if (s == NULL || s->closed || s->fences == 0 || --s->fences != 0)
+        return;
+    s->lane_open = false;
+    rc_verbs_continue(sh, s);
+    if (s->fences == 0 && !s->closed)
+        rc_session_resume(sh, s, RC_PAUSE_FENCE);
+}

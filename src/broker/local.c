@@ -1,0 +1,372 @@
+/* local.c - the members that live on this shard, and how a publication gets into their queues. */
+#include "rc/base/mem.h"
+#include "rc/broker/room.h"
+#include "rc/broker/shard.h"
+
+#include <stdlib.h>
+
+enum {
+    BATCH_COPY_MAX = 65536, /* bytes up to which a batch is copied into one run */
+    BATCH_BYTES_MAX = 1 << 20,
+    PREFETCH = 8, /* members ahead; a session is two cache misses away */
+};
+
+/* ---- requests of sockets ---- */
+
+static bool lroom_eq(const void *room, const void *key)
+{
+    const struct rc_lroom *lr = room;
+    const struct rc_room_key *k = key;
+
+    return lr->name->nsp == k->nsp && rc_str_eq(rc_pub_room(lr->name), k->name);
+}
+
+static rc_id lroom_id(const struct rc_shard *sh, const struct rc_lroom *lr)
+{
+    return rc_id_make(sh->index, lr->hdr.slot, lr->hdr.gen);
+}
+
+static struct rc_lroom *find_room(struct rc_shard *sh, uint16_t nsp, struct rc_str name,
+                                  uint64_t hash)
+{
+    struct rc_room_key key = {.name = name, .nsp = nsp};
+
+    return rc_hmap_find(&sh->lroom_by_name, hash, lroom_eq, &key);
+}
+
+static struct rc_lroom *new_room(struct rc_shard *sh, uint16_t nsp, struct rc_str name,
+                                 uint64_t hash)
+{
+    struct rc_lroom *lr = rc_pool_get(&sh->lrooms);
+
+    if (lr == NULL)
+        return NULL;
+    lr->name = rc_pub_new(nsp, name, hash, NULL, 0);
+    lr->owner = rc_room_owner(sh, hash);
+    rc_hmap_insert(&sh->lroom_by_name, hash, lr);
+    return lr;
+}
+
+static void unref_room(struct rc_shard *sh, struct rc_lroom *lr)
+{
+    if (--lr->refs != 0)
+        return;
+    RC_ASSERT(lr->n == 0 && sh->batch.room != lr);
+    rc_hmap_remove(&sh->lroom_by_name, lr->name->hash, lr);
+    rc_pub_unref(&lr->name);
+    free(lr->member);
+    lr->member = NULL;
+    rc_pool_put(&sh->lrooms, lr);
+}
+
+static struct rc_member *record_of(const struct rc_socket *k, const struct rc_lroom *lr)
+{
+    for (unsigned i = 0; i < k->nrooms; i++)
+        if (k->room[i].room == lr)
+            return &k->room[i];
+    return NULL;
+}
+
+static struct rc_member *add_record(struct rc_socket *k, struct rc_lroom *lr)
+{
+    if (k->nrooms == k->rooms_cap) {
+        uint16_t cap = (uint16_t)(k->rooms_cap == 0 ? 1 : k->rooms_cap * 2);
+
+        if (cap == 1) {
+            k->room = &k->one;
+        } else {
+            struct rc_member *more =
+                rc_realloc(k->room == &k->one ? NULL : k->room, cap * sizeof(*more));
+
+            if (k->room == &k->one)
+                more[0] = k->one;
+            k->room = more;
+        }
+        k->rooms_cap = cap;
+    }
+    lr->refs++;
+    k->room[k->nrooms] = (struct rc_member){.room = lr, .index = RC_NOT_IN};
+    return &k->room[k->nrooms++];
+}
+
+static void drop_record(struct rc_shard *sh, struct rc_socket *k, struct rc_member *m)
+{
+    struct rc_lroom *lr = m->room;
+
+    *m = k->room[--k->nrooms];
+    unref_room(sh, lr);
+}
+
+RC_ON_SHARD static void ask_owner(struct rc_shard *sh, struct rc_lroom *lr,
+                                  enum rc_msg_type type, rc_id socket)
+{
+    struct rc_msg msg = {.type = (uint8_t)type};
+
+    if (lr->owner == sh->index) {
+        struct rc_pub *name = rc_pub_ref(lr->name); /* the answer may free the room */
+
+        if (type == RC_MSG_JOIN)
+            rc_room_join(sh, sh->index, lroom_id(sh, lr), socket, name);
+        else
+            rc_room_leave(sh, sh->index, lroom_id(sh, lr), socket, name);
+        rc_pub_unref(&name);
+        return;
+    }
+    msg.u.member.lroom = lroom_id(sh, lr);
+    msg.u.member.socket = socket;
+    msg.u.member.room = rc_pub_ref(lr->name);
+    rc_shard_post(sh, lr->owner, &msg);
+}
+
+static rc_id socket_id(const struct rc_shard *sh, const struct rc_socket *k)
+{
+    return rc_id_make(sh->index, k->hdr.slot, k->hdr.gen);
+}
+
+int rc_local_join(struct rc_shard *sh, struct rc_socket *k, struct rc_str name,
+                  const char **why)
+{
+    uint64_t hash = rc_room_hash(k->nsp, name);
+    struct rc_lroom *lr = find_room(sh, k->nsp, name, hash);
+    struct rc_member *m = lr != NULL ? record_of(k, lr) : NULL;
+
+    if (m != NULL && m->want)
+        return RC_OK;
+    if (m == NULL) {
+        if (k->nrooms >= sh->app->conf->limits_max_rooms_per_socket) {
+            *why = "max_rooms_per_socket";
+            return RC_ELIMIT;
+        }
+        if (lr == NULL && (lr = new_room(sh, k->nsp, name, hash)) == NULL) {
+            *why = "max_rooms";
+            return RC_ELIMIT;
+        }
+        m = add_record(k, lr);
+    }
+    m->want = true;
+    m->answers++;
+    ask_owner(sh, lr, RC_MSG_JOIN, socket_id(sh, k));
+    return RC_OK;
+}
+
+void rc_local_leave(struct rc_shard *sh, struct rc_socket *k, struct rc_str name)
+{
+    struct rc_lroom *lr = find_room(sh, k->nsp, name, rc_room_hash(k->nsp, name));
+    struct rc_member *m = lr != NULL ? record_of(k, lr) : NULL;
+
+    if (m == NULL || !m->want)
+        return;
+    m->want = false;
+    m->answers++;
+    ask_owner(sh, lr, RC_MSG_LEAVE, socket_id(sh, k));
+}
+
+bool rc_local_is_member(struct rc_shard *sh, const struct rc_socket *k, struct rc_str name)
+{
+    struct rc_lroom *lr = find_room(sh, k->nsp, name, rc_room_hash(k->nsp, name));
+    struct rc_member *m = lr != NULL ? record_of(k, lr) : NULL;
+
+    return m != NULL && m->want;
+}
+
+/* ---- the member array ---- */
+
+static uint32_t array_add(struct rc_lroom *lr, struct rc_socket *k)
+{
+    if (lr->n == lr->cap) {
+        lr->cap = lr->cap < 4 ? lr->cap + 2 : lr->cap + lr->cap / 2;
+        lr->member = rc_realloc(lr->member, lr->cap * sizeof(*lr->member));
+    }
+    lr->member[lr->n] = (struct rc_lmember){.session = k->session, .socket = k};
+    return lr->n++;
+}
+
+/* The last member takes the place of the one that goes. */
+static void array_remove(struct rc_shard *sh, struct rc_lroom *lr, uint32_t index)
+{
+    struct rc_socket *moved = lr->member[lr->n - 1].socket;
+
+    lr->member[index] = lr->member[--lr->n];
+    if (index != lr->n && lr == sh->all[moved->nsp]) {
+        moved->all_index = index;
+    } else if (index != lr->n) {
+        struct rc_member *m = record_of(moved, lr);
+
+        RC_ASSERT(m != NULL);
+        m->index = index;
+    }
+    if (lr->cap > 8 && lr->n < lr->cap / 4) {
+        lr->cap /= 2;
+        lr->member = rc_realloc(lr->member, lr->cap * sizeof(*lr->member));
+    }
+}
+
+/* Who gets the waiting batch was settled when it came: before the members change. */
+RC_ON_SHARD static void settle(struct rc_shard *sh, const struct rc_lroom *lr)
+{
+    if (sh->batch.room == lr)
+        rc_batch_distribute(sh);
+}
+
+void rc_local_joined(struct rc_shard *sh, rc_id lroom, rc_id socket)
+{
+    struct rc_lroom *lr = rc_pool_find(&sh->lrooms, rc_id_slot(lroom), rc_id_gen(lroom));
+    struct rc_socket *k = rc_pool_find(&sh->sockets, rc_id_slot(socket), rc_id_gen(socket));
+    struct rc_member *m;
+
+    if (lr == NULL || k == NULL || k->closed || (m = record_of(k, lr)) == NULL)
+        return;
+    settle(sh, lr);
+    m->answers--;
+    if (m->index == RC_NOT_IN)
+        m->index = array_add(lr, k);
+}
+
+void rc_local_left(struct rc_shard *sh, rc_id lroom, rc_id socket)
+{
+    struct rc_lroom *lr = rc_pool_find(&sh->lrooms, rc_id_slot(lroom), rc_id_gen(lroom));
+    struct rc_socket *k = rc_pool_find(&sh->sockets, rc_id_slot(socket), rc_id_gen(socket));
+    struct rc_member *m;
+
+    if (lr == NULL || k == NULL || k->closed || (m = record_of(k, lr)) == NULL)
+        return;
+    settle(sh, lr);
+    if (m->index != RC_NOT_IN)
+        array_remove(sh, lr, m->index);
+    m->index = RC_NOT_IN;
+    if (--m->answers == 0 && !m->want)
+        drop_record(sh, k, m);
+}
+
+void rc_local_enter_all(struct rc_shard *sh, struct rc_socket *k)
+{
+    settle(sh, sh->all[k->nsp]);
+    k->all_index = array_add(sh->all[k->nsp], k);
+}
+
+void rc_local_leave_everything(struct rc_shard *sh, struct rc_socket *k)
+{
+    settle(sh, sh->all[k->nsp]);
+    if (k->all_index != RC_NOT_IN)
+        array_remove(sh, sh->all[k->nsp], k->all_index);
+    k->all_index = RC_NOT_IN;
+    while (k->nrooms != 0) {
+        struct rc_member *m = &k->room[k->nrooms - 1];
+        struct rc_lroom *lr = m->room;
+
+        settle(sh, lr);
+        if (m->index != RC_NOT_IN)
+            array_remove(sh, lr, m->index);
+        if (m->want)
+            ask_owner(sh, lr, RC_MSG_LEAVE, 0);
+        k->nrooms--;
+        unref_room(sh, lr);
+    }
+    if (k->room != &k->one)
+        free(k->room);
+    k->room = NULL;
+    k->rooms_cap = 0;
+}
+
+/* ---- delivery ---- */
+
+void rc_local_deliver(struct rc_shard *sh, rc_id lroom, struct rc_pub *pub, rc_id except)
+{
+    struct rc_batch *b = &sh->batch;
+    struct rc_lroom *lr = lroom == 0
+                              ? sh->all[pub->nsp]
+                              : rc_pool_find(&sh->lrooms, rc_id_slot(lroom), rc_id_gen(lroom));
+    struct rc_socket *ex = NULL;
+
+    if (lr == NULL || lr->n == 0)
+        return;
+    if (except != 0 && rc_id_shard(except) == sh->index)
+        ex = rc_pool_find(&sh->sockets, rc_id_slot(except), rc_id_gen(except));
+    if (b->n != 0 && (b->room != lr || b->except != ex || b->n == RC_BATCH_MAX ||
+                      b->bytes + pub->len > BATCH_BYTES_MAX))
+        rc_batch_distribute(sh);
+    b->room = lr;
+    b->except = ex;
+    b->pub[b->n++] = rc_pub_ref(pub);
+    b->bytes += pub->len;
+}
+
+static void unpin_pub(void *pub)
+{
+    struct rc_pub *p = pub;
+
+    rc_pub_unref(&p);
+}
+
+/* One segment for the whole batch: pinned when it is one publication, else copied together. */
+static struct rc_seg *seal(struct rc_batch *b)
+{
+    struct rc_seg *seg;
+    uint8_t *to;
+
+    if (b->n == 1)
+        return rc_seg_pin(b->pub[0]->data, b->pub[0]->len, b->pub[0], unpin_pub);
+    seg = rc_seg_new(NULL, b->bytes);
+    to = rc_seg_bytes(seg);
+    for (unsigned i = 0; i < b->n; i++) {
+        memcpy(to, b->pub[i]->data, b->pub[i]->len);
+        to += b->pub[i]->len;
+        rc_pub_unref(&b->pub[i]);
+    }
+    return seg;
+}
+
+RC_ON_SHARD static void hand_out(struct rc_shard *sh, const struct rc_batch *b,
+                                 struct rc_seg *seg)
+{
+    const struct rc_lmember *m = b->room->member;
+    uint32_t n = b->room->n, given = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (i + PREFETCH < n)
+            __builtin_prefetch(m[i + PREFETCH].session, 1);
+        if (m[i].socket == b->except)
+            continue;
+        rc_session_push_raw(m[i].session, seg);
+        rc_session_touch(sh, m[i].session);
+        given++;
+    }
+    seg->refs += given;
+    rc_seg_unref(seg);
+    rc_stat_add(&sh->stats.deliveries, given);
+}
+
+void rc_batch_distribute(struct rc_shard *sh)
+{
+    struct rc_batch *b = &sh->batch;
+
+    if (b->n == 0)
+        return;
+    if (b->n > 1 && b->bytes > BATCH_COPY_MAX) {
+        for (unsigned i = 0; i < b->n; i++)
+            hand_out(sh, b, rc_seg_pin(b->pub[i]->data, b->pub[i]->len, b->pub[i], unpin_pub));
+    } else {
+        unsigned n = b->n;
+
+        hand_out(sh, b, seal(b));
+        rc_stat_add(&sh->stats.deliveries, (int64_t)(n - 1) * b->room->n);
+    }
+    b->n = 0;
+    b->bytes = 0;
+    b->room = NULL;
+    b->except = NULL;
+}
+
+void rc_batch_before(struct rc_shard *sh, const struct rc_session *s)
+{
+    const struct rc_lroom *lr = sh->batch.room;
+
+    if (lr == NULL)
+        return;
+    for (const struct rc_socket *k = s->sockets; k != NULL; k = k->next) {
+        if (lr == sh->all[k->nsp] || record_of(k, lr) != NULL) {
+            rc_batch_distribute(sh);
+            return;
+        }
+    }
+}

@@ -1,0 +1,270 @@
+/* mesh.c - rings, spill lists and wake-ups: the only way from one thread to another. */
+#include "rc/broker/mesh.h"
+
+#include "rc/base/mem.h"
+#include "rc/base/thread.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { WAKE_AFTER = 64 }; /* messages in one turn after which the consumer need not wait */
+
+struct mailbox {
+    struct rc_spsc q;
+    /* Producer only, but for posted, which others read to find out whether a path is quiet. */
+    struct rc_msg *spill; /* waits for room in q, oldest first */
+    uint32_t nspill, spill_cap;
+    uint32_t unwoken; /* posted since the last wake-up */
+    _Atomic uint64_t posted;
+    _Atomic uint64_t spilled;
+};
+
+struct consumer {
+    _Alignas(RC_CACHELINE) _Atomic int pending; /* 1: a wake-up is on its way */
+    int efd;
+};
+
+struct rc_mesh {
+    unsigned nshards, nproducers;
+    struct mailbox *box; /* [producer * nshards + consumer] */
+    struct consumer *consumer;
+};
+
+static struct mailbox *box_of(const struct rc_mesh *m, unsigned from, unsigned to)
+{
+    return &m->box[from * m->nshards + to];
+}
+
+struct rc_mesh *rc_mesh_new(unsigned nshards, uint32_t ring_slots)
+{
+    struct rc_mesh *m = rc_calloc(1, sizeof(*m));
+    bool ok = true;
+
+    RC_ASSERT(nshards > 0 && nshards <= RC_MESH_MAX_SHARDS);
+    m->nshards = nshards;
+    m->nproducers = nshards + 2;
+    m->box = aligned_alloc(RC_CACHELINE, m->nproducers * nshards * sizeof(*m->box));
+    m->consumer = aligned_alloc(RC_CACHELINE, nshards * sizeof(*m->consumer));
+    RC_ASSERT(m->box != NULL && m->consumer != NULL);
+    for (unsigned i = 0; i < m->nproducers * nshards; i++) {
+        m->box[i] = (struct mailbox){0};
+        /* A shard has no ring to itself. */
+        if (i / nshards != i % nshards)
+            ok = rc_spsc_init(&m->box[i].q, ring_slots, sizeof(struct rc_msg)) == RC_OK && ok;
+    }
+    for (unsigned i = 0; i < nshards; i++) {
+        atomic_init(&m->consumer[i].pending, 0);
+        m->consumer[i].efd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        ok = m->consumer[i].efd >= 0 && ok;
+    }
+    if (!ok) {
+        rc_mesh_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+void rc_msg_drop(struct rc_msg *msg)
+{
+    switch ((enum rc_msg_type)msg->type) {
+    case RC_MSG_CONN:
+        (void)close(msg->u.conn.fd);
+        rc_pub_unref(&msg->u.conn.bytes);
+        return;
+    case RC_MSG_JOIN:
+    case RC_MSG_LEAVE: rc_pub_unref(&msg->u.member.room); return;
+    case RC_MSG_PUBLISH:
+    case RC_MSG_DELIVER: rc_pub_unref(&msg->u.deliver.pub); return;
+    case RC_MSG_TO_SOCKET:
+    case RC_MSG_RELAY:
+    case RC_MSG_DIRECT:
+    case RC_MSG_DIR_ROOMS: rc_pub_unref(&msg->u.direct.pub); return;
+    case RC_MSG_EIO_GET:
+    case RC_MSG_EIO_POST:
+    case RC_MSG_EIO_BODY:
+    case RC_MSG_EIO_ABORT: rc_pub_unref(&msg->u.eio.body); return;
+    case RC_MSG_EIO_REPLY: rc_pub_unref(&msg->u.reply.body); return;
+    case RC_MSG_STOP:
+    case RC_MSG_JOINED:
+    case RC_MSG_LEFT:
+    case RC_MSG_FENCE:
+    case RC_MSG_FENCE_PASS:
+    case RC_MSG_FENCE_ACK:
+    case RC_MSG_DIR_WATCH:
+    case RC_MSG_TYPE_COUNT: return;
+    }
+}
+
+void rc_mesh_free(struct rc_mesh *m)
+{
+    if (m == NULL)
+        return;
+    for (unsigned i = 0; i < m->nproducers * m->nshards; i++) {
+        struct mailbox *b = &m->box[i];
+        struct rc_msg *msg;
+
+        while (b->q.slot != NULL && (msg = rc_spsc_front(&b->q)) != NULL) {
+            rc_msg_drop(msg);
+            rc_spsc_release(&b->q);
+        }
+        for (uint32_t j = 0; j < b->nspill; j++)
+            rc_msg_drop(&b->spill[j]);
+        free(b->spill);
+        rc_spsc_deinit(&b->q);
+    }
+    for (unsigned i = 0; i < m->nshards; i++)
+        if (m->consumer[i].efd >= 0)
+            (void)close(m->consumer[i].efd);
+    free(m->box);
+    free(m->consumer);
+    free(m);
+}
+
+unsigned rc_mesh_shards(const struct rc_mesh *m)
+{
+    return m->nshards;
+}
+
+int rc_mesh_fd(const struct rc_mesh *m, unsigned to)
+{
+    return m->consumer[to].efd;
+}
+
+static void wake(struct consumer *c)
+{
+    static const uint64_t one = 1;
+    ssize_t n;
+
+    /* acq_rel: our pushes are visible before the flag; if the consumer has cleared it since, its
+     * drain comes after and finds them, or we see 0 here and write. */
+    if (atomic_exchange_explicit(&c->pending, 1, memory_order_acq_rel) != 0)
+        return;
+    do
+        n = write(c->efd, &one, sizeof(one));
+    while (n < 0 && errno == EINTR);
+}
+
+static bool push(struct mailbox *b, const struct rc_msg *msg)
+{
+    struct rc_msg *slot = rc_spsc_claim(&b->q);
+
+    if (slot == NULL)
+        return false;
+    *slot = *msg;
+    rc_spsc_commit(&b->q);
+    return true;
+}
+
+static void spill(struct mailbox *b, const struct rc_msg *msg)
+{
+    if (b->nspill == b->spill_cap) {
+        b->spill_cap = b->spill_cap != 0 ? b->spill_cap * 2 : 64;
+        b->spill = rc_realloc(b->spill, b->spill_cap * sizeof(*b->spill));
+    }
+    b->spill[b->nspill++] = *msg;
+    atomic_fetch_add_explicit(&b->spilled, 1, memory_order_relaxed); /* a statistic */
+}
+
+void rc_mesh_post(struct rc_mesh *m, unsigned from, unsigned to, const struct rc_msg *msg)
+{
+    struct mailbox *b = box_of(m, from, to);
+    struct rc_msg copy = *msg;
+
+    copy.from = (uint8_t)from;
+    if (b->nspill != 0 || !push(b, &copy))
+        spill(b, &copy);
+    /* relaxed: who compares it with done() has acquired a later step of ours. */
+    atomic_store_explicit(&b->posted,
+                          atomic_load_explicit(&b->posted, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    if (++b->unwoken >= WAKE_AFTER) {
+        b->unwoken = 0;
+        wake(&m->consumer[to]);
+    }
+}
+
+/* Moves what fits from the spill list into the ring. */
+static void unspill(struct mailbox *b)
+{
+    uint32_t n = 0;
+
+    while (n < b->nspill && push(b, &b->spill[n]))
+        n++;
+    if (n == 0)
+        return;
+    b->nspill -= n;
+    memmove(b->spill, b->spill + n, b->nspill * sizeof(*b->spill));
+    b->unwoken += n;
+}
+
+bool rc_mesh_wake(struct rc_mesh *m, unsigned from)
+{
+    bool clear = true;
+
+    for (unsigned to = 0; to < m->nshards; to++) {
+        struct mailbox *b = box_of(m, from, to);
+
+        if (b->nspill != 0)
+            unspill(b);
+        if (b->unwoken != 0) {
+            b->unwoken = 0;
+            wake(&m->consumer[to]);
+        }
+        clear = clear && b->nspill == 0;
+    }
+    return clear;
+}
+
+bool rc_mesh_spilling(const struct rc_mesh *m, unsigned from)
+{
+    for (unsigned to = 0; to < m->nshards; to++)
+        if (box_of(m, from, to)->nspill != 0)
+            return true;
+    return false;
+}
+
+bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn, void *arg)
+{
+    struct consumer *c = &m->consumer[to];
+    uint64_t count;
+    bool all = true;
+
+    while (read(c->efd, &count, sizeof(count)) < 0 && errno == EINTR)
+        continue;
+    /* Clear before popping: a push that misses this drain sees 0 and wakes us again. */
+    (void)atomic_exchange_explicit(&c->pending, 0, memory_order_acq_rel);
+    for (unsigned from = 0; from < m->nproducers; from++) {
+        struct mailbox *b = box_of(m, from, to);
+        struct rc_msg *msg;
+        unsigned n = 0;
+
+        if (from == to)
+            continue;
+        while (n < budget && (msg = rc_spsc_front(&b->q)) != NULL) {
+            fn(msg, arg);
+            rc_spsc_release(&b->q);
+            n++;
+        }
+        all = all && n < budget;
+    }
+    if (!all)
+        wake(c);
+    return all;
+}
+
+uint64_t rc_mesh_posted(const struct rc_mesh *m, unsigned from, unsigned to)
+{
+    return atomic_load_explicit(&box_of(m, from, to)->posted, memory_order_relaxed);
+}
+
+uint64_t rc_mesh_done(const struct rc_mesh *m, unsigned from, unsigned to)
+{
+    return rc_spsc_done(&box_of(m, from, to)->q);
+}
+
+uint64_t rc_mesh_spilled(const struct rc_mesh *m, unsigned from, unsigned to)
+{
+    return atomic_load_explicit(&box_of(m, from, to)->spilled, memory_order_relaxed);
+}

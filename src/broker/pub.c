@@ -1,0 +1,38 @@
+#include "rc/broker/pub.h"
+
+#include "rc/base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct rc_pub *rc_pub_new(uint16_t nsp, struct rc_str room, uint64_t hash, const void *data,
+                          size_t len)
+{
+    struct rc_pub *p = rc_malloc(sizeof(*p) + len + room.len);
+
+    atomic_init(&p->refs, 1);
+    p->len = (uint32_t)len;
+    p->room_len = (uint32_t)room.len;
+    p->nsp = nsp;
+    p->hash = hash;
+    if (len != 0)
+        memcpy(p->data, data, len);
+    if (room.len != 0)
+        memcpy(p->data + len, room.p, room.len);
+    return p;
+}
+
+void rc_pub_unref(struct rc_pub **pp)
+{
+    struct rc_pub *p = *pp;
+
+    *pp = NULL;
+    if (p == NULL)
+        return;
+    /* release: our reads of the bytes come before; the last one acquires everybody's. A load
+     * instead of a fence, which ThreadSanitizer of gcc 12 does not understand. */
+    if (atomic_fetch_sub_explicit(&p->refs, 1, memory_order_release) == 1) {
+        (void)atomic_load_explicit(&p->refs, memory_order_acquire);
+        free(p);
+    }
+}

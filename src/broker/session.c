@@ -1,0 +1,212 @@
+/* session.c - a client's life and its one queue. */
+#include "rc/broker/session.h"
+
+#include "rc/base/b64.h"
+#include "rc/base/hash.h"
+#include "rc/base/mem.h"
+#include "rc/broker/engine.h"
+#include "rc/broker/room.h"
+#include "rc/broker/shard.h"
+#include "rc/broker/socket.h"
+#include "rc/broker/verbs.h"
+
+#include <stdlib.h>
+
+struct rc_session *rc_session_new(struct rc_shard *sh, enum rc_session_kind kind)
+{
+    struct rc_session *s = rc_pool_get(&sh->sessions);
+
+    if (s == NULL)
+        return NULL;
+    s->kind = (uint8_t)kind;
+    s->fd = -1;
+    rc_random(s->sid_secret, sizeof(s->sid_secret));
+    rc_stat_add(&sh->stats.sessions, 1);
+    return s;
+}
+
+bool rc_session_possible(const struct rc_shard *sh)
+{
+    return sh->sessions.used < sh->sessions.max && sh->sockets.used < sh->sockets.max;
+}
+
+rc_id rc_session_id(const struct rc_shard *sh, const struct rc_session *s)
+{
+    return rc_id_make(sh->index, s->hdr.slot, s->hdr.gen);
+}
+
+struct rc_session *rc_session_find(struct rc_shard *sh, rc_id id)
+{
+    return rc_pool_find(&sh->sessions, rc_id_slot(id), rc_id_gen(id));
+}
+
+void rc_session_close(struct rc_shard *sh, struct rc_session *s, enum rc_close why)
+{
+    if (s->closed)
+        return;
+    while (s->sockets != NULL)
+        rc_socket_close(sh, s->sockets);
+    s->closed = true;
+    rc_timer_stop(&s->beat);
+    rc_timer_stop(&s->join);
+    if (s->conn != NULL) {
+        bool quit = why == RC_CLOSE_SHUTDOWN;
+
+        rc_wsconn_end(sh, s, quit ? RC_WS_GOING_AWAY : 0, RC_STR_NONE, why);
+    }
+    if (s->polling != NULL)
+        rc_polling_closed(sh, s, why);
+    if (rc_list_linked(&s->ring_link))
+        rc_list_remove(&s->ring_link);
+    if (s->message != NULL)
+        rc_buf_deinit(s->message);
+    free(s->message);
+    s->message = NULL;
+    rc_assembly_free(s->assembly);
+    s->assembly = NULL;
+    rc_verbs_job_free(s->job);
+    s->job = NULL;
+    rc_stat_add(&sh->stats.sessions, -1);
+    if (s->polling == NULL) { /* else engine.c keeps it until the client has been told */
+        rc_outq_clear(&s->out);
+        rc_shard_bury(sh, &s->hdr);
+    }
+}
+
+void rc_session_touch(struct rc_shard *sh, struct rc_session *s)
+{
+    if (s->dirty)
+        return;
+    if (sh->ndirty == sh->dirty_cap) {
+        sh->dirty_cap = sh->dirty_cap != 0 ? sh->dirty_cap * 2 : 256;
+        sh->dirty = rc_realloc(sh->dirty, sh->dirty_cap * sizeof(struct rc_session *));
+    }
+    s->dirty = true;
+    sh->dirty[sh->ndirty++] = s;
+}
+
+void rc_session_push(struct rc_shard *sh, struct rc_session *s, struct rc_seg *seg)
+{
+    rc_batch_before(sh, s);
+    rc_session_push_raw(s, seg);
+    rc_session_touch(sh, s);
+}
+
+void rc_session_text(struct rc_shard *sh, struct rc_session *s, struct rc_str text)
+{
+    uint8_t head[RC_WS_HEADER_MAX];
+    size_t n = rc_ws_header(head, RC_WS_TEXT, false, text.len);
+    struct rc_seg *seg = rc_seg_new(NULL, n + text.len);
+
+    memcpy(rc_seg_bytes(seg), head, n);
+    if (text.len != 0)
+        memcpy(rc_seg_bytes(seg) + n, text.p, text.len);
+    rc_session_push(sh, s, seg);
+}
+
+void rc_session_flush(struct rc_shard *sh, struct rc_session *s)
+{
+    if (s->kind == RC_SESSION_POLLING) {
+        rc_polling_flush(sh, s);
+    } else if (s->fd >= 0 && !s->conn->writing) {
+        int rc = rc_outq_flush(&s->out, s->fd, NULL);
+
+        if (rc == RC_EAGAIN)
+            rc_conn_want_write(s->conn);
+        else if (rc != RC_OK)
+            rc_conn_close(s->conn, RC_CLOSE_RESET);
+    }
+    if (!s->closed && s->out.bytes > sh->app->conf->limits_max_queue) {
+        if (s->conn != NULL)
+            rc_conn_close(s->conn, RC_CLOSE_SLOW);
+        else
+            rc_session_close(sh, s, RC_CLOSE_SLOW);
+    }
+}
+
+void rc_session_pause(struct rc_shard *sh, struct rc_session *s, unsigned why)
+{
+    if (why == RC_PAUSE_RING && !rc_list_linked(&s->ring_link))
+        rc_list_append(&sh->ring_paused, &s->ring_link);
+    s->paused |= (uint8_t)why;
+    if (s->conn != NULL && !s->in_input)
+        rc_conn_pause(s->conn);
+}
+
+void rc_session_resume(struct rc_shard *sh, struct rc_session *s, unsigned why)
+{
+    s->paused &= (uint8_t)~why;
+    if (why == RC_PAUSE_RING && rc_list_linked(&s->ring_link))
+        rc_list_remove(&s->ring_link);
+    if (s->paused != 0 || s->closed)
+        return;
+    if (s->conn != NULL)
+        rc_conn_resume(s->conn);
+    else if (s->polling != NULL)
+        rc_polling_input(sh, s);
+}
+
+/* ---- the sid ---- */
+
+enum { SID_NAME = 6, HASH_SID = 0x5344494f };
+
+/* {shard:8, slot:24, node:16} under a mask that the secret determines, then the secret. */
+void rc_session_sid(const struct rc_shard *sh, const struct rc_session *s,
+                    char out[RC_SID_LEN + 1])
+{
+    uint64_t name = (uint64_t)sh->index | (uint64_t)s->hdr.slot << 8;
+    uint8_t raw[SID_NAME + RC_SID_SECRET];
+
+    name ^= rc_hash(s->sid_secret, RC_SID_SECRET, HASH_SID);
+    for (unsigned i = 0; i < SID_NAME; i++)
+        raw[i] = (uint8_t)(name >> (8 * i));
+    memcpy(raw + SID_NAME, s->sid_secret, RC_SID_SECRET);
+    (void)rc_b64_encode(RC_B64_URL, raw, sizeof(raw), out);
+}
+
+/* RC_OK with shard, slot and secret (RC_SID_SECRET bytes). */
+static int parse_sid(struct rc_str sid, unsigned *shard, uint32_t *slot, uint8_t *secret)
+{
+    uint8_t raw[SID_NAME + RC_SID_SECRET + 2];
+    uint64_t name = 0;
+
+    if (sid.len != RC_SID_LEN ||
+        rc_b64_decode(RC_B64_URL, sid, raw) != SID_NAME + RC_SID_SECRET)
+        return RC_EPROTO;
+    for (unsigned i = 0; i < SID_NAME; i++)
+        name |= (uint64_t)raw[i] << (8 * i);
+    name ^= rc_hash(raw + SID_NAME, RC_SID_SECRET, HASH_SID);
+    memcpy(secret, raw + SID_NAME, RC_SID_SECRET);
+    *shard = (unsigned)(name & 0xff);
+    *slot = (uint32_t)(name >> 8) & 0xffffff;
+    return RC_OK;
+}
+
+int rc_engine_sid_shard(const struct rc_shard *sh, struct rc_str sid)
+{
+    uint8_t secret[RC_SID_SECRET];
+    unsigned shard;
+    uint32_t slot;
+
+    if (parse_sid(sid, &shard, &slot, secret) != RC_OK || shard >= sh->nshards)
+        return -1;
+    return (int)shard;
+}
+
+struct rc_session *rc_engine_find(struct rc_shard *sh, struct rc_str sid)
+{
+    uint8_t secret[RC_SID_SECRET];
+    struct rc_session *s;
+    unsigned shard, diff = 0;
+    uint32_t slot;
+
+    if (parse_sid(sid, &shard, &slot, secret) != RC_OK || shard != sh->index)
+        return NULL;
+    s = rc_pool_at(&sh->sessions, slot);
+    if (s == NULL || s->kind == RC_SESSION_ENDPOINT)
+        return NULL;
+    /* In constant time: the answer must not tell how much of a guess was right. */
+    for (unsigned i = 0; i < RC_SID_SECRET; i++)
+        diff |= (unsigned)(secret[i] ^ s->sid_secret[i]);
+    return diff == 0 ? s : NULL;
+}

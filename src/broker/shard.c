@@ -1,0 +1,369 @@
+/* shard.c - a worker's thread: mail in, callbacks, and the end of each turn. */
+#include "rc/broker/shard.h"
+
+#include "rc/base/b64.h"
+#include "rc/base/mem.h"
+#include "rc/broker/engine.h"
+#include "rc/broker/front_int.h"
+#include "rc/broker/lane.h"
+#include "rc/broker/polling.h"
+#include "rc/broker/room.h"
+#include "rc/broker/socket.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    DRAIN_BUDGET = 256, /* messages of each producer in one turn */
+    SPILL_RETRY_MS = 1,
+    STOP_WAIT_MS = 1000,   /* for answers of other shards */
+    SESSIONS_PER_CONN = 2, /* polling sessions have no connection while they wait */
+};
+
+void rc_shard_post(struct rc_shard *sh, unsigned to, const struct rc_msg *msg)
+{
+    RC_ASSERT(to != sh->index && to < sh->nshards);
+    rc_mesh_post(sh->mesh, sh->index, to, msg);
+}
+
+void rc_shard_bury(struct rc_shard *sh, struct rc_pooled *obj)
+{
+    if (sh->ndead == sh->dead_cap) {
+        sh->dead_cap = sh->dead_cap != 0 ? sh->dead_cap * 2 : 64;
+        sh->dead = rc_realloc(sh->dead, sh->dead_cap * sizeof(struct rc_pooled *));
+    }
+    sh->dead[sh->ndead++] = obj;
+}
+
+/* ---- mail ---- */
+
+RC_ON_SHARD static void on_eio(struct rc_shard *sh, struct rc_msg *msg)
+{
+    char sid[RC_B64_SIZE(RC_SID_LEN / 4 * 3)];
+
+    (void)rc_b64_encode(RC_B64_URL, msg->u.eio.sid, RC_SID_LEN / 4 * 3, sid);
+    rc_route_eio(sh, rc_str_make(sid, RC_SID_LEN), msg->u.eio.conn, (enum rc_msg_type)msg->type,
+                 msg->u.eio.flags, msg->u.eio.body);
+}
+
+RC_ON_SHARD static void on_direct(struct rc_shard *sh, struct rc_msg *msg)
+{
+    struct rc_session *s = rc_session_find(sh, msg->u.direct.to);
+    const struct rc_pub *pub = msg->u.direct.pub;
+
+    if (s != NULL && !s->closed)
+        rc_session_push(sh, s, rc_seg_new(pub->data, pub->len));
+    rc_pub_unref(&msg->u.direct.pub);
+}
+
+RC_ON_SHARD static void on_stop(struct rc_shard *sh)
+{
+    uint32_t cursor = 0;
+    struct rc_session *s;
+
+    sh->stopping = true;
+    while ((s = rc_pool_next(&sh->sessions, &cursor)) != NULL)
+        rc_session_close(sh, s, RC_CLOSE_SHUTDOWN);
+    rc_front_stop(sh, false);
+    rc_timer_start_in(&sh->q_stop, &sh->stop_timer, sh->loop.now_ms, STOP_WAIT_MS);
+}
+
+/* Messages about rooms, as owner or as shard of members. */
+RC_ON_SHARD static void on_room_mail(struct rc_shard *sh, struct rc_msg *msg)
+{
+    switch ((int)msg->type) {
+    case RC_MSG_JOIN:
+        rc_room_join(sh, msg->from, msg->u.member.lroom, msg->u.member.socket,
+                     msg->u.member.room);
+        rc_pub_unref(&msg->u.member.room);
+        return;
+    case RC_MSG_LEAVE:
+        rc_room_leave(sh, msg->from, msg->u.member.lroom, msg->u.member.socket,
+                      msg->u.member.room);
+        rc_pub_unref(&msg->u.member.room);
+        return;
+    case RC_MSG_PUBLISH: rc_room_publish(sh, msg->u.deliver.pub, msg->u.deliver.except); return;
+    case RC_MSG_JOINED: rc_local_joined(sh, msg->u.member.lroom, msg->u.member.socket); return;
+    case RC_MSG_LEFT: rc_local_left(sh, msg->u.member.lroom, msg->u.member.socket); return;
+    case RC_MSG_DELIVER:
+        rc_local_deliver(sh, msg->u.deliver.lroom, msg->u.deliver.pub, msg->u.deliver.except);
+        rc_pub_unref(&msg->u.deliver.pub);
+        return;
+    default: RC_ASSERT(false);
+    }
+}
+
+static void on_mail(struct rc_msg *msg, void *arg)
+{
+    struct rc_shard *sh = arg;
+
+    rc_assert_on_shard(sh);
+    switch ((enum rc_msg_type)msg->type) {
+    case RC_MSG_CONN:
+        rc_stat_add(&sh->stats.handed, msg->from == rc_mesh_acceptor(sh->nshards));
+        rc_front_accept(sh, msg->u.conn.fd, &msg->u.conn.peer, msg->u.conn.bytes);
+        rc_pub_unref(&msg->u.conn.bytes);
+        return;
+    case RC_MSG_STOP: on_stop(sh); return;
+    case RC_MSG_JOIN:
+    case RC_MSG_LEAVE:
+    case RC_MSG_PUBLISH:
+    case RC_MSG_JOINED:
+    case RC_MSG_LEFT:
+    case RC_MSG_DELIVER: on_room_mail(sh, msg); return;
+    case RC_MSG_TO_SOCKET: rc_socket_deliver(sh, msg->u.direct.to, msg->u.direct.pub); return;
+    case RC_MSG_RELAY: {
+        struct rc_msg back = *msg;
+
+        back.type = RC_MSG_DIRECT;
+        rc_shard_post(sh, msg->from, &back);
+        return;
+    }
+    case RC_MSG_DIRECT: on_direct(sh, msg); return;
+    case RC_MSG_FENCE: rc_lane_fence(sh, msg->u.fence.session); return;
+    case RC_MSG_FENCE_PASS: rc_lane_fence_pass(sh, msg->u.fence.session); return;
+    case RC_MSG_FENCE_ACK: rc_lane_fence_ack(sh, msg->u.fence.session); return;
+    case RC_MSG_EIO_GET:
+    case RC_MSG_EIO_POST:
+    case RC_MSG_EIO_BODY:
+    case RC_MSG_EIO_ABORT: on_eio(sh, msg); return;
+    case RC_MSG_EIO_REPLY:
+        rc_front_reply(sh, msg->u.reply.conn, (enum rc_reply_kind)msg->u.reply.kind,
+                       msg->u.reply.status, msg->u.reply.body);
+        return;
+    case RC_MSG_DIR_WATCH: rc_directory_tell(sh, msg->from, msg->nsp, msg->count != 0); return;
+    case RC_MSG_DIR_ROOMS:
+        rc_directory_learn(sh, msg->u.direct.pub);
+        rc_pub_unref(&msg->u.direct.pub);
+        return;
+    case RC_MSG_TYPE_COUNT: break;
+    }
+    RC_ASSERT(false);
+}
+
+static void on_mail_ready(evutil_socket_t fd, short what, void *arg)
+{
+    struct rc_shard *sh = arg;
+
+    (void)fd;
+    (void)what;
+    rc_loop_enter(&sh->loop);
+    (void)rc_mesh_drain(sh->mesh, sh->index, DRAIN_BUDGET, on_mail, sh);
+}
+
+/* ---- the end of a turn ---- */
+
+RC_ON_SHARD static void flush_dirty(struct rc_shard *sh)
+{
+    /* The list may grow while it is walked. */
+    for (uint32_t i = 0; i < sh->ndirty; i++) {
+        struct rc_session *s = sh->dirty[i];
+
+        if (i + 4 < sh->ndirty)
+            __builtin_prefetch(sh->dirty[i + 4]);
+        s->dirty = false;
+        if (!s->closed || s->polling != NULL)
+            rc_session_flush(sh, s);
+    }
+    sh->ndirty = 0;
+}
+
+/* Publishers that were held back because a ring was full go on once there is room. */
+RC_ON_SHARD static void resume_publishers(struct rc_shard *sh)
+{
+    struct rc_list waiting;
+
+    if (rc_list_empty(&sh->ring_paused) || rc_mesh_spilling(sh->mesh, sh->index))
+        return;
+    /* Those that fill it again go to the end of the emptied list. */
+    waiting = sh->ring_paused;
+    waiting.next->prev = waiting.prev->next = &waiting;
+    rc_list_init(&sh->ring_paused);
+    while (!rc_list_empty(&waiting)) {
+        struct rc_session *s = RC_CONTAINER(waiting.next, struct rc_session, ring_link);
+
+        rc_session_resume(sh, s, RC_PAUSE_RING);
+    }
+}
+
+static void put_back_dead(struct rc_shard *sh)
+{
+    for (uint32_t i = 0; i < sh->ndead; i++) {
+        struct rc_pooled *o = sh->dead[i];
+        /* Which pool an object is from shows in where it lies. */
+        struct rc_pool *p =
+            rc_pool_find(&sh->sessions, o->slot, o->gen) == o ? &sh->sessions : &sh->sockets;
+
+        rc_pool_put(p, o);
+    }
+    sh->ndead = 0;
+}
+
+/* Others are woken before this shard's own writes, which may take long. */
+static void on_turn_end(void *arg)
+{
+    struct rc_shard *sh = arg;
+    bool clear;
+
+    rc_assert_on_shard(sh);
+    resume_publishers(sh);
+    do {
+        clear = rc_mesh_wake(sh->mesh, sh->index);
+        rc_batch_distribute(sh);
+        flush_dirty(sh);
+    } while (sh->ndirty != 0 || sh->batch.n != 0);
+    clear = rc_mesh_wake(sh->mesh, sh->index) && clear;
+    if ((!clear || !rc_list_empty(&sh->ring_paused)) && !rc_timer_running(&sh->spill_timer))
+        rc_timer_start(&sh->q_spill, &sh->spill_timer, sh->loop.now_ms);
+    put_back_dead(sh);
+    if (sh->stopping && sh->loop.conns.used == sh->loop.ndead)
+        rc_loop_stop(&sh->loop);
+}
+
+static void on_spill_retry(struct rc_timer *t, void *arg)
+{
+    (void)t;
+    (void)arg; /* that there is a turn is enough: its end retries */
+}
+
+/* The time for an orderly end is over, first for HTTP, then for all. */
+static void on_stop_overdue(struct rc_timer *t, void *arg)
+{
+    struct rc_shard *sh = arg;
+    uint32_t timeout = sh->app->conf->server_shutdown_timeout, cursor = 0;
+    struct rc_conn *c;
+
+    rc_assert_on_shard(sh);
+    if (!sh->stop_hard) {
+        sh->stop_hard = true;
+        rc_front_stop(sh, true);
+        rc_timer_start_in(&sh->q_stop, t, sh->loop.now_ms,
+                          timeout > STOP_WAIT_MS ? timeout - STOP_WAIT_MS : 0);
+        return;
+    }
+    while ((c = rc_pool_next(&sh->loop.conns, &cursor)) != NULL)
+        rc_conn_close(c, RC_CLOSE_SHUTDOWN);
+}
+
+/* ---- life ---- */
+
+static void init_timers(struct rc_shard *sh)
+{
+    rc_timerq_init(&sh->q_spill, SPILL_RETRY_MS, on_spill_retry, sh);
+    rc_timerq_init(&sh->q_stop, STOP_WAIT_MS, on_stop_overdue, sh);
+    rc_timerq_init(&sh->q_ws_ping, 0, rc_endpoint_ping_due, sh);
+    rc_timerq_init(&sh->q_ws_pong, 0, rc_endpoint_pong_overdue, sh);
+    rc_loop_add_timerq(&sh->loop, &sh->q_spill);
+    rc_loop_add_timerq(&sh->loop, &sh->q_stop);
+    rc_loop_add_timerq(&sh->loop, &sh->q_ws_ping);
+    rc_loop_add_timerq(&sh->loop, &sh->q_ws_pong);
+    rc_front_init(sh);
+    rc_engine_init(sh);
+    rc_directory_init(sh);
+}
+
+struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct rc_mesh *mesh,
+                              uint32_t max_conns)
+{
+    struct rc_shard *sh = rc_calloc(1, sizeof(*sh));
+    uint64_t sessions = (uint64_t)max_conns * SESSIONS_PER_CONN;
+    uint64_t sockets = sessions * app->conf->limits_max_sockets;
+
+    sh->index = index;
+    sh->nshards = rc_mesh_shards(mesh);
+    sh->app = app;
+    sh->mesh = mesh;
+    if (rc_loop_init(&sh->loop, sh, max_conns) != RC_OK) {
+        rc_loop_deinit(&sh->loop);
+        free(sh);
+        return NULL;
+    }
+    rc_pool_init(&sh->sessions, sizeof(struct rc_session),
+                 (uint32_t)(sessions < RC_POOL_MAX ? sessions : RC_POOL_MAX));
+    rc_pool_init(&sh->sockets, sizeof(struct rc_socket),
+                 (uint32_t)(sockets < RC_POOL_MAX ? sockets : RC_POOL_MAX));
+    rc_pool_init(&sh->lrooms, sizeof(struct rc_lroom), app->conf->limits_max_rooms);
+    rc_list_init(&sh->ring_paused);
+    sh->all = rc_calloc(app->nnsps, sizeof(*sh->all));
+    for (unsigned i = 0; i < app->nnsps; i++)
+        sh->all[i] = rc_calloc(1, sizeof(**sh->all));
+    init_timers(sh);
+    sh->mail = event_new(sh->loop.base, rc_mesh_fd(mesh, index), EV_READ | EV_PERSIST,
+                         on_mail_ready, sh);
+    RC_ASSERT(sh->mail != NULL && event_add(sh->mail, NULL) == 0);
+    return sh;
+}
+
+static void *run(void *arg)
+{
+    struct rc_shard *sh = arg;
+    char name[16];
+
+    (void)snprintf(name, sizeof(name), "shard-%u", sh->index);
+    rc_thread_enter(name, sh);
+    rc_assert_on_shard(sh);
+    rc_loop_run(&sh->loop, on_turn_end, sh);
+    return NULL;
+}
+
+int rc_shard_start(struct rc_shard *sh)
+{
+    sh->started = pthread_create(&sh->thread, NULL, run, sh) == 0;
+    return sh->started ? RC_OK : RC_ESYS;
+}
+
+void rc_shard_join(struct rc_shard *sh)
+{
+    if (sh->started)
+        (void)pthread_join(sh->thread, NULL);
+    sh->started = false;
+}
+
+/* What is still open when the thread has ended: polling sessions that nobody asked about. */
+RC_ON_SHARD static void close_rest(struct rc_shard *sh)
+{
+    uint32_t cursor = 0;
+    struct rc_session *s;
+    struct rc_conn *c;
+    struct rc_room *r;
+
+    while ((c = rc_pool_next(&sh->loop.conns, &cursor)) != NULL)
+        rc_conn_close(c, RC_CLOSE_SHUTDOWN);
+    cursor = 0;
+    while ((s = rc_pool_next(&sh->sessions, &cursor)) != NULL) {
+        rc_session_close(sh, s, RC_CLOSE_SHUTDOWN);
+        if (s->polling != NULL)
+            rc_polling_forget(sh, s);
+    }
+    rc_batch_distribute(sh);
+    cursor = 0;
+    while ((r = rc_hmap_next(&sh->room_by_name, &cursor)) != NULL)
+        rc_room_free(r);
+}
+
+void rc_shard_free(struct rc_shard *sh)
+{
+    rc_thread_enter("main", sh); /* its thread has ended: main is it now */
+    rc_assert_on_shard(sh);
+    close_rest(sh);
+    put_back_dead(sh);
+    rc_directory_deinit(sh);
+    for (unsigned i = 0; i < sh->app->nnsps; i++) {
+        free(sh->all[i]->member);
+        free(sh->all[i]);
+    }
+    free(sh->all);
+    event_free(sh->mail);
+    rc_seg_unref(sh->ping);
+    rc_hmap_deinit(&sh->lroom_by_name);
+    rc_hmap_deinit(&sh->room_by_name);
+    rc_pool_deinit(&sh->sessions);
+    rc_pool_deinit(&sh->sockets);
+    rc_pool_deinit(&sh->lrooms);
+    rc_buf_deinit(&sh->scratch);
+    rc_loop_deinit(&sh->loop);
+    free(sh->dirty);
+    free(sh->dead);
+    free(sh);
+}

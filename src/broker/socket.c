@@ -1,0 +1,314 @@
+/* socket.c - Socket.IO packets of a session: namespaces, events, attachments. */
+#include "rc/broker/socket.h"
+
+#include "rc/base/b64.h"
+#include "rc/base/hash.h"
+#include "rc/base/mem.h"
+#include "rc/broker/engine.h"
+#include "rc/broker/lane.h"
+#include "rc/broker/room.h"
+#include "rc/broker/shard.h"
+#include "rc/broker/verbs.h"
+
+#include <stdlib.h>
+
+/* A packet whose attachments are still coming. */
+struct rc_assembly {
+    unsigned want, have;
+    struct rc_str text;
+    struct rc_str attachment[RC_SIO_ATTACHMENTS_MAX]; /* each malloc'd */
+    char bytes[];
+};
+
+/* ---- ids ---- */
+
+enum { ID_BYTES = 8, MAC_BYTES = 7, HASH_MASK = 0x5349, HASH_MAC = 0x5344 };
+
+rc_id rc_socket_id(const struct rc_shard *sh, const struct rc_socket *k)
+{
+    return rc_id_make(sh->index, k->hdr.slot, k->hdr.gen);
+}
+
+/* The id under a mask that the check determines: looks random, tells nothing, can be undone. */
+static uint64_t mask_of(const uint8_t *mac)
+{
+    return rc_hash(mac, MAC_BYTES, HASH_MASK);
+}
+
+void rc_socket_name(rc_id id, char out[RC_SOCKET_ID_LEN + 1])
+{
+    uint8_t raw[ID_BYTES + MAC_BYTES];
+    uint64_t mac = rc_hash(&id, sizeof(id), HASH_MAC), masked;
+
+    memcpy(raw + ID_BYTES, &mac, MAC_BYTES);
+    masked = id ^ mask_of(raw + ID_BYTES);
+    memcpy(raw, &masked, ID_BYTES);
+    (void)rc_b64_encode(RC_B64_URL, raw, sizeof(raw), out);
+}
+
+rc_id rc_socket_parse(struct rc_str text)
+{
+    uint8_t raw[ID_BYTES + MAC_BYTES + 2];
+    uint64_t id, mac;
+
+    if (text.len != RC_SOCKET_ID_LEN ||
+        rc_b64_decode(RC_B64_URL, text, raw) != ID_BYTES + MAC_BYTES)
+        return 0;
+    memcpy(&id, raw, ID_BYTES);
+    id ^= mask_of(raw + ID_BYTES);
+    mac = rc_hash(&id, sizeof(id), HASH_MAC);
+    return memcmp(&mac, raw + ID_BYTES, MAC_BYTES) == 0 ? id : 0;
+}
+
+/* ---- frames ---- */
+
+void rc_frames_begin(struct rc_buf *b)
+{
+    rc_buf_reset(b);
+    if (rc_buf_reserve(b, RC_WS_HEADER_MAX) != NULL)
+        b->len = RC_WS_HEADER_MAX;
+}
+
+void rc_frames_end(struct rc_buf *b)
+{
+    uint8_t head[RC_WS_HEADER_MAX];
+    size_t n;
+
+    RC_ASSERT(!b->failed); /* sizes were limited before; this is memory that is not to be had */
+    n = rc_ws_header(head, RC_WS_TEXT, false, b->len - RC_WS_HEADER_MAX);
+    /* The header ends where the text begins; what is before it is not sent. */
+    memcpy(b->data + RC_WS_HEADER_MAX - n, head, n);
+    b->data[0] = n == RC_WS_HEADER_MAX ? b->data[0] : (uint8_t)n;
+}
+
+void rc_frames_attach(struct rc_buf *b, struct rc_str data)
+{
+    uint8_t head[RC_WS_HEADER_MAX];
+
+    rc_buf_put(b, head, rc_ws_header(head, RC_WS_BINARY, false, data.len));
+    rc_buf_puts(b, data);
+    RC_ASSERT(!b->failed);
+}
+
+struct rc_str rc_frames(const struct rc_buf *b)
+{
+    /* A full-length header begins with FIN set, a length of ours never does. */
+    size_t n = (b->data[0] & 0x80) != 0 ? RC_WS_HEADER_MAX : b->data[0];
+
+    return rc_str_make(b->data + RC_WS_HEADER_MAX - n, b->len - RC_WS_HEADER_MAX + n);
+}
+
+/* ---- life ---- */
+
+static struct rc_socket *socket_in(const struct rc_session *s, unsigned nsp)
+{
+    struct rc_socket *k = s->sockets;
+
+    while (k != NULL && k->nsp != nsp)
+        k = k->next;
+    return k;
+}
+
+void rc_socket_close(struct rc_shard *sh, struct rc_socket *k)
+{
+    struct rc_socket **at = &k->session->sockets;
+
+    if (k->closed)
+        return;
+    k->closed = true;
+    rc_local_leave_everything(sh, k);
+    while (*at != k)
+        at = &(*at)->next;
+    *at = k->next;
+    k->session->nsockets--;
+    free(k->auth);
+    k->auth = NULL;
+    rc_stat_add(&sh->stats.sockets, -1);
+    rc_shard_bury(sh, &k->hdr);
+}
+
+static void unpin_pub(void *pub)
+{
+    struct rc_pub *p = pub;
+
+    rc_pub_unref(&p);
+}
+
+void rc_socket_deliver(struct rc_shard *sh, rc_id socket, struct rc_pub *pub)
+{
+    struct rc_socket *k = rc_pool_find(&sh->sockets, rc_id_slot(socket), rc_id_gen(socket));
+
+    if (k == NULL || k->closed || k->nsp != pub->nsp) {
+        rc_pub_unref(&pub);
+        return;
+    }
+    rc_session_push(sh, k->session, rc_seg_pin(pub->data, pub->len, pub, unpin_pub));
+    rc_stat_add(&sh->stats.deliveries, 1);
+}
+
+/* ---- CONNECT ---- */
+
+RC_ON_SHARD static void connect_error(struct rc_shard *sh, struct rc_session *s,
+                                      struct rc_str nsp, struct rc_str json)
+{
+    rc_frames_begin(&sh->scratch);
+    rc_sio_put_head(&sh->scratch, RC_SIO_CONNECT_ERROR, 0, nsp, false, 0);
+    rc_buf_puts(&sh->scratch, json);
+    rc_frames_end(&sh->scratch);
+    rc_lane_reply(sh, s, rc_frames(&sh->scratch));
+}
+
+RC_ON_SHARD static void on_connect(struct rc_shard *sh, struct rc_session *s,
+                                   const struct rc_sio_packet *p)
+{
+    const struct rc_nsp *nsp = rc_app_nsp(sh->app, p->nsp, false);
+    const struct rc_conf *conf = sh->app->conf;
+    struct rc_socket *k;
+
+    if (nsp == NULL) {
+        connect_error(sh, s, p->nsp, RC_STR("{\"message\":\"Invalid namespace\"}"));
+        return;
+    }
+    if (socket_in(s, nsp->index) != NULL) {
+        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
+        return;
+    }
+    if (s->nsockets >= conf->limits_max_sockets) {
+        connect_error(
+            sh, s, p->nsp,
+            RC_STR("{\"message\":\"too many namespaces\",\"data\":{\"code\":\"limit\","
+                   "\"key\":\"limits.max_sockets\"}}"));
+        return;
+    }
+    if (p->data.len > conf->limits_max_auth_size) {
+        connect_error(sh, s, p->nsp,
+                      RC_STR("{\"message\":\"auth is too big\",\"data\":{\"code\":\"limit\","
+                             "\"key\":\"limits.max_auth_size\"}}"));
+        return;
+    }
+    k = rc_pool_get(&sh->sockets);
+    if (k == NULL) {
+        rc_engine_fail(sh, s, RC_CLOSE_LIMIT);
+        return;
+    }
+    k->session = s;
+    k->nsp = nsp->index;
+    k->all_index = RC_NOT_IN;
+    k->next = s->sockets;
+    s->sockets = k;
+    s->nsockets++;
+    if (nsp->rules.uses_auth && p->data.len != 0)
+        k->auth = rc_strndup(p->data.p, p->data.len);
+    if (!s->joined) {
+        s->joined = true;
+        rc_timer_stop(&s->join);
+    }
+    rc_stat_add(&sh->stats.sockets, 1);
+    rc_local_enter_all(sh, k);
+    rc_verbs_connect(sh, k);
+}
+
+/* ---- packets ---- */
+
+RC_ON_SHARD static void on_event(struct rc_shard *sh, struct rc_socket *k, struct rc_str text,
+                                 const struct rc_sio_packet *p)
+{
+    struct rc_event ev = {.text = text, .packet = p};
+
+    rc_verbs_event(sh, k, &ev);
+}
+
+void rc_assembly_free(struct rc_assembly *a)
+{
+    if (a == NULL)
+        return;
+    for (unsigned i = 0; i < a->have; i++)
+        free((void *)(uintptr_t)a->attachment[i].p);
+    free(a);
+}
+
+static void begin_assembly(struct rc_session *s, struct rc_str text, unsigned want)
+{
+    struct rc_assembly *a = rc_malloc(sizeof(*a) + text.len);
+
+    *a = (struct rc_assembly){.want = want};
+    memcpy(a->bytes, text.p, text.len);
+    a->text = rc_str_make(a->bytes, text.len);
+    s->assembly = a;
+}
+
+void rc_socket_text(struct rc_shard *sh, struct rc_session *s, struct rc_str text)
+{
+    struct rc_sio_packet p;
+    struct rc_socket *k;
+    const struct rc_nsp *nsp;
+    const char *why = "";
+    int rc = s->assembly != NULL ? RC_EPROTO : rc_sio_parse(text, &sh->app->sio, &p, &why);
+
+    if (rc != RC_OK) {
+        rc_shard_log(sh, RC_LOG_DEBUG, "session=%u bad packet %s%s", s->hdr.slot,
+                     rc == RC_ELIMIT ? "over limits." : "", why);
+        rc_engine_fail(sh, s, rc == RC_ELIMIT ? RC_CLOSE_LIMIT : RC_CLOSE_PARSE);
+        return;
+    }
+    if (p.type == RC_SIO_CONNECT) {
+        on_connect(sh, s, &p);
+        return;
+    }
+    nsp = rc_app_nsp(sh->app, p.nsp, false);
+    k = nsp != NULL ? socket_in(s, nsp->index) : NULL;
+    if (k == NULL) {
+        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
+        return;
+    }
+    switch (p.type) {
+    case RC_SIO_EVENT: on_event(sh, k, text, &p); break;
+    case RC_SIO_DISCONNECT: rc_socket_close(sh, k); break;
+    case RC_SIO_BINARY_EVENT:
+    case RC_SIO_BINARY_ACK:
+        if (p.attachments != 0)
+            begin_assembly(s, text, p.attachments);
+        else if (p.type == RC_SIO_BINARY_EVENT)
+            on_event(sh, k, text, &p);
+        break;
+    case RC_SIO_ACK: /* nothing of ours asks for acks yet: unknown ids are ignored */
+    case RC_SIO_CONNECT:
+    case RC_SIO_CONNECT_ERROR: break;
+    }
+}
+
+void rc_socket_binary(struct rc_shard *sh, struct rc_session *s, struct rc_str data)
+{
+    struct rc_assembly *a = s->assembly;
+    struct rc_sio_packet p;
+    struct rc_socket *k;
+    const char *why;
+    char *copy;
+
+    if (a == NULL) {
+        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
+        return;
+    }
+    copy = rc_try_malloc(data.len);
+    if (copy == NULL) {
+        rc_engine_fail(sh, s, RC_CLOSE_MEMORY);
+        return;
+    }
+    if (data.len != 0)
+        memcpy(copy, data.p, data.len);
+    a->attachment[a->have++] = rc_str_make(copy, data.len);
+    if (a->have < a->want)
+        return;
+    s->assembly = NULL;
+    if (rc_sio_parse(a->text, &sh->app->sio, &p, &why) == RC_OK &&
+        p.type == RC_SIO_BINARY_EVENT &&
+        (k = socket_in(s, rc_app_nsp(sh->app, p.nsp, false)->index)) != NULL) {
+        struct rc_event ev = {.text = a->text,
+                              .packet = &p,
+                              .attachment = a->attachment,
+                              .nattachments = a->have};
+
+        rc_verbs_event(sh, k, &ev);
+    }
+    rc_assembly_free(a);
+}

@@ -1,0 +1,205 @@
+/* upgrade.c - a polling session goes over to WebSocket.
+ *
+ *   client                     server
+ *   WebSocket with sid   ──>   101                 polls go on as before
+ *   2probe               ──>   3probe, upgrading   every poll is answered at once: noop
+ *   5                    ──>   the queue goes out by WebSocket; polls get 400 */
+#include "rc/base/mem.h"
+#include "rc/broker/engine.h"
+#include "rc/broker/polling.h"
+#include "rc/broker/shard.h"
+#include "rc/broker/socket.h"
+
+#include <stdlib.h>
+
+struct rc_probe {
+    struct rc_outq out;
+    struct rc_ws_decoder ws;
+    struct rc_session *session; /* NULL: given up, the connection only ends */
+};
+
+int rc_engine_may_upgrade(struct rc_shard *sh, struct rc_str sid)
+{
+    struct rc_session *s = rc_engine_find(sh, sid);
+
+    if (s == NULL || s->closed)
+        return RC_EIO_UNKNOWN_SID;
+    if (s->polling == NULL || s->polling->probe != NULL ||
+        !sh->app->conf->socketio_allow_upgrades)
+        return RC_EIO_BAD_REQUEST;
+    return -1;
+}
+
+RC_ON_SHARD static void send_text(struct rc_conn *c, struct rc_probe *pr, struct rc_str text)
+{
+    uint8_t frame[2 + 125];
+    size_t n = rc_ws_header(frame, RC_WS_TEXT, false, text.len);
+
+    memcpy(frame + n, text.p, text.len);
+    rc_outq_push(&pr->out, rc_seg_new(frame, n + text.len));
+    rc_conn_flush(c);
+}
+
+/* The probe is over without an upgrade: the polling session lives on. */
+RC_ON_SHARD static void give_up(struct rc_shard *sh, struct rc_conn *c, unsigned code,
+                                enum rc_close why)
+{
+    struct rc_probe *pr = c->user;
+    uint8_t frame[2 + 125];
+
+    if (pr->session != NULL) {
+        struct rc_polling *p = pr->session->polling;
+
+        p->probe = NULL;
+        p->upgrading = false;
+        rc_timer_stop(&p->upgrade);
+        pr->session = NULL;
+    }
+    if (!rc_conn_open(c))
+        return;
+    rc_outq_push(&pr->out,
+                 rc_seg_new(frame, rc_ws_close_frame(frame, (uint16_t)code, RC_STR_NONE)));
+    rc_timer_start(&sh->q_linger, &c->timer, sh->loop.now_ms);
+    rc_conn_finish(c, why);
+}
+
+void rc_probe_cancel(struct rc_shard *sh, struct rc_session *s, enum rc_close why)
+{
+    if (s->polling->probe != NULL)
+        give_up(sh, s->polling->probe, 0, why);
+}
+
+/* The client has gone over: the connection becomes the session's. */
+RC_ON_SHARD static void complete(struct rc_shard *sh, struct rc_conn *c)
+{
+    struct rc_probe *pr = c->user;
+    struct rc_session *s = pr->session;
+    rc_id get = s->polling->get;
+
+    s->polling->get = 0;
+    s->polling->probe = NULL;
+    if (get != 0)
+        rc_front_reply(sh, get, RC_REPLY_PAYLOAD, 200, rc_pub_new(0, RC_STR_NONE, 0, "6", 1));
+    rc_polling_free(s);
+    s->kind = RC_SESSION_WEBSOCKET;
+    rc_wsconn_attach(sh, s, c);
+    free(pr);
+    rc_shard_log(sh, RC_LOG_DEBUG, "conn=%u.%u session=%u upgraded to websocket", sh->index,
+                 c->hdr.slot, s->hdr.slot);
+}
+
+/* True when the connection now is the session's own. */
+RC_ON_SHARD static bool on_ws_event(struct rc_shard *sh, struct rc_conn *c,
+                                    const struct rc_ws_event *ev)
+{
+    struct rc_probe *pr = c->user;
+    struct rc_polling *p = pr->session->polling;
+
+    if (ev->type == RC_WS_EV_CLOSE) {
+        give_up(sh, c, ev->code, RC_CLOSE_WS_CLOSED);
+    } else if (ev->type == RC_WS_EV_DATA && ev->opcode == RC_WS_TEXT && ev->first && ev->last) {
+        if (rc_str_eq(ev->data, RC_STR("2probe"))) {
+            send_text(c, pr, RC_STR("3probe"));
+            p->upgrading = true;
+            if (p->get != 0)
+                rc_polling_noop(sh, pr->session);
+        } else if (rc_str_eq(ev->data, RC_STR("5")) && p->upgrading) {
+            complete(sh, c);
+            return true;
+        } else {
+            give_up(sh, c, 0, RC_CLOSE_UPGRADE_FAILED);
+        }
+    } else if (ev->type == RC_WS_EV_DATA) {
+        give_up(sh, c, 0, RC_CLOSE_UPGRADE_FAILED);
+    }
+    return false;
+}
+
+static size_t on_data(struct rc_conn *c, uint8_t *data, size_t len)
+{
+    struct rc_shard *sh = rc_shard_of(c);
+    struct rc_probe *pr = c->user;
+    struct rc_ws_event ev;
+    size_t used = 0;
+
+    rc_assert_on_shard(sh);
+    while (used < len && rc_conn_open(c) && pr->session != NULL) {
+        int64_t n;
+
+        if (pr->session->paused != 0) { /* its POSTs come first */
+            rc_conn_pause(c);
+            break;
+        }
+        n = rc_ws_decode(&pr->ws, data + used, len - used, &ev);
+        if (n == RC_EAGAIN)
+            break;
+        if (n < 0) {
+            give_up(sh, c, ev.code, RC_CLOSE_WS_PROTOCOL);
+            break;
+        }
+        used += (size_t)n;
+        if (on_ws_event(sh, c, &ev))
+            return used + (used < len ? c->ops->on_data(c, data + used, len - used) : 0);
+    }
+    return rc_conn_open(c) ? used : 0;
+}
+
+static void on_eof(struct rc_conn *c)
+{
+    rc_assert_on_shard(c->loop->owner);
+    rc_conn_close(c, RC_CLOSE_PEER);
+}
+
+static void on_close(struct rc_conn *c, enum rc_close reason)
+{
+    struct rc_shard *sh = rc_shard_of(c);
+    struct rc_probe *pr = c->user;
+    char peer[RC_ADDR_TEXT];
+
+    rc_assert_on_shard(sh);
+    give_up(sh, c, 0, reason);
+    rc_stat_add(&sh->stats.closed[reason], 1);
+    rc_stat_add(&sh->stats.conns, -1);
+    rc_shard_log(sh, RC_LOG_INFO, "conn=%u.%u peer=%s probe closed reason=%s", sh->index,
+                 c->hdr.slot, rc_addr_text(&c->peer, peer), rc_close_text(reason));
+    rc_outq_clear(&pr->out);
+    free(pr);
+    c->user = NULL;
+}
+
+static const struct rc_conn_ops probe_ops = {.on_data = on_data,
+                                             .on_eof = on_eof,
+                                             .on_close = on_close};
+
+void rc_engine_probe(struct rc_shard *sh, struct rc_session *s, struct rc_conn *c)
+{
+    struct rc_probe *pr = rc_calloc(1, sizeof(*pr));
+
+    if (c->out != NULL)
+        rc_outq_append(&pr->out, c->out);
+    pr->session = s;
+    pr->ws.max_message = 125;
+    s->polling->probe = c;
+    c->ops = &probe_ops;
+    c->user = pr;
+    c->out = &pr->out;
+    rc_timer_stop(&c->timer);
+    rc_timer_start(&sh->q_upgrade, &s->polling->upgrade, sh->loop.now_ms);
+    rc_conn_flush(c);
+}
+
+static void on_upgrade_overdue(struct rc_timer *t, void *arg)
+{
+    struct rc_shard *sh = arg;
+    struct rc_polling *p = RC_CONTAINER(t, struct rc_polling, upgrade);
+
+    rc_assert_on_shard(sh);
+    give_up(sh, p->probe, 0, RC_CLOSE_UPGRADE_FAILED);
+}
+
+void rc_upgrade_init(struct rc_shard *sh)
+{
+    rc_timerq_init(&sh->q_upgrade, sh->app->conf->socketio_upgrade_timeout, on_upgrade_overdue,
+                   sh);
+    rc_loop_add_timerq(&sh->loop, &sh->q_upgrade);
+}

@@ -1,0 +1,604 @@
+/* verbs.c - what each action of a rule does. A verb that must wait for a fence says RC_EAGAIN
+ * and is called again; a verb that refuses names a code and a text for the sender. */
+#include "rc/broker/verbs.h"
+
+#include "rc/base/mem.h"
+#include "rc/broker/lane.h"
+#include "rc/broker/room.h"
+#include "rc/broker/shard.h"
+#include "rc/broker/socket.h"
+#include "rc/proto/json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum phase { PHASE_JOINS, PHASE_CONNECT, PHASE_ALL }; /* [connect] goes through all three */
+
+struct exec {
+    struct rc_shard *sh;
+    struct rc_session *session;
+    struct rc_socket *socket;
+    const struct rc_nsp *nsp;
+    const struct rc_rule *rule;
+    const struct rc_event *ev; /* NULL for [connect] */
+    enum phase phase;
+    unsigned next; /* action */
+    bool acked;
+    bool connect;
+    struct rc_template_env env;
+    char id[RC_SOCKET_ID_LEN + 1];
+    struct rc_buf room; /* the last room named */
+    const char *code;   /* of a refusal */
+    char text[160];
+};
+
+struct rc_job {
+    rc_id socket;
+    const struct rc_rule *rule;
+    enum phase phase;
+    unsigned next;
+    bool acked, connect;
+    struct rc_str text;
+    struct rc_str attachment[RC_SIO_ATTACHMENTS_MAX];
+    unsigned nattachments;
+    char bytes[];
+};
+
+#define REFUSED RC_EINVAL
+
+RC_PRINTF(3, 4)
+static int refuse(struct exec *x, const char *code, const char *fmt, ...)
+{
+    va_list ap;
+
+    x->code = code;
+    va_start(ap, fmt);
+    (void)vsnprintf(x->text, sizeof(x->text), fmt, ap);
+    va_end(ap);
+    return REFUSED;
+}
+
+static int refuse_arg(struct exec *x, int rc, unsigned arg)
+{
+    if (rc == RC_ENOENT)
+        return refuse(x, "missing_argument", "argument %u is missing", arg);
+    return refuse(x, "bad_argument", "argument %u must be a string, a number or a boolean",
+                  arg);
+}
+
+/* ---- packets ---- */
+
+/* Builds one packet into the shard's scratch buffer. event may be NULL (an ack). */
+static int build(struct exec *x, enum rc_sio_type type, const struct rc_template *event,
+                 const struct rc_template *args)
+{
+    struct rc_buf *b = &x->sh->scratch;
+    bool is_ack = type == RC_SIO_ACK;
+    unsigned n = x->ev != NULL && args != NULL && rc_template_passes_args(args)
+                     ? x->ev->nattachments
+                     : 0;
+    unsigned arg = 0;
+    size_t start;
+    int rc = RC_OK;
+
+    if (n != 0)
+        type = is_ack ? RC_SIO_BINARY_ACK : RC_SIO_BINARY_EVENT;
+    rc_frames_begin(b);
+    rc_sio_put_head(b, type, n, x->nsp->name, is_ack, is_ack ? x->ev->packet->id : 0);
+    rc_buf_putc(b, '[');
+    start = b->len;
+    if (event != NULL)
+        rc = rc_template_fill_args(event, &x->env, b, &arg);
+    if (rc == RC_OK && args != NULL) {
+        size_t comma = b->len;
+
+        if (event != NULL)
+            rc_buf_putc(b, ',');
+        start = b->len;
+        rc = rc_template_fill_args(args, &x->env, b, &arg);
+        if (b->len == start) /* {args} of an event without any */
+            b->len = comma;
+    }
+    if (rc != RC_OK)
+        return refuse_arg(x, rc, arg);
+    rc_buf_putc(b, ']');
+    rc_frames_end(b);
+    for (unsigned i = 0; i < n; i++)
+        rc_frames_attach(b, x->ev->attachment[i]);
+    return RC_OK;
+}
+
+/* ---- acks and refusals ---- */
+
+static bool wants_ack(const struct exec *x)
+{
+    return x->ev != NULL && x->ev->packet->has_id && !x->acked;
+}
+
+RC_ON_SHARD static void send_ack_json(struct exec *x, struct rc_str json)
+{
+    struct rc_buf *b = &x->sh->scratch;
+
+    x->acked = true;
+    rc_frames_begin(b);
+    rc_sio_put_head(b, RC_SIO_ACK, 0, x->nsp->name, true, x->ev->packet->id);
+    rc_buf_putc(b, '[');
+    rc_buf_puts(b, json);
+    rc_buf_putc(b, ']');
+    rc_frames_end(b);
+    rc_lane_reply(x->sh, x->session, rc_frames(b));
+}
+
+static enum rc_ack_mode ack_mode(const struct exec *x)
+{
+    if (x->rule != NULL && x->rule->ack != RC_ACK_DEFAULT)
+        return x->rule->ack;
+    return x->sh->app->conf->socketio_ack_policy == RC_ACKPOLICY_AUTO ? RC_ACK_AUTO
+                                                                      : RC_ACK_NONE;
+}
+
+/* Tells the sender by the ack, or by the error event when it asked for none. */
+RC_ON_SHARD static void tell_refusal(struct exec *x)
+{
+    const char *event = x->sh->app->conf->socketio_error_event;
+    struct rc_buf json = RC_BUF_INIT, *b = &x->sh->scratch;
+    bool ack = wants_ack(x) && ack_mode(x) != RC_ACK_NONE;
+
+    rc_stat_add(&x->sh->stats.refused, 1);
+    if (ack) {
+        rc_buf_putz(&json, "{\"ok\":false,");
+    } else {
+        rc_buf_putz(&json, "{\"event\":");
+        rc_buf_puts(&json, x->ev != NULL ? x->ev->packet->event : RC_STR("\"connect\""));
+        rc_buf_putc(&json, ',');
+    }
+    rc_buf_printf(&json, "\"error\":\"%s\",\"message\":", x->code);
+    rc_json_string_encode(rc_str_of(x->text), &json);
+    rc_buf_putc(&json, '}');
+    if (ack) {
+        send_ack_json(x, rc_buf_str(&json));
+    } else if (event[0] != '\0' && !x->connect) {
+        rc_frames_begin(b);
+        rc_sio_put_head(b, RC_SIO_EVENT, 0, x->nsp->name, false, 0);
+        rc_buf_putc(b, '[');
+        rc_json_string_encode(rc_str_of(event), b);
+        rc_buf_putc(b, ',');
+        rc_buf_puts(b, rc_buf_str(&json));
+        rc_buf_putc(b, ']');
+        rc_frames_end(b);
+        rc_lane_reply(x->sh, x->session, rc_frames(b));
+    }
+    rc_shard_log(x->sh, x->connect ? RC_LOG_WARN : RC_LOG_DEBUG,
+                 "socket=%s refused event=%.*s error=%s: %s", x->id,
+                 RC_STR_ARG(x->ev != NULL ? x->ev->packet->event : RC_STR("connect")), x->code,
+                 x->text);
+    rc_buf_deinit(&json);
+}
+
+/* ---- verbs ---- */
+
+/* Fills in a room's name, or a socket's id, and remembers it as {room}. */
+static int fill_name(struct exec *x, const struct rc_action *a)
+{
+    unsigned arg = 0;
+    int rc;
+    size_t max = x->sh->app->conf->limits_max_room_length;
+
+    rc_buf_reset(&x->room);
+    rc = rc_template_fill_text(a->name, &x->env, &x->room, &arg);
+    if (rc != RC_OK)
+        return refuse_arg(x, rc, arg);
+    if (x->room.len == 0 || x->room.len > max || x->room.data[0] == '\001')
+        return refuse(x, "bad_room", "a room name has 1 to %zu bytes (limits.max_room_length)",
+                      max);
+    x->env.room = rc_buf_str(&x->room);
+    return RC_OK;
+}
+
+RC_ON_SHARD static int enter_room_lane(struct exec *x, struct rc_str room)
+{
+    unsigned owner = rc_room_owner(x->sh, rc_room_hash(x->nsp->index, room));
+
+    return rc_lane_enter(x->sh, x->session, owner) ? RC_OK : RC_EAGAIN;
+}
+
+RC_ON_SHARD static int verb_require(struct exec *x, const struct rc_action *a)
+{
+    int rc = fill_name(x, a);
+
+    if (rc != RC_OK)
+        return rc;
+    if (!rc_local_is_member(x->sh, x->socket, x->env.room) &&
+        rc_socket_parse(x->env.room) != rc_socket_id(x->sh, x->socket))
+        return refuse(x, "not_a_member", "join the room first");
+    return RC_OK;
+}
+
+RC_ON_SHARD static int join_room(struct exec *x, struct rc_str room)
+{
+    const char *why = "";
+    int rc = enter_room_lane(x, room);
+
+    if (rc != RC_OK)
+        return rc;
+    rc = rc_local_join(x->sh, x->socket, room, &why);
+    if (rc != RC_OK)
+        return refuse(x, "too_many_rooms", "limit limits.%s is reached", why);
+    rc_lane_mark(x->sh, x->session);
+    return RC_OK;
+}
+
+RC_ON_SHARD static int verb_join(struct exec *x, const struct rc_action *a)
+{
+    int rc = fill_name(x, a);
+    rc_id id;
+
+    if (rc != RC_OK)
+        return rc;
+    id = rc_socket_parse(x->env.room);
+    if (id == rc_socket_id(x->sh, x->socket))
+        return RC_OK; /* a socket is always in the room of its own id */
+    if (id != 0)
+        return refuse(x, "bad_room", "the room of another socket's id cannot be joined");
+    return join_room(x, x->env.room);
+}
+
+RC_ON_SHARD static int verb_leave(struct exec *x, const struct rc_action *a)
+{
+    int rc = fill_name(x, a);
+
+    if (rc == RC_OK)
+        rc = enter_room_lane(x, x->env.room);
+    if (rc != RC_OK)
+        return rc;
+    rc_local_leave(x->sh, x->socket, x->env.room);
+    rc_lane_mark(x->sh, x->session);
+    return RC_OK;
+}
+
+RC_ON_SHARD static int emit_to_socket(struct exec *x, rc_id to, const struct rc_action *a)
+{
+    struct rc_str frames;
+    int rc;
+
+    if (to == 0)
+        return refuse(x, "bad_target", "no such socket");
+    if (!rc_lane_enter(x->sh, x->session, x->sh->index))
+        return RC_EAGAIN;
+    rc = build(x, RC_SIO_EVENT, a->event, a->args);
+    if (rc != RC_OK)
+        return rc;
+    frames = rc_frames(&x->sh->scratch);
+    rc_send_to_socket(x->sh, x->session, to,
+                      rc_pub_new(x->nsp->index, RC_STR_NONE, 0, frames.p, frames.len));
+    return RC_OK;
+}
+
+RC_ON_SHARD static int emit_to_room(struct exec *x, struct rc_str room, uint64_t hash,
+                                    const struct rc_action *a)
+{
+    rc_id except = a->except_sender ? rc_socket_id(x->sh, x->socket) : 0;
+    struct rc_str frames;
+    int rc = rc_lane_enter(x->sh, x->session, rc_room_owner(x->sh, hash)) ? RC_OK : RC_EAGAIN;
+
+    if (rc == RC_OK)
+        rc = build(x, RC_SIO_EVENT, a->event, a->args);
+    if (rc != RC_OK)
+        return rc;
+    frames = rc_frames(&x->sh->scratch);
+    rc_publish(x->sh, x->session, rc_pub_new(x->nsp->index, room, hash, frames.p, frames.len),
+               except);
+    return RC_OK;
+}
+
+RC_ON_SHARD static int verb_emit(struct exec *x, const struct rc_action *a)
+{
+    int rc = a->name != NULL ? fill_name(x, a) : RC_OK;
+    rc_id id;
+
+    if (rc != RC_OK)
+        return rc;
+    switch (a->target) {
+    case RC_TARGET_SENDER:
+        rc = build(x, RC_SIO_EVENT, a->event, a->args);
+        if (rc == RC_OK)
+            rc_lane_reply(x->sh, x->session, rc_frames(&x->sh->scratch));
+        return rc;
+    case RC_TARGET_SOCKET: return emit_to_socket(x, rc_socket_parse(x->env.room), a);
+    case RC_TARGET_ALL:
+        return emit_to_room(x, RC_STR_NONE, rc_room_hash(x->nsp->index, RC_STR_NONE), a);
+    case RC_TARGET_ROOM: break;
+    }
+    id = rc_socket_parse(x->env.room);
+    if (id == 0)
+        return emit_to_room(x, x->env.room, rc_room_hash(x->nsp->index, x->env.room), a);
+    if (a->except_sender && id == rc_socket_id(x->sh, x->socket))
+        return RC_OK;
+    return emit_to_socket(x, id, a);
+}
+
+RC_ON_SHARD static int verb_ack(struct exec *x, const struct rc_action *a)
+{
+    int rc;
+
+    if (!wants_ack(x) || a->args == NULL)
+        return RC_OK;
+    rc = build(x, RC_SIO_ACK, NULL, a->args);
+    if (rc != RC_OK)
+        return rc;
+    x->acked = true;
+    rc_lane_reply(x->sh, x->session, rc_frames(&x->sh->scratch));
+    return RC_OK;
+}
+
+RC_ON_SHARD static int verb_watch(struct exec *x, const struct rc_action *a)
+{
+    (void)a;
+    return join_room(x, RC_DIRECTORY_ROOM);
+}
+
+RC_ON_SHARD static int verb_unwatch(struct exec *x, const struct rc_action *a)
+{
+    int rc = enter_room_lane(x, RC_DIRECTORY_ROOM);
+
+    (void)a;
+    if (rc != RC_OK)
+        return rc;
+    rc_local_leave(x->sh, x->socket, RC_DIRECTORY_ROOM);
+    rc_lane_mark(x->sh, x->session);
+    return RC_OK;
+}
+
+RC_ON_SHARD static int verb_disconnect(struct exec *x, const struct rc_action *a)
+{
+    struct rc_buf *b = &x->sh->scratch;
+
+    /* Whatever the rule caused before must have come to its own client first. */
+    if (!rc_lane_enter(x->sh, x->session, x->sh->index))
+        return RC_EAGAIN;
+    if (wants_ack(x) && ack_mode(x) == RC_ACK_AUTO)
+        send_ack_json(x, RC_STR("{\"ok\":true}"));
+    rc_frames_begin(b);
+    rc_sio_put_head(b, RC_SIO_DISCONNECT, 0, x->nsp->name, false, 0);
+    rc_frames_end(b);
+    rc_lane_reply(x->sh, x->session, rc_frames(b));
+    if (a->whole_connection)
+        rc_session_close(x->sh, x->session, RC_CLOSE_RULE);
+    else
+        rc_socket_close(x->sh, x->socket);
+    return RC_OK;
+}
+
+RC_ON_SHARD static int call(struct exec *x, const struct rc_action *a)
+{
+    switch (a->verb) {
+    case RC_VERB_REQUIRE: return verb_require(x, a);
+    case RC_VERB_JOIN: return verb_join(x, a);
+    case RC_VERB_LEAVE: return verb_leave(x, a);
+    case RC_VERB_EMIT: return verb_emit(x, a);
+    case RC_VERB_ACK: return verb_ack(x, a);
+    case RC_VERB_WATCH: return verb_watch(x, a);
+    case RC_VERB_UNWATCH: return verb_unwatch(x, a);
+    case RC_VERB_DISCONNECT: return verb_disconnect(x, a);
+    }
+    return RC_OK;
+}
+
+/* ---- running ---- */
+
+static struct rc_str copy_to(char **at, struct rc_str s)
+{
+    struct rc_str copy = rc_str_make(*at, s.len);
+
+    if (s.len != 0)
+        memcpy(*at, s.p, s.len);
+    *at += s.len;
+    return copy;
+}
+
+/* Keeps what is needed to go on with the action x->next later. */
+static void suspend(struct exec *x)
+{
+    size_t bytes = 0;
+    struct rc_job *j;
+    char *at;
+
+    if (x->ev != NULL) {
+        bytes = x->ev->text.len;
+        for (unsigned i = 0; i < x->ev->nattachments; i++)
+            bytes += x->ev->attachment[i].len;
+    }
+    j = rc_malloc(sizeof(*j) + bytes);
+    *j = (struct rc_job){.socket = rc_socket_id(x->sh, x->socket),
+                         .rule = x->rule,
+                         .phase = x->phase,
+                         .next = x->next,
+                         .acked = x->acked,
+                         .connect = x->connect};
+    at = j->bytes;
+    if (x->ev != NULL) {
+        j->text = copy_to(&at, x->ev->text);
+        for (unsigned i = 0; i < x->ev->nattachments; i++)
+            j->attachment[i] = copy_to(&at, x->ev->attachment[i]);
+        j->nattachments = x->ev->nattachments;
+    }
+    RC_ASSERT(x->session->job == NULL);
+    x->session->job = j;
+}
+
+void rc_verbs_job_free(struct rc_job *job)
+{
+    free(job);
+}
+
+RC_ON_SHARD static void send_connect(struct exec *x)
+{
+    struct rc_buf *b = &x->sh->scratch;
+
+    rc_frames_begin(b);
+    rc_sio_put_head(b, RC_SIO_CONNECT, 0, x->nsp->name, false, 0);
+    rc_buf_printf(b, "{\"sid\":\"%s\"}", x->id);
+    rc_frames_end(b);
+    rc_lane_reply(x->sh, x->session, rc_frames(b));
+}
+
+/* Runs the actions of one phase. False: it has to wait. */
+RC_ON_SHARD static bool run_actions(struct exec *x)
+{
+    for (; x->rule != NULL && x->next < x->rule->nactions; x->next++) {
+        const struct rc_action *a = &x->rule->action[x->next];
+        int rc;
+
+        if (x->connect && (a->verb == RC_VERB_JOIN) != (x->phase == PHASE_JOINS))
+            continue;
+        rc = call(x, a);
+        if (rc == RC_EAGAIN) {
+            suspend(x);
+            return false;
+        }
+        if (rc != RC_OK) {
+            tell_refusal(x);
+            if (!x->connect)
+                x->next = x->rule->nactions; /* the rest of an event's rule is off */
+        }
+        if (x->socket->closed)
+            return true;
+    }
+    return true;
+}
+
+RC_ON_SHARD static void run(struct exec *x)
+{
+    if (x->phase == PHASE_JOINS) {
+        if (!run_actions(x))
+            return;
+        x->phase = PHASE_CONNECT;
+    }
+    if (x->phase == PHASE_CONNECT) {
+        send_connect(x);
+        x->phase = PHASE_ALL;
+        x->next = 0;
+    }
+    x->code = NULL;
+    if (!run_actions(x) || x->socket->closed)
+        return;
+    if (wants_ack(x) && x->code == NULL && ack_mode(x) == RC_ACK_AUTO)
+        send_ack_json(x, RC_STR("{\"ok\":true}"));
+}
+
+RC_ON_SHARD static void begin(struct exec *x, struct rc_shard *sh, struct rc_socket *k,
+                              const struct rc_event *ev)
+{
+    *x = (struct exec){.sh = sh,
+                       .session = k->session,
+                       .socket = k,
+                       .nsp = &sh->app->nsp[k->nsp],
+                       .phase = PHASE_ALL,
+                       .ev = ev};
+    rc_socket_name(rc_socket_id(sh, k), x->id);
+    x->env.id = rc_str_of(x->id);
+    x->env.nsp = x->nsp->name;
+    x->env.auth = rc_str_of(k->auth);
+    x->env.time_ms = rc_clock_wall_ms();
+    if (ev != NULL) {
+        x->env.args = ev->packet->args;
+        x->env.nargs = ev->packet->nargs;
+        x->env.args_raw = ev->packet->args_raw;
+    }
+}
+
+/* The event's name without its JSON: decoded into buf when it has escapes. */
+static struct rc_str event_name(const struct rc_sio_packet *p, struct rc_buf *buf)
+{
+    if (rc_json_type(p->event) != RC_JSON_STRING)
+        return p->event;
+    if (memchr(p->event.p, '\\', p->event.len) == NULL)
+        return rc_str_make(p->event.p + 1, p->event.len - 2);
+    return rc_json_string_decode(p->event, buf) == RC_OK ? rc_buf_str(buf) : RC_STR_NONE;
+}
+
+RC_ON_SHARD static void unknown_event(struct exec *x)
+{
+    if (x->sh->app->conf->socketio_unknown_event == RC_UNKNOWNEVENT_DISCONNECT) {
+        rc_session_close(x->sh, x->session, RC_CLOSE_RULE);
+        return;
+    }
+    (void)refuse(x, "unknown_event", "no rule for this event: add [event %s%s%.*s] to the INI",
+                 x->nsp->index != 0 ? x->nsp->name.p : "", x->nsp->index != 0 ? " " : "",
+                 RC_STR_ARG(x->env.event));
+    if (wants_ack(x))
+        tell_refusal(x);
+}
+
+void rc_verbs_event(struct rc_shard *sh, struct rc_socket *k, const struct rc_event *ev)
+{
+    struct exec x;
+    struct rc_buf name = RC_BUF_INIT;
+
+    rc_stat_add(&sh->stats.events_in, 1);
+    begin(&x, sh, k, ev);
+    x.env.event = event_name(ev->packet, &name);
+    x.rule = rc_ruleset_find(&x.nsp->rules, x.env.event);
+    if (x.rule == NULL)
+        unknown_event(&x);
+    else
+        run(&x);
+    rc_buf_deinit(&x.room);
+    rc_buf_deinit(&name);
+}
+
+void rc_verbs_connect(struct rc_shard *sh, struct rc_socket *k)
+{
+    struct exec x;
+
+    begin(&x, sh, k, NULL);
+    x.connect = true;
+    x.phase = PHASE_JOINS;
+    x.rule = x.nsp->rules.connect;
+    run(&x);
+    rc_buf_deinit(&x.room);
+}
+
+/* {room} is the last room that was named before the action that waited. */
+static void restore_room(struct exec *x)
+{
+    for (unsigned i = 0; x->rule != NULL && i < x->next; i++)
+        if (x->rule->action[i].name != NULL)
+            (void)fill_name(x, &x->rule->action[i]);
+}
+
+void rc_verbs_continue(struct rc_shard *sh, struct rc_session *s)
+{
+    struct rc_job *j = s->job;
+    struct rc_sio_packet packet;
+    struct rc_event ev;
+    struct rc_buf name = RC_BUF_INIT;
+    struct rc_socket *k;
+    const char *why;
+    struct exec x;
+
+    if (j == NULL)
+        return;
+    s->job = NULL;
+    k = rc_pool_find(&sh->sockets, rc_id_slot(j->socket), rc_id_gen(j->socket));
+    ev = (struct rc_event){.text = j->text,
+                           .packet = &packet,
+                           .attachment = j->attachment,
+                           .nattachments = j->nattachments};
+    if (k != NULL && !k->closed &&
+        (j->connect || rc_sio_parse(j->text, &sh->app->sio, &packet, &why) == RC_OK)) {
+        begin(&x, sh, k, j->connect ? NULL : &ev);
+        if (!j->connect)
+            x.env.event = event_name(&packet, &name);
+        x.rule = j->rule;
+        x.phase = j->phase;
+        x.next = j->next;
+        x.acked = j->acked;
+        x.connect = j->connect;
+        restore_room(&x);
+        run(&x);
+        rc_buf_deinit(&x.room);
+        rc_buf_deinit(&name);
+    }
+    rc_verbs_job_free(j);
+}
