@@ -8,20 +8,21 @@
 #include <stdlib.h>
 
 #define ON(kind) (1u << (kind))
+#define RULES    (ON(RC_CONF_EVENT) | ON(RC_CONF_CONNECT))
 
 static const struct entry_key {
     const char *name;
     unsigned kinds; /* ON() of the sections that may have it */
     bool once;
 } entry_keys[] = {
-    {"require", ON(RC_CONF_EVENT) | ON(RC_CONF_CONNECT), false},
-    {"join", ON(RC_CONF_EVENT) | ON(RC_CONF_CONNECT), false},
-    {"leave", ON(RC_CONF_EVENT) | ON(RC_CONF_CONNECT), false},
-    {"emit", ON(RC_CONF_EVENT) | ON(RC_CONF_CONNECT), false},
-    {"ack", ON(RC_CONF_EVENT), true},
-    {"watch", ON(RC_CONF_EVENT) | ON(RC_CONF_CONNECT), false},
-    {"unwatch", ON(RC_CONF_EVENT) | ON(RC_CONF_CONNECT), false},
-    {"disconnect", ON(RC_CONF_EVENT) | ON(RC_CONF_CONNECT), true},
+    {"require", RULES, false},
+    {"join", RULES, false},
+    {"leave", RULES, false},
+    {"emit", RULES, false},
+    {"ack", RULES, true},
+    {"watch", RULES, false},
+    {"unwatch", RULES, false},
+    {"disconnect", RULES, true},
     {"protocol", ON(RC_CONF_ENDPOINT), true},
     {"prefix", ON(RC_CONF_ENDPOINT), true},
     {"ping_interval", ON(RC_CONF_ENDPOINT), true},

@@ -360,13 +360,13 @@ Test(conf, all_the_rule_keys_are_known)
 {
     struct rc_conf conf;
 
-    load_ok(&conf,
-            "[event a]\nrequire=x\njoin=x\nleave=x\nemit=x\nack=x\nwatch=x\nunwatch=x\n"
-            "disconnect=x\njoin=x\nemit=x\n"
-            "[connect]\nrequire=x\njoin=x\nleave=x\nemit=x\nwatch=x\nunwatch=x\ndisconnect=x\n"
-            "[endpoint /x]\nprotocol=echo\nprefix=x\nping_interval=1s\nmax_payload=1\n");
+    load_ok(&conf, "[event a]\nrequire=x\njoin=x\nleave=x\nemit=x\nack=x\nwatch=x\nunwatch=x\n"
+                   "disconnect=x\njoin=x\nemit=x\n"
+                   "[connect]\nrequire=x\njoin=x\nleave=x\nemit=x\nack=x\nwatch=x\nunwatch="
+                   "x\ndisconnect=x\n"
+                   "[endpoint /x]\nprotocol=echo\nprefix=x\nping_interval=1s\nmax_payload=1\n");
     cr_assert_eq(conf.section[0].nentries, 10u);
-    cr_assert_eq(conf.section[1].nentries, 7u);
+    cr_assert_eq(conf.section[1].nentries, 8u);
     cr_assert_eq(conf.section[2].nentries, 4u);
     rc_conf_free(&conf);
 }

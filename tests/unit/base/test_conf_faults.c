@@ -94,9 +94,7 @@ static const struct {
     {"[event a]\nEmti = x\n",
      "t.ini:2: [event a] Emti = x: unknown key (did you mean emit?); " EVENT_KEYS},
     {"[event a]\nstore = x\n", "t.ini:2: [event a] store = x: unknown key; " EVENT_KEYS},
-    {"[connect]\nack = none\n",
-     "t.ini:2: [connect] ack = none: unknown key; expected require, join, leave, emit, watch, "
-     "unwatch or disconnect\n"},
+    {"[connect]\nprefix = x\n", "t.ini:2: [connect] prefix = x: unknown key; " EVENT_KEYS},
     {"[namespace /x]\njoin = a\n",
      "t.ini:2: [namespace /x] join = a: unknown key; expected no keys in this section\n"},
     {"[endpoint /x]\nproto = a\n",
