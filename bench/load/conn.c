@@ -155,6 +155,7 @@ static bool read_once(struct load *l, struct load_conn *c)
         return false;
     }
     l->count.bytes += (uint64_t)n;
+    l->count.reads++;
     c->part_len = 0;
     have += (size_t)n;
     used = l->o->proto == LOAD_POLL ? load_poll_input(l, c, l->buf, have)

@@ -11,6 +11,7 @@
 #ifndef LOAD_LOAD_H
 #define LOAD_LOAD_H
 
+#include "counters.h"
 #include "hist.h"
 #include "options.h"
 #include "proc.h"
@@ -81,7 +82,7 @@ struct load_counts {
     uint64_t expected;
     uint64_t delivered; /* each message of each receiver once */
     uint64_t duplicated, disordered, misrouted;
-    uint64_t bytes;
+    uint64_t bytes, reads;
     uint64_t churned;
 };
 
@@ -138,8 +139,9 @@ void load_traffic_received(struct load *l, struct load_conn *c, const struct loa
 /* report.c */
 struct load_result {
     struct load_usage before_setup, after_setup, before, after;
+    struct load_counts_read counted;
     uint64_t rss_before, rss_ready, rss_end;
-    uint64_t window_delivered, window_sent, window_churned, window_bytes;
+    uint64_t window_delivered, window_sent, window_churned, window_bytes, window_reads;
     double setup_s;
 };
 /* Writes both forms; true when nothing was lost, repeated or out of order. */

@@ -88,13 +88,19 @@ static void turn(struct load *l, uint64_t until_ns)
         load_conn_event(l, ev[i].data.ptr, ev[i].events);
 }
 
+/* All connections have ended: the server is gone. */
+static bool deserted(const struct load *l)
+{
+    return l->o->churn <= 0 && l->ready > 0 && l->closed >= l->ready;
+}
+
 /* Runs until a time, or until done() says so. */
 static void run_until(struct load *l, struct clockwork *w, uint64_t end_ns,
                       bool (*work)(struct load *, struct clockwork *, uint64_t))
 {
     uint64_t now;
 
-    while ((now = load_now_ns()) < end_ns && !l->stop) {
+    while ((now = load_now_ns()) < end_ns && !l->stop && !deserted(l)) {
         uint64_t until = end_ns < w->progress_ns ? end_ns : w->progress_ns;
 
         progress(l, w, now);
@@ -174,6 +180,7 @@ static bool all_arrived(struct load *l, struct clockwork *w, uint64_t now)
 static void traffic(struct load *l, struct clockwork *w, struct load_result *r)
 {
     bool (*work)(struct load *, struct clockwork *, uint64_t) = NULL;
+    struct load_counters counters;
     struct load_counts from;
 
     if (l->o->churn > 0) {
@@ -197,12 +204,16 @@ static void traffic(struct load *l, struct clockwork *w, struct load_result *r)
     l->window_from_ns = load_now_ns();
     from = l->count;
     load_usage_read(&r->before, &l->o->pids);
+    load_counters_open(&counters, &l->o->pids);
     run_until(l, w, l->window_from_ns + seconds(l->o->duration_s), work);
+    load_counters_read(&counters, &r->counted);
     load_usage_read(&r->after, &l->o->pids);
+    load_counters_close(&counters);
     l->window_to_ns = load_now_ns();
     r->window_delivered = l->count.delivered - from.delivered;
     r->window_sent = l->count.sent - from.sent;
     r->window_churned = l->count.churned - from.churned;
+    r->window_reads = l->count.reads - from.reads;
     r->window_bytes = l->count.bytes - from.bytes;
 
     w->phase = "drain";
