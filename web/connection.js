@@ -90,8 +90,7 @@ function keepLatencyFresh(socket, request) {
     try {
       known = !isRefused(await request('ping'));
     } catch (error) {
-      /* a lost connection says nothing about the server's rules; silence does */
-      known = !socket.connected;
+      known = false; /* silence, or it even cost us the connection (unknown_event = disconnect) */
     }
   }
   setInterval(probe, PROBE_EVERY_MS);

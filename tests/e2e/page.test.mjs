@@ -249,6 +249,7 @@ describe('the demo page', { skip: reference && 'the reference serves no page' },
     const phone = await visit(t, 'Otter', PHONE);
     const dark = await visit(t, 'Heron', { ...PHONE, colorScheme: 'dark' });
     await Promise.all([ada, phone, dark].map((v) => v.online()));
+    await fitsPhone(phone.page);
     const long = 'https://example.org/'.padEnd(300, 'x');
     await ada.write(`A long word does not widen the page: ${long}`);
     await phone.message('A long word');
@@ -274,7 +275,7 @@ describe('the demo page', { skip: reference && 'the reference serves no page' },
 async function fitsPhone(page) {
   const width = await page.evaluate(() => document.scrollingElement.scrollWidth);
   assert.equal(width, PHONE.viewport.width);
-  const targets = page.locator(':is(button, input, textarea):visible:not(.link)');
+  const targets = page.locator(':is(button, input, textarea):visible');
   const sizes = await targets.evaluateAll((nodes) => nodes.map((node) => {
     const { width: w, height: h } = node.getBoundingClientRect();
     return { name: node.id || node.className, least: Math.min(w, h) };
