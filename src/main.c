@@ -1,0 +1,382 @@
+/* main.c - the command line, and the threads: starts them, waits for a signal, ends them. */
+#include "rc/base/conf.h"
+#include "rc/base/hash.h"
+#include "rc/base/log.h"
+#include "rc/base/mem.h"
+#include "rc/broker/acceptor.h"
+#include "rc/broker/app.h"
+#include "rc/broker/mesh.h"
+#include "rc/broker/shard.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define VERSION      "0.1.0"
+#define DEFAULT_FILE "/etc/roomcast/roomcast.ini"
+
+enum { SHARD_CONNS_MAX = RC_POOL_MAX - 1 };
+enum { EXIT_OK = 0, EXIT_RUN = 1, EXIT_CONF = 2 };
+enum mode { MODE_RUN, MODE_CHECK, MODE_PRINT_CONFIG, MODE_PRINT_DOCS, MODE_HELP, MODE_VERSION };
+
+struct options {
+    enum mode mode;
+    const char *file; /* NULL: defaults only */
+    char **option;    /* of -o */
+    unsigned noptions;
+};
+
+struct server {
+    struct rc_conf conf;
+    struct rc_app *app;
+    struct rc_mesh *mesh;
+    struct rc_shard *shard[RC_MESH_MAX_SHARDS];
+    unsigned nshards, nstarted;
+    uint32_t max_conns;
+    struct rc_acceptor *acceptor;
+    bool accepting;
+};
+
+RC_PRINTF(1, 2)
+static int fail(const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    (void)fprintf(stderr, "roomcast: %s\n", text);
+    return EXIT_RUN;
+}
+
+/* ---- command line ---- */
+
+static const char usage[] =
+    "usage: roomcast [-c FILE] [--check] [--print-config] [--help] [--version]\n"
+    "                [-o section.key=value ...]\n";
+
+static void help(void)
+{
+    (void)printf(
+        "%s\n"
+        "A room broker for Socket.IO and plain WebSocket clients.\n"
+        "\n"
+        "  -c, --config FILE         the configuration; without it " DEFAULT_FILE ",\n"
+        "                            or the defaults when there is no such file\n"
+        "  -o, --option SECTION.KEY=VALUE\n"
+        "                            sets one key; may be given several times\n"
+        "      --check               check the configuration and end\n"
+        "      --print-config        print what is in effect and end\n"
+        "  -h, --help                this text\n"
+        "  -V, --version             the version, and those of the libraries\n"
+        "\n"
+        "SIGTERM and SIGINT end the server in order, a second one at once.\n"
+        "Exit code: 0 ended in order, 2 wrong configuration or usage, 1 other faults.\n"
+        "\n",
+        usage);
+    rc_conf_help(stdout);
+}
+
+static bool parse_options(int argc, char **argv, struct options *o)
+{
+    enum { LONG = 256 };
+    static const struct option longs[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"option", required_argument, NULL, 'o'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {"check", no_argument, NULL, LONG + MODE_CHECK},
+        {"print-config", no_argument, NULL, LONG + MODE_PRINT_CONFIG},
+        {"print-docs", no_argument, NULL, LONG + MODE_PRINT_DOCS},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+
+    o->option = rc_calloc((size_t)argc + 1, sizeof(*o->option));
+    while ((c = getopt_long(argc, argv, "c:o:hV", longs, NULL)) != -1) {
+        switch (c) {
+        case 'c': o->file = optarg; break;
+        case 'o': o->option[o->noptions++] = optarg; break;
+        case 'h': o->mode = MODE_HELP; break;
+        case 'V': o->mode = MODE_VERSION; break;
+        case '?': return false;
+        default: o->mode = (enum mode)(c - LONG); break;
+        }
+    }
+    if (optind == argc)
+        return true;
+    (void)fail("unexpected argument %s", argv[optind]);
+    return false;
+}
+
+/* ---- configuration ---- */
+
+/* Each line of the faults, with a prefix. */
+static void print_faults(struct rc_conf_errors *e, const char *prefix)
+{
+    struct rc_str rest = rc_buf_str(&e->text);
+
+    while (rest.len != 0) {
+        const char *end = memchr(rest.p, '\n', rest.len);
+        size_t n = end != NULL ? (size_t)(end - rest.p) : rest.len;
+
+        (void)fprintf(stderr, "%s%.*s\n", prefix, (int)n, rest.p);
+        rest = rc_str_skip(rest, n + 1);
+    }
+    rc_buf_deinit(&e->text);
+}
+
+/* The folder of the executable, "." when it cannot be told. */
+static const char *exe_dir(char path[PATH_MAX])
+{
+    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+
+    if (n <= 0)
+        return ".";
+    path[n] = '\0';
+    return dirname(path);
+}
+
+/* Tells all faults there are, those of the file and those of its rules. */
+static int configure(struct server *s, const struct options *o)
+{
+    struct rc_conf_errors e = {0};
+    char path[PATH_MAX];
+    int rc = rc_conf_load(&s->conf, o->file, o->option, o->noptions, &e);
+
+    atomic_store_explicit(&rc_log_threshold, (int)s->conf.log_level, memory_order_relaxed);
+    if (rc != RC_ENOENT && o->mode != MODE_PRINT_CONFIG)
+        s->app = rc_app_new(&s->conf, exe_dir(path), &e);
+    rc = e.n != 0 ? EXIT_CONF : EXIT_OK;
+    print_faults(&e, "");
+    return rc;
+}
+
+static unsigned count_shards(const struct rc_conf *conf)
+{
+    cpu_set_t cpus;
+    long n;
+
+    if (conf->server_shards != 0)
+        return conf->server_shards;
+    n = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus)
+                                                       : sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > RC_MESH_MAX_SHARDS ? RC_MESH_MAX_SHARDS : (unsigned)n;
+}
+
+/* What the limit of open files leaves for connections; it is raised as far as it goes. */
+static uint32_t count_connections(const struct rc_conf *conf, unsigned nshards)
+{
+    uint64_t reserved = 64 + 4 * (uint64_t)nshards, max = (uint64_t)SHARD_CONNS_MAX * nshards;
+    struct rlimit files = {0};
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        rlim_t soft = files.rlim_cur;
+
+        files.rlim_cur = files.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+            files.rlim_cur = soft;
+    }
+    if (files.rlim_cur < max + reserved)
+        max = files.rlim_cur > reserved ? files.rlim_cur - reserved : 1;
+    if (conf->limits_max_connections > max)
+        rc_log(RC_LOG_WARN,
+               "limits.max_connections = %u is more than the limit of open files allows: raise "
+               "that to %llu (ulimit -n, LimitNOFILE)",
+               conf->limits_max_connections,
+               (unsigned long long)(conf->limits_max_connections + reserved));
+    else if (conf->limits_max_connections != 0)
+        max = conf->limits_max_connections;
+    return (uint32_t)max;
+}
+
+/* ---- threads ---- */
+
+static int create(struct server *s)
+{
+    struct rc_conf_errors e = {0};
+    uint32_t per_shard = s->max_conns < SHARD_CONNS_MAX ? s->max_conns : SHARD_CONNS_MAX;
+
+    s->mesh = rc_mesh_new(s->nshards, s->conf.server_ring_slots);
+    if (s->mesh == NULL)
+        return fail("no memory or no file descriptors for %u shards: use fewer "
+                    "(server.shards), or smaller rings (server.ring_slots)",
+                    s->nshards);
+    for (unsigned i = 0; i < s->nshards; i++) {
+        s->shard[i] = rc_shard_new(i, s->app, s->mesh, per_shard);
+        if (s->shard[i] == NULL)
+            return fail("shard %u cannot be set up: %s", i, strerror(errno));
+    }
+    s->acceptor = rc_acceptor_new(&s->conf, s->mesh, s->shard, s->nshards, s->max_conns, &e);
+    print_faults(&e, "roomcast: ");
+    return s->acceptor != NULL ? EXIT_OK : EXIT_RUN;
+}
+
+static int start(struct server *s)
+{
+    for (; s->nstarted < s->nshards; s->nstarted++)
+        if (rc_shard_start(s->shard[s->nstarted]) != RC_OK)
+            return fail("the thread of shard %u cannot be started: %s", s->nstarted,
+                        strerror(errno));
+    if (rc_acceptor_start(s->acceptor) != RC_OK)
+        return fail("the acceptor's thread cannot be started: %s", strerror(errno));
+    s->accepting = true;
+    return EXIT_OK;
+}
+
+static void end_at_once(int sig)
+{
+    static const char text[] = "roomcast: ended at once by a second signal\n";
+
+    (void)sig;
+    (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+    _exit(EXIT_RUN);
+}
+
+static void stop(struct server *s)
+{
+    unsigned main_endpoint = rc_mesh_main(s->nshards);
+
+    if (s->accepting)
+        rc_acceptor_stop(s->acceptor);
+    for (unsigned i = 0; i < s->nstarted; i++) {
+        struct rc_msg msg = {.type = RC_MSG_STOP};
+
+        rc_mesh_post(s->mesh, main_endpoint, i, &msg);
+    }
+    while (s->nstarted != 0 && !rc_mesh_wake(s->mesh, main_endpoint))
+        (void)usleep(1000);
+    for (unsigned i = 0; i < s->nstarted; i++)
+        rc_shard_join(s->shard[i]);
+}
+
+/* Returns with the name of the signal that ends the server. */
+static const char *wait_for_end(const sigset_t *awaited)
+{
+    for (;;) {
+        int sig = sigwaitinfo(awaited, NULL);
+
+        if (sig == SIGTERM)
+            return "SIGTERM";
+        if (sig == SIGINT)
+            return "SIGINT";
+        if (sig == SIGHUP)
+            rc_log(RC_LOG_WARN,
+                   "reload is not supported yet: restart to change the configuration");
+    }
+}
+
+static void end_at_next_signal(void)
+{
+    struct sigaction action = {.sa_handler = end_at_once};
+    sigset_t ending;
+
+    (void)sigemptyset(&ending);
+    (void)sigaddset(&ending, SIGTERM);
+    (void)sigaddset(&ending, SIGINT);
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)pthread_sigmask(SIG_UNBLOCK, &ending, NULL);
+}
+
+static int run(struct server *s)
+{
+    sigset_t awaited;
+    int rc;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)sigemptyset(&awaited);
+    (void)sigaddset(&awaited, SIGTERM);
+    (void)sigaddset(&awaited, SIGINT);
+    (void)sigaddset(&awaited, SIGHUP);
+    /* Inherited by every thread: no signal ever interrupts a shard. */
+    (void)pthread_sigmask(SIG_BLOCK, &awaited, NULL);
+    if (rc_log_start(s->conf.log_level) != RC_OK)
+        return fail("the log's thread cannot be started: %s", strerror(errno));
+    s->nshards = count_shards(&s->conf);
+    s->max_conns = count_connections(&s->conf, s->nshards);
+    rc_log(RC_LOG_INFO, "roomcast " VERSION " configuration=%s shards=%u max_connections=%u",
+           s->conf.file != NULL ? s->conf.file : "defaults (there is no " DEFAULT_FILE ")",
+           s->nshards, s->max_conns);
+    rc = create(s);
+    if (rc == EXIT_OK)
+        rc = start(s);
+    if (rc == EXIT_OK)
+        rc_log(RC_LOG_INFO, "%s: ending", wait_for_end(&awaited));
+    end_at_next_signal();
+    stop(s);
+    if (rc == EXIT_OK)
+        rc_log(RC_LOG_INFO, "ended");
+    rc_log_stop();
+    return rc;
+}
+
+static void free_server(struct server *s)
+{
+    if (s->acceptor != NULL)
+        rc_acceptor_free(s->acceptor);
+    for (unsigned i = 0; i < s->nshards && s->shard[i] != NULL; i++)
+        rc_shard_free(s->shard[i]);
+    if (s->mesh != NULL)
+        rc_mesh_free(s->mesh);
+    rc_app_free(s->app);
+    rc_conf_free(&s->conf);
+}
+
+/* ---- main ---- */
+
+static int with_conf(struct options *o)
+{
+    struct server s = {.nshards = 0};
+    int rc;
+
+    if (o->file == NULL && access(DEFAULT_FILE, F_OK) == 0)
+        o->file = DEFAULT_FILE;
+    if (rc_hash_init() != RC_OK)
+        return fail("the kernel gives no random bytes: %s", strerror(errno));
+    rc = configure(&s, o);
+    if (rc == EXIT_OK && o->mode == MODE_CHECK)
+        (void)printf("%s: ok\n", o->file != NULL ? o->file : "defaults");
+    else if (rc == EXIT_OK && o->mode == MODE_PRINT_CONFIG)
+        rc_conf_print(&s.conf, stdout);
+    else if (rc == EXIT_OK)
+        rc = run(&s);
+    free_server(&s);
+    libevent_global_shutdown();
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.mode = MODE_RUN};
+    int rc = EXIT_OK;
+
+    if (!parse_options(argc, argv, &o)) {
+        (void)fputs(usage, stderr);
+        rc = EXIT_CONF;
+    } else if (o.mode == MODE_HELP) {
+        help();
+    } else if (o.mode == MODE_PRINT_DOCS) {
+        rc_conf_markdown(stdout);
+    } else if (o.mode == MODE_VERSION) {
+        (void)printf("roomcast " VERSION "\nlibevent %s\n%s\n", event_get_version(),
+                     OpenSSL_version(OPENSSL_VERSION));
+    } else {
+        rc = with_conf(&o);
+    }
+    free(o.option);
+    if (fflush(stdout) != 0 || ferror(stdout) != 0)
+        rc =
+            rc != EXIT_OK ? rc : fail("standard output cannot be written: %s", strerror(errno));
+    return rc;
+}
