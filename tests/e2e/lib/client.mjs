@@ -12,7 +12,7 @@ export function client(server, { nsp = '/', ...options } = {}) {
   return socket;
 }
 
-export function event(emitter, name, ms = 10_000) {
+export function event(emitter, name, ms = 20_000) {
   return within(ms, `event ${name}`, new Promise((done) => {
     emitter.once(name, (...args) => done(args.length > 1 ? args : args[0]));
   }));
@@ -25,7 +25,7 @@ export async function connected(socket) {
     socket.once('connect_error', fail);
   });
   socket.connect();
-  await within(10_000, 'connect', done);
+  await within(30_000, 'connect', done);
   return socket;
 }
 
@@ -41,7 +41,7 @@ export function inbox(socket) {
     all.push(args);
     wake();
   });
-  const wait = (n, ms = 10_000) => {
+  const wait = (n, ms = 20_000) => {
     const done = new Promise((ok) => {
       wake = () => all.length >= n && ok(all.slice(0, n));
       wake();
@@ -55,7 +55,8 @@ export function inbox(socket) {
 
 // An event with an acknowledgement in bounded time.
 export function ask(socket, ...args) {
-  return within(10_000, `ack of ${args[0]}`, new Promise((done) => {
+  const what = `ack of ${args[0]} (${socket.io.engine?.transport?.name})`;
+  return within(30_000, what, new Promise((done) => {
     socket.emit(...args, (...answer) => done(answer.length > 1 ? answer : answer[0]));
   }));
 }

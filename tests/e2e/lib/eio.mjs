@@ -111,7 +111,7 @@ export class Socket {
       this.queue.push(message);
       this._serve();
     });
-    this.opened = within(10_000, 'WebSocket open', new Promise((done, fail) => {
+    this.opened = within(20_000, 'WebSocket open', new Promise((done, fail) => {
       this.ws.on('open', done).on('error', fail);
     }));
     this.opened.catch(() => {});
@@ -130,7 +130,7 @@ export class Socket {
     if (this.isClosed) for (const w of this.waiting.splice(0)) w.fail(new Error('closed by the server'));
   }
 
-  next(ms = 10_000) {
+  next(ms = 20_000) {
     const value = new Promise((done, fail) => this.waiting.push({ done, fail }));
     this._serve();
     return within(ms, 'a WebSocket message', value);
@@ -155,7 +155,7 @@ export class Socket {
     return this.id;
   }
 
-  close(ms = 10_000) {
+  close(ms = 20_000) {
     return within(ms, 'WebSocket close', this.closed);
   }
 

@@ -26,7 +26,7 @@ export function request(server, { method = 'GET', path = '/', headers = {}, body
     req.end(body);
   });
   answer.catch(() => {});
-  const bounded = within(15_000, `${method} ${path}`, answer);
+  const bounded = within(20_000, `${method} ${path}`, answer);
   bounded.catch(() => {});
   bounded.abort = () => req.destroy();
   bounded.sent = new Promise((r) => req.once('finish', r));
@@ -79,7 +79,7 @@ export class Wire {
   }
 
   // Waits until parse() returns something; parse gets (data, ended).
-  async take(what, parse, ms = 10_000) {
+  async take(what, parse, ms = 20_000) {
     let wake;
     const result = new Promise((done, fail) => {
       wake = () => {
@@ -108,7 +108,7 @@ export class Wire {
   }
 
   // Resolves when the peer has closed; fails when it has not in time.
-  closed(ms = 10_000) {
+  closed(ms = 20_000) {
     return this.take('the peer to close', (_, ended) => (ended ? true : undefined), ms);
   }
 
