@@ -34,6 +34,7 @@ static void clear(struct fixture *f)
 
 static const char raw[] = "\"lobby\",5,{\"a\":1}";
 static const struct rc_str args[] = {{raw, 7}, {raw + 8, 1}, {raw + 10, 7}};
+
 static struct rc_template_env environment(void)
 {
     return (struct rc_template_env){
