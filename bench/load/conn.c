@@ -6,7 +6,9 @@
  */
 #include "load.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +16,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#define PORTS_EACH 4000u
+#define SOURCES    100u
 
 void load_append(char **p, size_t *len, size_t *cap, const void *src, size_t n)
 {
@@ -41,6 +46,21 @@ static void connected(struct load *l, struct load_conn *c)
         load_session_connected(l, c);
 }
 
+/*
+ * Another source address for every few thousand connections: when half of an address' ports are
+ * in use, the kernel's search for a free one takes longer than all the rest.
+ */
+static void choose_source(const struct load *l, int fd)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    int one = 1;
+
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK + l->started / PORTS_EACH % SOURCES);
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+    if (bind(fd, (const struct sockaddr *)&a, sizeof(a)) != 0)
+        perror("load: bind"); /* the kernel's own choice will do */
+}
+
 bool load_conn_open(struct load *l, struct load_conn *c)
 {
     struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
@@ -60,6 +80,7 @@ bool load_conn_open(struct load *l, struct load_conn *c)
         return false;
     }
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    choose_source(l, c->fd);
     if (connect(c->fd, (const struct sockaddr *)&l->o->addr, sizeof(l->o->addr)) != 0 &&
         errno != EINPROGRESS) {
         load_conn_fail(l, c, "connect");

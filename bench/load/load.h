@@ -139,7 +139,7 @@ void load_traffic_received(struct load *l, struct load_conn *c, const struct loa
 /* report.c */
 struct load_result {
     struct load_usage before_setup, after_setup, before, after;
-    struct load_counts_read counted;
+    struct load_counts_read counted_setup, counted;
     uint64_t rss_before, rss_ready, rss_end;
     uint64_t window_delivered, window_sent, window_churned, window_bytes, window_reads;
     double setup_s;

@@ -9,6 +9,7 @@ struct figures {
     double seconds, cpu_us, user_us, system_us, client_us;
     double server_cores, client_cores, other_cores;
     double per_read, user_instructions, kernel_instructions;
+    double accept_user_instructions, accept_kernel_instructions;
     double switches, accept_us, accept_client_us, rss_per_conn, rss_growth;
     double p50, p90, p99, p999, max;
     uint64_t lost, units;
@@ -59,6 +60,10 @@ static void compute(const struct load *l, const struct load_result *r, struct fi
     if (l->o->churn <= 0) {
         f->accept_us = ratio(since(a->server_ns, b->server_ns), (double)l->nconns);
         f->accept_client_us = ratio(since(a->client_ns, b->client_ns), (double)l->nconns);
+        f->accept_user_instructions =
+            ratio((double)r->counted_setup.user_instructions, (double)l->nconns);
+        f->accept_kernel_instructions =
+            ratio((double)r->counted_setup.kernel_instructions, (double)l->nconns);
         f->rss_per_conn =
             ratio((double)r->rss_ready - (double)r->rss_before, (double)l->nconns);
     }
@@ -146,6 +151,8 @@ static void json(FILE *out, const struct load *l, const struct load_result *r,
     fprintf(out, "\"per_read\":%.2f,", f->per_read);
     fprintf(out, "\"client_us\":%.4f,\"client_cores\":%.3f,\"other_cores\":%.3f,", f->client_us,
             f->client_cores, f->other_cores);
+    fprintf(out, "\"accept_user_insn\":%.0f,\"accept_kernel_insn\":%.0f,",
+            f->accept_user_instructions, f->accept_kernel_instructions);
     fprintf(out,
             "\"accept_us\":%.2f,\"accept_client_us\":%.2f,\"setup_s\":%.3f,"
             "\"rss_per_conn\":%.1f,\"rss_before\":%llu,\"rss_ready\":%llu,\"rss_end\":%llu,"

@@ -225,13 +225,17 @@ static void traffic(struct load *l, struct clockwork *w, struct load_result *r)
 static bool setup(struct load *l, struct clockwork *w, struct load_result *r)
 {
     uint64_t from = load_now_ns();
+    struct load_counters counters;
 
     r->rss_before = load_rss_read(&l->o->pids);
     load_usage_read(&r->before_setup, &l->o->pids);
+    load_counters_open(&counters, &l->o->pids);
     w->usage = r->before_setup;
     w->phase = "connect";
     if (l->o->churn <= 0)
         run_until(l, w, from + seconds(l->o->setup_s), connect_some);
+    load_counters_read(&counters, &r->counted_setup);
+    load_counters_close(&counters);
     load_usage_read(&r->after_setup, &l->o->pids);
     r->setup_s = (double)(load_now_ns() - from) / 1e9;
     if (l->o->churn <= 0 && l->ready < l->nconns) {

@@ -102,8 +102,8 @@ function cpu_table(s,    i, w) {
 }
 
 function idle_table(s,    i, w) {
-    print "| server | resident bytes per connection | CPU µs per accept, handshake and join | to the floor | seconds to connect all | cores when idle | faults |"
-    print "|---|---|---|---|---|---|---|"
+    print "| server | resident bytes per connection | CPU µs per accept, handshake and join | to the floor | instructions, user + kernel | seconds to connect all | cores when idle | faults |"
+    print "|---|---|---|---|---|---|---|---|"
     for (i = 1; i <= nservers; i++) {
         w = server[i]
         if (!((s, w) in runs))
@@ -112,6 +112,7 @@ function idle_table(s,    i, w) {
         cell(spread(s, w, "rss_per_conn"))
         cell(spread(s, w, "accept_us"))
         cell(to_floor(s, w, "accept_us"))
+        cell(digits(middle(s, w, "accept_user_insn")) " + " digits(middle(s, w, "accept_kernel_insn")))
         cell(digits(middle(s, w, "setup_s")))
         cell(digits(middle(s, w, "server_cores")))
         cell(faults(s, w))
