@@ -216,9 +216,6 @@ static void open_frame(struct rc_ws_decoder *d, const struct header *h, const ui
     if (h->opcode != RC_WS_CONT) {
         d->opcode = h->opcode;
         d->compressed = h->rsv1;
-        d->message_len = 0;
-        d->utf8 = RC_UTF8_ACCEPT;
-        d->started = false;
     }
     memcpy(d->mask, data + h->size - MASK_SIZE, MASK_SIZE);
     d->left = h->len;
@@ -226,6 +223,7 @@ static void open_frame(struct rc_ws_decoder *d, const struct header *h, const ui
     d->in_frame = true;
 }
 
+/* Back to what a fresh decoder is: utf8 is RC_UTF8_ACCEPT here. */
 static void end_message(struct rc_ws_decoder *d)
 {
     d->opcode = 0;
@@ -355,4 +353,17 @@ int rc_ws_accept(struct rc_str key, char out[29])
         return RC_EPROTO;
     (void)rc_b64_encode(RC_B64_STD, digest, sizeof(digest), out);
     return RC_OK;
+}
+
+struct rc_ws_frame rc_ws_own_frame(const uint8_t *p)
+{
+    size_t head = p[1] < 126 ? 2 : p[1] == 126 ? 4 : 10, len = p[1];
+
+    if (head > 2) {
+        len = 0;
+        for (size_t i = 2; i < head; i++)
+            len = len << 8 | p[i];
+    }
+    return (struct rc_ws_frame){
+        .opcode = p[0] & 0x0f, .payload = rc_str_make(p + head, len), .size = head + len};
 }

@@ -340,6 +340,27 @@ Test(ws, bad_utf8_fails_as_soon_as_it_is_certain)
     rc_buf_deinit(&b);
 }
 
+/* The unmasking loop also looks for bytes that are not ASCII: it must miss none. */
+Test(ws, one_bad_byte_anywhere_is_found)
+{
+    struct rc_buf b = RC_BUF_INIT;
+    char text[100];
+
+    for (size_t n = 1; n <= sizeof(text); n++)
+        for (size_t at = 0; at < n; at++) {
+            struct rc_ws_decoder d = {0};
+            struct rc_ws_event ev;
+
+            memset(text, 'a', sizeof(text));
+            text[at] = (char)0xff;
+            rc_buf_reset(&b);
+            put_frame(&b, 0x81, text, n);
+            cr_assert_eq(rc_ws_decode(&d, b.data, b.len, &ev), RC_EPROTO);
+            cr_assert_eq(ev.code, RC_WS_BAD_DATA);
+        }
+    rc_buf_deinit(&b);
+}
+
 Test(ws, protocol_errors)
 {
     static const struct {
@@ -591,6 +612,8 @@ Test(ws, server_close_frames)
     cr_assert_arr_eq(f, "\x88\x02\x03\xe8", 4);
     cr_assert_eq(rc_ws_close_frame(f, RC_WS_POLICY, RC_STR("no")), 6);
     cr_assert_arr_eq(f, "\x88\x04\x03\xf0no", 6);
+    /* what lies behind the reason is not looked at */
+    cr_assert_eq(rc_ws_close_frame(f, RC_WS_POLICY, rc_str_make("no\x80", 2)), 6);
     memset(reason, 'x', sizeof(reason));
     cr_assert_eq(rc_ws_close_frame(f, RC_WS_POLICY, rc_str_make(reason, 123)), 127);
     cr_assert_eq(rc_ws_close_frame(f, RC_WS_POLICY, rc_str_make(reason, 200)), 127);
