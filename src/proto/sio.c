@@ -9,6 +9,11 @@ static inline bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+static inline bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static int exceeded(const char **why, const char *key)
 {
     *why = key;
@@ -155,7 +160,7 @@ static int read_value(struct rc_str text, bool string_too, const struct rc_sio_l
 
 static struct rc_str trim_end(struct rc_str s)
 {
-    while (s.len != 0 && memchr(" \t\r\n", s.p[s.len - 1], 4) != NULL)
+    while (s.len != 0 && is_space(s.p[s.len - 1]))
         s.len--;
     return s;
 }
@@ -166,7 +171,7 @@ static int read_data(struct rc_str text, const struct rc_sio_limits *lim,
     int rc = RC_EPROTO;
 
     /* White space here is an ack id of 0 to the reference, to nobody's benefit. */
-    if (text.len != 0 && memchr(" \t\r\n", text.p[0], 4) != NULL)
+    if (text.len != 0 && is_space(text.p[0]))
         return RC_EPROTO;
     switch (out->type) {
     case RC_SIO_CONNECT: rc = text.len == 0 ? RC_OK : read_value(text, false, lim, why); break;

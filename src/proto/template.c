@@ -72,6 +72,11 @@ static bool fault(struct compiler *c, const char *fmt, ...)
     return false;
 }
 
+static bool is_space(char ch)
+{
+    return ch == ' ' || ch == '\t' || ch == '\r' || ch == '\n';
+}
+
 static struct part *add_part(struct compiler *c, enum kind kind, enum where where)
 {
     struct rc_template *t = c->t;
@@ -108,9 +113,9 @@ static bool unknown(struct compiler *c, struct rc_str name, enum where where)
 
 static bool add_spread(struct compiler *c, struct rc_str name, unsigned n, enum where where)
 {
-    char next = c->src.len != 0 ? c->src.p[0] : ',';
+    bool ends = c->src.len == 0 || c->src.p[0] == ',' || is_space(c->src.p[0]);
 
-    if (where != AS_VALUE || c->check.len != 0 || strchr(", \t\r\n", next) == NULL)
+    if (where != AS_VALUE || c->check.len != 0 || !ends)
         return fault(c, "{%.*s} may only stand for whole arguments, not inside of one: use {1}",
                      RC_STR_ARG(name));
     add_part(c, PART_SPREAD, where)->n = n;
@@ -194,13 +199,18 @@ static struct rc_str dummy_of(const struct part *part)
     return plain ? RC_STR(" \"\" ") : RC_STR(" 0 ");
 }
 
+static bool ends_name(char ch)
+{
+    return ch == '}' || ch == '{' || ch == '"' || ch == '\\';
+}
+
 /* The source is at a brace that is not doubled. */
 static bool read_placeholder(struct compiler *c, enum where where)
 {
     struct rc_str name = rc_str_skip(c->src, 1);
     size_t n = 0;
 
-    while (n < name.len && memchr("{}\"\\", name.p[n], 4) == NULL)
+    while (n < name.len && !ends_name(name.p[n]))
         n++;
     if (n == name.len || name.p[n] != '}')
         return fault(c, "{%.*s is not closed by }; %s", (int)(n < 40 ? n : 40), name.p,
@@ -250,11 +260,6 @@ static bool read_string(struct compiler *c)
     if (c->src.len != 0)
         take(c, 1);
     return true;
-}
-
-static bool is_space(char ch)
-{
-    return ch == ' ' || ch == '\t' || ch == '\r' || ch == '\n';
 }
 
 /* Outside of strings an object's brace is followed by a quote, a brace or white space. */
@@ -361,11 +366,12 @@ static bool read_list(struct compiler *c)
 static struct rc_template *compile(struct rc_str src, bool (*read)(struct compiler *),
                                    char *why, size_t why_len)
 {
-    struct compiler c = {.src = src, .why = why, .why_len = why_len};
+    struct compiler c = {.src = src, .why_len = why_len};
     struct rc_template *t = rc_calloc(1, sizeof(*t));
     bool ok;
 
     c.t = t;
+    c.why = why;
     ok = rc_utf8_valid(src) ? read(&c) : fault(&c, "not valid UTF-8");
     if (ok && (t->bytes.failed || c.check.failed))
         ok = fault(&c, "out of memory");
