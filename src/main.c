@@ -11,13 +11,13 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <getopt.h>
-#include <libgen.h>
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -57,6 +57,14 @@ static int fail(const char *fmt, ...)
     va_end(ap);
     (void)fprintf(stderr, "roomcast: %s\n", text);
     return EXIT_RUN;
+}
+
+/* Of the last system call. Main thread only. */
+static const char *reason(void)
+{
+    static char text[128];
+
+    return strerror_r(errno, text, sizeof(text));
 }
 
 /* ---- command line ---- */
@@ -103,6 +111,7 @@ static bool parse_options(int argc, char **argv, struct options *o)
     int c;
 
     o->option = rc_calloc((size_t)argc + 1, sizeof(*o->option));
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): there are no threads yet */
     while ((c = getopt_long(argc, argv, "c:o:hV", longs, NULL)) != -1) {
         switch (c) {
         case 'c': o->file = optarg; break;
@@ -141,10 +150,12 @@ static const char *exe_dir(char path[PATH_MAX])
 {
     ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
 
-    if (n <= 0)
-        return ".";
-    path[n] = '\0';
-    return dirname(path);
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    if (n <= 1)
+        return n == 1 ? "/" : ".";
+    path[n - 1] = '\0';
+    return path;
 }
 
 /* Tells all faults there are, those of the file and those of its rules. */
@@ -215,7 +226,7 @@ static int create(struct server *s)
     for (unsigned i = 0; i < s->nshards; i++) {
         s->shard[i] = rc_shard_new(i, s->app, s->mesh, per_shard);
         if (s->shard[i] == NULL)
-            return fail("shard %u cannot be set up: %s", i, strerror(errno));
+            return fail("shard %u cannot be set up: %s", i, reason());
     }
     s->acceptor = rc_acceptor_new(&s->conf, s->mesh, s->shard, s->nshards, s->max_conns, &e);
     print_faults(&e, "roomcast: ");
@@ -226,10 +237,9 @@ static int start(struct server *s)
 {
     for (; s->nstarted < s->nshards; s->nstarted++)
         if (rc_shard_start(s->shard[s->nstarted]) != RC_OK)
-            return fail("the thread of shard %u cannot be started: %s", s->nstarted,
-                        strerror(errno));
+            return fail("the thread of shard %u cannot be started: %s", s->nstarted, reason());
     if (rc_acceptor_start(s->acceptor) != RC_OK)
-        return fail("the acceptor's thread cannot be started: %s", strerror(errno));
+        return fail("the acceptor's thread cannot be started: %s", reason());
     s->accepting = true;
     return EXIT_OK;
 }
@@ -302,7 +312,7 @@ static int run(struct server *s)
     /* Inherited by every thread: no signal ever interrupts a shard. */
     (void)pthread_sigmask(SIG_BLOCK, &awaited, NULL);
     if (rc_log_start(s->conf.log_level) != RC_OK)
-        return fail("the log's thread cannot be started: %s", strerror(errno));
+        return fail("the log's thread cannot be started: %s", reason());
     s->nshards = count_shards(&s->conf);
     s->max_conns = count_connections(&s->conf, s->nshards);
     rc_log(RC_LOG_INFO, "roomcast " VERSION " configuration=%s shards=%u max_connections=%u",
@@ -343,7 +353,7 @@ static int with_conf(struct options *o)
     if (o->file == NULL && access(DEFAULT_FILE, F_OK) == 0)
         o->file = DEFAULT_FILE;
     if (rc_hash_init() != RC_OK)
-        return fail("the kernel gives no random bytes: %s", strerror(errno));
+        return fail("the kernel gives no random bytes: %s", reason());
     rc = configure(&s, o);
     if (rc == EXIT_OK && o->mode == MODE_CHECK)
         (void)printf("%s: ok\n", o->file != NULL ? o->file : "defaults");
@@ -376,7 +386,6 @@ int main(int argc, char **argv)
     }
     free(o.option);
     if (fflush(stdout) != 0 || ferror(stdout) != 0)
-        rc =
-            rc != EXIT_OK ? rc : fail("standard output cannot be written: %s", strerror(errno));
+        rc = rc != EXIT_OK ? rc : fail("standard output cannot be written: %s", reason());
     return rc;
 }
