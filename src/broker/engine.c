@@ -116,13 +116,14 @@ void rc_engine_open_polling(struct rc_shard *sh, rc_id conn)
     rc_shard_log(sh, RC_LOG_DEBUG, "session=%u opened transport=polling", s->hdr.slot);
 }
 
-void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c)
+void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c, bool b64)
 {
     struct rc_session *s = rc_session_new(sh, RC_SESSION_WEBSOCKET);
     struct rc_buf open = RC_BUF_INIT;
 
     RC_ASSERT(s != NULL); /* rc_session_possible() was asked */
     rc_wsconn_attach(sh, s, c);
+    s->form = b64 ? RC_FORM_B64 : RC_FORM_FRAMES;
     put_open(sh, s, &open);
     rc_session_text(sh, s, rc_buf_str(&open));
     rc_buf_deinit(&open);

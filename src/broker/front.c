@@ -147,6 +147,7 @@ void rc_front_reply(struct rc_shard *sh, rc_id conn, enum rc_reply_kind kind, un
             break;
         case RC_REPLY_OK:
             a.content_type = RC_STR("text/html");
+            a.extra = RC_STR("Cache-Control: no-store\r\n");
             a.body = RC_STR("ok");
             break;
         case RC_REPLY_ERROR:

@@ -316,23 +316,31 @@ static struct rc_seg *seal(struct rc_batch *b)
     return seg;
 }
 
+/* Gives every member but one a reference: of seg, or of its other form when it wants that,
+ * which is made once. Takes over seg. */
 RC_ON_SHARD static void hand_out(struct rc_shard *sh, const struct rc_batch *b,
                                  struct rc_seg *seg)
 {
     const struct rc_lmember *m = b->room->member;
+    struct rc_seg *form[RC_FORM_COUNT] = {[RC_FORM_FRAMES] = seg};
     uint32_t n = b->room->n, given = 0;
 
     for (uint32_t i = 0; i < n; i++) {
+        struct rc_session *s = m[i].session;
+
         if (i + PREFETCH < n)
             __builtin_prefetch(m[i + PREFETCH].session, 1);
         if (m[i].socket == b->except)
             continue;
-        rc_session_push_raw(m[i].session, seg);
-        rc_session_touch(sh, m[i].session);
+        if (form[s->form] == NULL)
+            form[s->form] = rc_form_make(seg, (enum rc_form)s->form);
+        rc_outq_push(&s->out, rc_seg_ref(form[s->form]));
+        rc_session_touch(sh, s);
         given++;
     }
-    seg->refs += given;
-    rc_seg_unref(seg);
+    for (unsigned i = 0; i < RC_FORM_COUNT; i++)
+        if (form[i] != NULL)
+            rc_seg_unref(form[i]);
     rc_stat_add(&sh->stats.deliveries, given);
 }
 

@@ -4,6 +4,7 @@
 
 #include "rc/base/b64.h"
 #include "rc/base/mem.h"
+#include "rc/base/utf8.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/shard.h"
 
@@ -12,6 +13,7 @@
 struct rc_inbox {
     struct rc_inbox *next;
     struct rc_str rest; /* of bytes, not yet worked on */
+    bool done;
     char bytes[];
 };
 
@@ -47,25 +49,17 @@ static void put_frames(struct rc_buf *payload, const uint8_t *p, size_t len)
     const uint8_t *end = p + len;
 
     while (p < end) {
-        unsigned op = p[0] & 0x0f, n = p[1];
-        size_t head = n < 126 ? 2 : n == 126 ? 4 : 10;
-        uint64_t size = n;
+        struct rc_ws_frame f = rc_ws_own_frame(p);
 
-        if (n >= 126) {
-            size = 0;
-            for (size_t i = 2; i < head; i++)
-                size = size << 8 | p[i];
-        }
-        p += head;
         if (payload->len != 0)
             rc_buf_putc(payload, 0x1e);
-        if (op == RC_WS_BINARY) {
+        if (f.opcode == RC_WS_BINARY) {
             rc_buf_putc(payload, 'b');
-            rc_b64_put(payload, RC_B64_STD, p, size);
+            rc_b64_put(payload, RC_B64_STD, f.payload.p, f.payload.len);
         } else {
-            rc_buf_put(payload, p, size);
+            rc_buf_puts(payload, f.payload);
         }
-        p += size;
+        p += f.size;
     }
 }
 
@@ -243,21 +237,19 @@ void rc_engine_post(struct rc_shard *sh, struct rc_str sid, rc_id conn, bool bin
     rc_session_close(sh, s, binary ? RC_CLOSE_PARSE : RC_CLOSE_POLL_OVERLAP);
 }
 
-/* Works on the oldest body until it is used up, or the session stops taking input. */
+/* Works on a body until it is used up, or the session stops taking input. */
 RC_ON_SHARD static void work_on(struct rc_shard *sh, struct rc_session *s, struct rc_inbox *in)
 {
     struct rc_eio_packet packet;
-    int rc = 0;
 
-    while (!s->closed && s->paused == 0 &&
-           (rc = rc_eio_payload_next(&in->rest, &packet)) == 1) {
-        rc_engine_packet(sh, s, &packet);
-        if (in->rest.len == 0)
-            break;
-    }
-    if (rc < 0 && !s->closed) {
-        in->rest.len = 0;
-        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
+    while (!s->closed && s->paused == 0 && !in->done) {
+        int rc = rc_eio_payload_next(&in->rest, &packet);
+
+        in->done = rc <= 0;
+        if (rc == 1)
+            rc_engine_packet(sh, s, &packet);
+        else if (rc < 0)
+            rc_engine_fail(sh, s, RC_CLOSE_PARSE);
     }
 }
 
@@ -276,7 +268,7 @@ void rc_polling_input(struct rc_shard *sh, struct rc_session *s)
         if (p->inbox == NULL)
             p->inbox_tail = &p->inbox;
         work_on(sh, s, in);
-        if (!s->closed && in->rest.len != 0) {
+        if (!s->closed && !in->done) {
             in->next = p->inbox;
             p->inbox = in;
             if (in->next == NULL)
@@ -310,10 +302,10 @@ void rc_engine_body(struct rc_shard *sh, struct rc_str sid, rc_id conn, struct r
     rc_pub_unref(&body);
     *s->polling->inbox_tail = in;
     s->polling->inbox_tail = &in->next;
-    if (data.len == 0) /* not a payload: an empty one would not show as a fault in work_on */
-        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
-    else
+    if (rc_utf8_valid(in->rest))
         rc_polling_input(sh, s);
+    else
+        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
     rc_front_reply(sh, conn, RC_REPLY_OK, 200, NULL);
 }
 

@@ -188,7 +188,7 @@ RC_ON_SHARD static void upgrade_session(struct rc_shard *sh, struct rc_conn *c,
 
 RC_ON_SHARD static void request_session(struct rc_shard *sh, struct rc_conn *c,
                                         const struct rc_http_req *req, struct rc_str sid,
-                                        bool websocket)
+                                        bool mismatch)
 {
     struct rc_http *h = c->user;
 
@@ -196,7 +196,7 @@ RC_ON_SHARD static void request_session(struct rc_shard *sh, struct rc_conn *c,
         refuse(sh, c, false, RC_EIO_UNKNOWN_SID);
         return;
     }
-    if (websocket) {
+    if (mismatch) {
         refuse(sh, c, false, RC_EIO_BAD_REQUEST);
         return;
     }
@@ -220,18 +220,18 @@ RC_ON_SHARD static void request_session(struct rc_shard *sh, struct rc_conn *c,
 }
 
 RC_ON_SHARD static void open_session(struct rc_shard *sh, struct rc_conn *c,
-                                     const struct rc_http_req *req, bool websocket,
-                                     struct rc_str version)
+                                     const struct rc_http_req *req, bool websocket, bool v4)
 {
     struct rc_http *h = c->user;
     struct rc_outq out = {0};
+    struct rc_buf b64 = RC_BUF_INIT;
     char accept[29];
 
     if (req->method != RC_HTTP_GET) {
         refuse(sh, c, req->upgrade_websocket, RC_EIO_BAD_HANDSHAKE_METHOD);
     } else if (websocket != req->upgrade_websocket) {
         refuse(sh, c, req->upgrade_websocket, RC_EIO_BAD_REQUEST);
-    } else if (!rc_str_eq(version, RC_STR("4"))) {
+    } else if (!v4) {
         refuse(sh, c, req->upgrade_websocket, RC_EIO_UNSUPPORTED_VERSION);
     } else if (!websocket) {
         h->asked = true;
@@ -239,7 +239,9 @@ RC_ON_SHARD static void open_session(struct rc_shard *sh, struct rc_conn *c,
         rc_engine_open_polling(sh, rc_http_request_id(sh, c));
     } else if (handshake_ok(sh, c, req, accept)) {
         switch_protocols(c, req, accept, &out);
-        rc_engine_open_websocket(sh, c);
+        (void)query(req, "b64", &b64);
+        rc_engine_open_websocket(sh, c, b64.len != 0);
+        rc_buf_deinit(&b64);
     }
 }
 
@@ -299,19 +301,20 @@ RC_ON_SHARD static void engine_io(struct rc_shard *sh, struct rc_conn *c,
     struct rc_buf transport = RC_BUF_INIT, sid = RC_BUF_INIT, version = RC_BUF_INIT;
     struct rc_str name = query(req, "transport", &transport);
     bool websocket = rc_str_eq(name, RC_STR("websocket"));
-    bool polling = rc_str_eq(name, RC_STR("polling"));
+    bool polling = rc_str_eq(name, RC_STR("polling")), v4;
 
     put_cors(sh->app, req, &h->extra);
     (void)query(req, "sid", &sid);
+    v4 = rc_str_eq(query(req, "EIO", &version), RC_STR("4"));
     if (req->method == RC_HTTP_OPTIONS && sh->app->conf->socketio_cors_origin.n != 0)
         preflight(sh, c, req);
     else if (!(websocket && sh->app->websocket) && !(polling && sh->app->polling))
         refuse(sh, c, req->upgrade_websocket, RC_EIO_UNKNOWN_TRANSPORT);
     else if (sid.len == 0)
-        open_session(sh, c, req, websocket, query(req, "EIO", &version));
+        open_session(sh, c, req, websocket, v4);
     else if (!req->upgrade_websocket)
-        request_session(sh, c, req, rc_buf_str(&sid), websocket);
-    else if (!websocket)
+        request_session(sh, c, req, rc_buf_str(&sid), websocket || !v4);
+    else if (!websocket || !v4)
         refuse(sh, c, true, RC_EIO_BAD_REQUEST);
     else
         upgrade_session(sh, c, req, rc_buf_str(&sid), head);

@@ -268,12 +268,12 @@ void rc_socket_text(struct rc_shard *sh, struct rc_session *s, struct rc_str tex
     case RC_SIO_BINARY_ACK:
         if (p.attachments != 0)
             begin_assembly(s, text, p.attachments);
-        else if (p.type == RC_SIO_BINARY_EVENT)
-            on_event(sh, k, text, &p);
+        else
+            rc_engine_fail(sh, s, RC_CLOSE_PARSE);
         break;
+    case RC_SIO_CONNECT_ERROR: rc_engine_fail(sh, s, RC_CLOSE_PARSE); break;
     case RC_SIO_ACK: /* nothing of ours asks for acks yet: unknown ids are ignored */
-    case RC_SIO_CONNECT:
-    case RC_SIO_CONNECT_ERROR: break;
+    case RC_SIO_CONNECT: break;
     }
 }
 

@@ -103,7 +103,7 @@ RC_ON_SHARD static bool on_ws_event(struct rc_shard *sh, struct rc_conn *c,
             p->upgrading = true;
             if (p->get != 0)
                 rc_polling_noop(sh, pr->session);
-        } else if (rc_str_eq(ev->data, RC_STR("5")) && p->upgrading) {
+        } else if (rc_str_eq(ev->data, RC_STR("5"))) { /* the reference asks for no probe */
             complete(sh, c);
             return true;
         } else {

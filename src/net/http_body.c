@@ -21,8 +21,8 @@ enum state {
 
 enum {
     SIZE_DIGITS_MAX = 16,
-    /* For all chunk extensions of a body together, and for all trailers: nobody uses either,
-     * but a peer could make us read for ever without any content. */
+    /* Bytes of all chunk extensions and trailers of a body together: nobody uses either, but a
+     * peer could make us read for ever without any content. */
     IGNORED_MAX = 4096,
 };
 
@@ -86,14 +86,6 @@ static int expect(struct rc_http_body *b, uint8_t c, char want, enum state next)
     return c == (uint8_t)want ? 0 : 400;
 }
 
-static void end_size_line(struct rc_http_body *b)
-{
-    if (b->left != 0)
-        return;
-    b->state = TRAILER_START;
-    b->scratch = 0;
-}
-
 static int trailer_byte(struct rc_http_body *b, uint8_t c)
 {
     if (b->state == TRAILER_START && c == '\r') {
@@ -117,8 +109,6 @@ static int trailer_byte(struct rc_http_body *b, uint8_t c)
 /* One byte of everything that is not content; 0 or the status to refuse with. */
 static int chunk_byte(struct rc_http_body *b, uint8_t c)
 {
-    int status;
-
     switch ((enum state)b->state) {
     case SIZE_START:
     case SIZE: return size_digit(b, c);
@@ -127,10 +117,7 @@ static int chunk_byte(struct rc_http_body *b, uint8_t c)
             return ignore(b, c);
         b->state = SIZE_LF;
         return 0;
-    case SIZE_LF:
-        status = expect(b, c, '\n', DATA);
-        end_size_line(b);
-        return status;
+    case SIZE_LF: return expect(b, c, '\n', b->left != 0 ? DATA : TRAILER_START);
     case DATA_CR: return expect(b, c, '\r', DATA_LF);
     case DATA_LF: return expect(b, c, '\n', SIZE_START);
     case TRAILER_START:

@@ -22,8 +22,8 @@ struct rc_shard;
 
 /* A new polling session; the open packet is the answer to `conn`. */
 void rc_engine_open_polling(struct rc_shard *sh, rc_id conn) RC_ON_SHARD;
-/* A new WebSocket session; the 101 is queued in c->out. */
-void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c) RC_ON_SHARD;
+/* A new WebSocket session; the 101 is queued in c->out. b64: binary data is to be text. */
+void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c, bool b64) RC_ON_SHARD;
 
 /* ---- requests with a sid, on the session's shard ---- */
 

@@ -35,6 +35,13 @@ enum rc_session_kind { RC_SESSION_POLLING, RC_SESSION_WEBSOCKET, RC_SESSION_ENDP
 
 enum { RC_SID_LEN = 20, RC_SID_SECRET = 9 };
 
+/* How a session wants its frames. */
+enum rc_form {
+    RC_FORM_FRAMES, /* as they are */
+    RC_FORM_B64,    /* binary frames as text: 'b' and base64 (b64=1 in the handshake) */
+    RC_FORM_COUNT,
+};
+
 /* Why input stands still; a session reads while none of these is set. */
 enum { RC_PAUSE_FENCE = 1, RC_PAUSE_RING = 2 };
 
@@ -49,6 +56,7 @@ struct rc_session {
     bool closed;
     bool in_input; /* input is being processed further up the stack */
     bool joined;   /* a namespace was joined: connect_timeout is over */
+    uint8_t form;  /* enum rc_form */
     uint8_t sid_secret[RC_SID_SECRET];
     uint8_t nsockets;
     uint16_t nsp;         /* of an endpoint */
@@ -101,13 +109,10 @@ struct rc_session *rc_session_find(struct rc_shard *sh, rc_id id) RC_ON_SHARD;
 /* The Engine.IO session id: 20 characters, and a NUL. */
 void rc_session_sid(const struct rc_shard *sh, const struct rc_session *s,
                     char out[RC_SID_LEN + 1]);
+/* A segment of frames in another form; a new reference. */
+struct rc_seg *rc_form_make(const struct rc_seg *frames, enum rc_form form);
 /* Queues one reference of seg, behind everything that was handed over before. */
 void rc_session_push(struct rc_shard *sh, struct rc_session *s, struct rc_seg *seg) RC_ON_SHARD;
-/* The same without looking after a pending room batch: for the batch itself. */
-static inline void rc_session_push_raw(struct rc_session *s, struct rc_seg *seg)
-{
-    rc_outq_push(&s->out, seg);
-}
 /* Puts the session on the list of queues that are flushed at the end of the turn. */
 void rc_session_touch(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 /* Writes what waits, or answers a poll with it. */

@@ -88,6 +88,14 @@ size_t rc_ws_header(uint8_t *out, enum rc_ws_opcode op, bool rsv1, uint64_t len)
  * 123 bytes on a character border. out must have room for 2 + 125. Returns its length. */
 size_t rc_ws_close_frame(uint8_t *out, uint16_t code, struct rc_str reason);
 
+/* A frame that rc_ws_header began, read back: ours, whole and unmasked. */
+struct rc_ws_frame {
+    uint8_t opcode;
+    struct rc_str payload;
+    size_t size; /* header and payload */
+};
+struct rc_ws_frame rc_ws_own_frame(const uint8_t *p);
+
 /* Is this a close code that a peer may send (RFC 6455 section 7.4, IANA registry)? */
 bool rc_ws_close_code_valid(unsigned code);
 
