@@ -634,6 +634,8 @@ Test(http_body, ignored_bytes_are_bounded)
     cr_assert_eq(feed_repeated("", "1;a\r\nx\r\n", 4097, "0\r\n\r\n"), 400);
     cr_assert_eq(feed_repeated("0\r\n", "A: b\r\n", 1024, "\r\n"), 0);
     cr_assert_eq(feed_repeated("0\r\n", "A: b\r\n", 1025, "\r\n"), 400);
+    cr_assert_eq(feed_repeated("0;", "a", 4092, "\r\nA: b\r\n\r\n"), 0);
+    cr_assert_eq(feed_repeated("0;", "a", 4093, "\r\nA: b\r\n\r\n"), 400);
 }
 
 /* ---- responses and small grammars ---- */
@@ -726,6 +728,17 @@ Test(http, query_values)
     cr_assert_eq(query("a=x%4g", "a", NULL), RC_EPROTO);
     cr_assert_eq(query("", "a", NULL), RC_ENOENT);
     cr_assert_eq(query(NULL, "a", NULL), RC_ENOENT);
+}
+
+Test(http, an_escape_is_not_read_beyond_its_end)
+{
+    struct rc_buf b = RC_BUF_INIT;
+
+    cr_assert_eq(rc_http_query_get(rc_str_make("a=%41", 4), "a", &b), RC_EPROTO);
+    cr_assert_eq(rc_http_query_get(rc_str_make("a=%41", 3), "a", &b), RC_EPROTO);
+    cr_assert_eq(rc_http_query_get(rc_str_make("%61=x", 2), "a", &b), RC_ENOENT);
+    cr_assert_eq(rc_http_decode_path(rc_str_make("/%41", 3), &b), RC_EPROTO);
+    rc_buf_deinit(&b);
 }
 
 Test(http, cookies)
