@@ -661,3 +661,22 @@ Test(ws, bad_keys)
         cr_assert_eq(rc_ws_accept(rc_str_of(bad[i]), out), RC_EPROTO, "%s", bad[i]);
     cr_assert_eq(rc_ws_accept(RC_STR_NONE, out), RC_EPROTO);
 }
+
+Test(ws, own_frames_read_back)
+{
+    static const size_t lengths[] = {0, 1, 125, 126, 65535, 65536, 70000};
+    uint8_t *frame = calloc(1, RC_WS_HEADER_MAX + 70000);
+    struct rc_ws_frame f;
+
+    cr_assert_not_null(frame);
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        size_t head = rc_ws_header(frame, RC_WS_BINARY, i % 2 != 0, lengths[i]);
+
+        f = rc_ws_own_frame(frame);
+        cr_assert_eq(f.opcode, RC_WS_BINARY);
+        cr_assert_eq(f.payload.len, lengths[i]);
+        cr_assert(f.payload.p == (char *)frame + head);
+        cr_assert_eq(f.size, head + lengths[i]);
+    }
+    free(frame);
+}
