@@ -13,7 +13,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
-PKGS := libevent_core libevent_extra jansson libcrypto inih zlib
+PKGS := libevent_core libevent_extra jansson libcrypto zlib
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wcast-qual \
         -Wpointer-arith -Wwrite-strings -Wmissing-prototypes -Wstrict-prototypes \
@@ -31,7 +31,7 @@ WARN += $(if $(WERROR),-Werror)
 # told by the rule of $(BUILD)/flags, not here: `make run` comes through here before it installs it.
 OPT          ?= -O2 -g -fno-omit-frame-pointer
 HARDEN       := $(if $(SAN),,-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE)
-ALL_CPPFLAGS := -Iinclude -D_GNU_SOURCE $(if $(SHIM),-isystem tests/shim) \
+ALL_CPPFLAGS := -Iinclude -D_GNU_SOURCE -DRC_SYSCONFDIR='"$(SYSCONFDIR)"' $(if $(SHIM),-isystem tests/shim) \
                 $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null) $(CPPFLAGS)
 ALL_CFLAGS   := -std=c11 -pthread $(WARN) $(OPT) $(HARDEN) $(SAN) $(CFLAGS)
 ALL_LDFLAGS  := -pthread $(SAN) $(if $(SAN),,-pie -Wl,-z,relro,-z,now) -Wl,--as-needed $(LDFLAGS)
@@ -97,7 +97,7 @@ need_cmd = $(if $(shell command -v $1 2>/dev/null),,$(or $2,$1))
 MISSING      = $(strip $(call need_cmd,$(PKG_CONFIG),pkg-config) \
                $(call need_lib,libevent_core libevent_extra,libevent-dev) \
                $(call need_lib,jansson,libjansson-dev) $(call need_lib,libcrypto,libssl-dev) \
-               $(call need_lib,inih,libinih-dev) $(call need_lib,zlib,zlib1g-dev))
+               $(call need_lib,zlib,zlib1g-dev))
 MISSING_RUN  = $(MISSING) $(call need_cmd,npm)
 MISSING_TEST = $(MISSING_RUN) $(call need_lib,criterion,libcriterion-dev) $(call need_cmd,chromium)
 MISSING_DEV  = $(MISSING_TEST) $(foreach c,clang clang-format clang-tidy cppcheck,$(call need_cmd,$c)) \

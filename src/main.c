@@ -21,8 +21,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define VERSION      "0.1.0"
-#define DEFAULT_FILE "/etc/roomcast/roomcast.ini"
+#define VERSION "0.1.0"
+#ifndef RC_SYSCONFDIR
+#define RC_SYSCONFDIR "/etc"
+#endif
+#define DEFAULT_FILE RC_SYSCONFDIR "/roomcast/roomcast.ini"
 
 enum { SHARD_CONNS_MAX = RC_POOL_MAX - 1 };
 enum { EXIT_OK = 0, EXIT_RUN = 1, EXIT_CONF = 2 };
@@ -321,8 +324,11 @@ static int run(struct server *s)
     rc = create(s);
     if (rc == EXIT_OK)
         rc = start(s);
-    if (rc == EXIT_OK)
-        rc_log(RC_LOG_INFO, "%s: ending", wait_for_end(&awaited));
+    if (rc == EXIT_OK) {
+        const char *signal_name = wait_for_end(&awaited); /* not in rc_log: it may be off */
+
+        rc_log(RC_LOG_INFO, "%s: ending", signal_name);
+    }
     end_at_next_signal();
     stop(s);
     if (rc == EXIT_OK)

@@ -6,6 +6,7 @@
 #include "rc/base/mem.h"
 #include "rc/base/thread.h"
 #include "rc/proto/json.h"
+#include "rc/proto/sio.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -285,8 +286,6 @@ static void put_json_word(struct rc_str word, struct rc_buf *to)
 /* Clients close the connection when they are sent an event of their own. */
 static bool check_event(struct compiler *c, const struct rc_template *event)
 {
-    static const char *const reserved[] = {"connect",       "connect_error", "disconnect",
-                                           "disconnecting", "newListener",   "removeListener"};
     const struct rc_template_env env = {0};
     struct rc_buf name = RC_BUF_INIT;
     unsigned arg;
@@ -297,9 +296,9 @@ static bool check_event(struct compiler *c, const struct rc_template *event)
     if (rc_template_fill_args(event, &env, &name, &arg) != RC_OK ||
         rc_str_eq(rc_buf_str(&name), RC_STR("\"\"")))
         ok = fault(c, "the name of the event is missing");
-    for (unsigned i = 0; ok && i < sizeof(reserved) / sizeof(reserved[0]); i++)
-        if (rc_json_string_eq(rc_buf_str(&name), rc_str_of(reserved[i])))
-            ok = fault(c, "Socket.IO reserves the event %s", reserved[i]);
+    else if (rc_sio_event_reserved(rc_buf_str(&name)))
+        ok = fault(c, "Socket.IO reserves the event %.*s", (int)name.len - 2,
+                   (const char *)name.data + 1);
     rc_buf_deinit(&name);
     return ok;
 }

@@ -89,6 +89,9 @@ static int build(struct exec *x, enum rc_sio_type type, const struct rc_template
     start = b->len;
     if (event != NULL)
         rc = rc_template_fill_args(event, &x->env, b, &arg);
+    if (rc == RC_OK && event != NULL && !rc_template_is_constant(event) &&
+        rc_sio_event_reserved(rc_str_skip(rc_buf_str(b), start)))
+        return refuse(x, "bad_argument", "this event name is reserved");
     if (rc == RC_OK && args != NULL) {
         size_t comma = b->len;
 

@@ -72,7 +72,7 @@ static int read_id(struct rc_str *rest, struct rc_sio_packet *out)
     return RC_OK;
 }
 
-static bool is_reserved(struct rc_str event)
+bool rc_sio_event_reserved(struct rc_str event)
 {
     static const struct rc_str names[] = {
         {"connect", 7},        {"connect_error", 13}, {"disconnect", 10},
@@ -80,6 +80,8 @@ static bool is_reserved(struct rc_str event)
     };
     size_t i;
 
+    if (event.len < 2 || event.p[0] != '"')
+        return false;
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if ((event.p[1] == names[i].p[0] || event.p[1] == '\\') &&
             rc_json_string_eq(event, names[i]))
@@ -101,7 +103,7 @@ static int check_event(struct rc_str event, size_t max, const char **why)
     case RC_JSON_OBJECT:
     default: return RC_EPROTO;
     }
-    if (is_reserved(event))
+    if (rc_sio_event_reserved(event))
         return RC_EPROTO;
     /* Decoding never lengthens it, so most names need not be looked at. */
     if (event.len - 2 > max && rc_json_string_len(event) > max)

@@ -5,7 +5,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 
 mapfile -t headers < <(find include src -name '*.h' | sort)
-read -ra pkgs < <(pkg-config --cflags libevent_core jansson inih)
+read -ra pkgs < <(pkg-config --cflags libevent_core jansson)
 flags=(-std=c11 -D_GNU_SOURCE -Iinclude -Wall -Wextra -Werror "${pkgs[@]}")
 bad=0
 [ ${#headers[@]} -gt 0 ] || bad=1

@@ -64,6 +64,9 @@ struct rc_sio_packet {
 int rc_sio_parse(struct rc_str text, const struct rc_sio_limits *lim, struct rc_sio_packet *out,
                  const char **why) RC_MUSTCHECK;
 
+/* Is this event name, as raw JSON, one that the protocol keeps for itself? */
+bool rc_sio_event_reserved(struct rc_str event);
+
 /* Appends the head of a packet, beginning with the Engine.IO '4': "451-/nsp,17". The JSON is
  * appended by the caller. has_id false leaves the id out. */
 void rc_sio_put_head(struct rc_buf *out, enum rc_sio_type type, unsigned attachments,
