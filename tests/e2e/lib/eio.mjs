@@ -155,7 +155,7 @@ export class Socket {
     return this.id;
   }
 
-  close(ms = 20_000) {
+  close(ms = 8_000) {
     return within(ms, 'WebSocket close', this.closed);
   }
 
