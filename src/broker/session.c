@@ -98,34 +98,6 @@ void rc_session_push(struct rc_shard *sh, struct rc_session *s, struct rc_seg *s
     rc_session_touch(sh, s);
 }
 
-struct rc_seg *rc_form_make(const struct rc_seg *frames, enum rc_form form)
-{
-    const uint8_t *p = frames->data, *end = p + frames->len;
-    struct rc_buf out = RC_BUF_INIT;
-    uint8_t head[RC_WS_HEADER_MAX];
-    struct rc_seg *seg;
-
-    RC_ASSERT(form == RC_FORM_B64);
-    while (p < end) {
-        struct rc_ws_frame f = rc_ws_own_frame(p);
-
-        if (f.opcode == RC_WS_BINARY) {
-            size_t len = 1 + (f.payload.len + 2) / 3 * 4;
-
-            rc_buf_put(&out, head, rc_ws_header(head, RC_WS_TEXT, false, len));
-            rc_buf_putc(&out, 'b');
-            rc_b64_put(&out, RC_B64_STD, f.payload.p, f.payload.len);
-        } else {
-            rc_buf_put(&out, p, f.size);
-        }
-        p += f.size;
-    }
-    RC_ASSERT(!out.failed);
-    seg = rc_seg_new(out.data, out.len);
-    rc_buf_deinit(&out);
-    return seg;
-}
-
 void rc_session_text(struct rc_shard *sh, struct rc_session *s, struct rc_str text)
 {
     uint8_t head[RC_WS_HEADER_MAX];

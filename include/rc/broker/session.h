@@ -17,6 +17,7 @@
 #include "rc/base/pool.h"
 #include "rc/base/timer.h"
 #include "rc/broker/app.h"
+#include "rc/broker/form.h"
 #include "rc/broker/pub.h"
 #include "rc/net/conn.h"
 #include "rc/net/outq.h"
@@ -34,13 +35,6 @@ struct rc_assembly;
 enum rc_session_kind { RC_SESSION_POLLING, RC_SESSION_WEBSOCKET, RC_SESSION_ENDPOINT };
 
 enum { RC_SID_LEN = 20, RC_SID_SECRET = 9 };
-
-/* How a session wants its frames. */
-enum rc_form {
-    RC_FORM_FRAMES, /* as they are */
-    RC_FORM_B64,    /* binary frames as text: 'b' and base64 (b64=1 in the handshake) */
-    RC_FORM_COUNT,
-};
 
 /* Why input stands still; a session reads while none of these is set. */
 enum { RC_PAUSE_FENCE = 1, RC_PAUSE_RING = 2 };
@@ -109,8 +103,6 @@ struct rc_session *rc_session_find(struct rc_shard *sh, rc_id id) RC_ON_SHARD;
 /* The Engine.IO session id: 20 characters, and a NUL. */
 void rc_session_sid(const struct rc_shard *sh, const struct rc_session *s,
                     char out[RC_SID_LEN + 1]);
-/* A segment of frames in another form; a new reference. */
-struct rc_seg *rc_form_make(const struct rc_seg *frames, enum rc_form form);
 /* Queues one reference of seg, behind everything that was handed over before. */
 void rc_session_push(struct rc_shard *sh, struct rc_session *s, struct rc_seg *seg) RC_ON_SHARD;
 /* Puts the session on the list of queues that are flushed at the end of the turn. */
