@@ -17,7 +17,7 @@ const PHONE = {
   hasTouch: true,
 };
 const TOUCH_PX = 44;
-const WAIT_MS = 20_000;
+const WAIT_MS = 45_000; // pages are slow to draw on a busy machine without a GPU
 
 const serve = (listen = '127.0.0.1:0') =>
   start({ conf: join(top, 'conf/roomcast.ini'), shards: SHARDS, listen });
@@ -77,12 +77,17 @@ class Visitor {
     return this.page.locator('.transcript:not([hidden]) .entries .message .text').allTextContents();
   }
 
-  members(room, n) {
+  async members(room, n) {
     const label = n === 0 ? undefined : `${n} member${n === 1 ? '' : 's'}`;
     const labels = () => this.page.locator('.room').evaluateAll((rows) => rows.map(
       (row) => [row.querySelector('bdi').textContent, row.querySelector('.members').textContent]));
-    return until(`${room} has ${n} members`,
-      async () => new Map(await labels()).get(room) === label, WAIT_MS);
+    let seen;
+    await until(`${room} with ${n} members`, async () => {
+      seen = new Map(await labels());
+      return seen.get(room) === label;
+    }, WAIT_MS).catch((e) => {
+      throw new Error(`${e.message}; the list shows ${JSON.stringify([...seen])}`);
+    });
   }
 
   async enter(room) {
