@@ -22,8 +22,10 @@ const SANITIZER =
   /(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error:|Assertion .* failed/;
 
 const running = new Set();
+const folders = new Set();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
+  for (const dir of folders) rmSync(dir, { recursive: true, force: true });
 });
 
 // Runs the executable to its end: { code, signal, stdout, stderr }.
@@ -52,7 +54,7 @@ export function run(args, { timeout = 10_000, env, input } = {}) {
 // A folder for a test's files, removed when the process ends.
 export function tempDir() {
   const dir = mkdtempSync(join(tmpdir(), 'roomcast-test-'));
-  process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
+  folders.add(dir);
   return dir;
 }
 
