@@ -26,11 +26,12 @@ start_server() {
     local log=$build/$1.log command
 
     command=$(server_command "$1") && [ -n "$command" ] || return 1
+    : >"$log" # or the port of the last run could be read from it
     # shellcheck disable=SC2086 # the command's words
     NODE_ENV=production $command 2>"$log" </dev/null &
     server_pid=$!
     for _ in $(seq 200); do
-        server_port=$(sed -n 's/^.*listening on 127\.0\.0\.1:\([0-9]*\).*$/\1/p;' "$log" | head -n 1)
+        server_port=$(sed -n 's/^.*listening on 127\.0\.0\.1:\([0-9]*\).*$/\1/p' "$log" | head -n 1)
         [ -n "$server_port" ] && return 0
         kill -0 "$server_pid" 2>/dev/null || break
         sleep 0.05
