@@ -40,9 +40,9 @@ void rc_shard_bury(struct rc_shard *sh, struct rc_pooled *obj)
 
 RC_ON_SHARD static void on_eio(struct rc_shard *sh, struct rc_msg *msg)
 {
-    char sid[RC_B64_SIZE(RC_SID_LEN / 4 * 3)];
+    char sid[RC_B64_SIZE(RC_SID_BYTES)];
 
-    (void)rc_b64_encode(RC_B64_URL, msg->u.eio.sid, RC_SID_LEN / 4 * 3, sid);
+    (void)rc_b64_encode(RC_B64_URL, msg->u.eio.sid, RC_SID_BYTES, sid);
     rc_route_eio(sh, rc_str_make(sid, RC_SID_LEN), msg->u.eio.conn, (enum rc_msg_type)msg->type,
                  msg->u.eio.flags, msg->u.eio.body);
 }
@@ -209,10 +209,11 @@ static void on_turn_end(void *arg)
     rc_assert_on_shard(sh);
     resume_publishers(sh);
     do {
+        rc_front_continue(sh);
         clear = rc_mesh_wake(sh->mesh, sh->index);
         rc_batch_distribute(sh);
         flush_dirty(sh);
-    } while (sh->ndirty != 0 || sh->batch.n != 0);
+    } while (sh->ndirty != 0 || sh->batch.n != 0 || !rc_list_empty(&sh->pipelined));
     clear = rc_mesh_wake(sh->mesh, sh->index) && clear;
     if ((!clear || !rc_list_empty(&sh->ring_paused)) && !rc_timer_running(&sh->spill_timer))
         rc_timer_start(&sh->q_spill, &sh->spill_timer, sh->loop.now_ms);
@@ -285,7 +286,7 @@ struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct r
                  (uint32_t)(sockets < RC_POOL_MAX ? sockets : RC_POOL_MAX));
     rc_pool_init(&sh->lrooms, sizeof(struct rc_lroom), app->conf->limits_max_rooms);
     rc_list_init(&sh->ring_paused);
-    sh->all = rc_calloc(app->nnsps, sizeof(*sh->all));
+    sh->all = rc_calloc(app->nnsps, sizeof(struct rc_lroom *));
     for (unsigned i = 0; i < app->nnsps; i++)
         sh->all[i] = rc_calloc(1, sizeof(**sh->all));
     init_timers(sh);

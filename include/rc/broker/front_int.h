@@ -36,6 +36,8 @@ struct rc_http {
     uint8_t tag; /* of the request under way: tells a late answer from the right one */
     bool bad;    /* the last answer was to a request that breaks HTTP */
     char sid[RC_SID_LEN + 1]; /* of the Engine.IO request under way, "" for none */
+    struct rc_conn *conn;
+    struct rc_list again; /* in the shard's list of connections that go on at the turn's end */
 };
 
 struct rc_http_answer {

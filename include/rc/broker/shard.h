@@ -52,6 +52,7 @@ struct rc_shard {
     uint32_t ndead, dead_cap;
     struct rc_batch batch;
     struct rc_list ring_paused; /* sessions with RC_PAUSE_RING, by ring_link */
+    struct rc_list pipelined;   /* HTTP connections to go on with, see rc_front_continue() */
     struct rc_directory *directory;
     struct rc_buf scratch; /* building packets; never across calls */
     struct rc_seg *ping;   /* the frame of an Engine.IO ping, shared */
@@ -94,6 +95,9 @@ static inline struct rc_shard *rc_shard_of(const struct rc_conn *c)
 /* A new connection, with the bytes that were read already (may be NULL). Takes over fd. */
 void rc_front_accept(struct rc_shard *sh, int fd, const struct rc_addr *peer,
                      const struct rc_pub *bytes) RC_ON_SHARD;
+/* The next requests on connections that were answered in this turn. Not at once: the answer may
+ * have been caused in the midst of another request, or of a session's end. */
+void rc_front_continue(struct rc_shard *sh) RC_ON_SHARD;
 /* The server stops: ends connections that wait for a request; waiting_too: all that speak HTTP. */
 void rc_front_stop(struct rc_shard *sh, bool waiting_too) RC_ON_SHARD;
 void rc_front_init(struct rc_shard *sh);
