@@ -52,7 +52,18 @@ RC_ON_SHARD static void next_request(struct rc_shard *sh, struct rc_conn *c, str
     rc_timer_start(&sh->q_idle, &c->timer, sh->loop.now_ms);
     rc_conn_flush(c);
     /* A pipelined request may have come while this one was being answered. */
-    if (rc_conn_open(c) && !h->in_data) {
+    if (rc_conn_open(c) && !h->in_data && (!c->reading || c->left_len != 0) &&
+        !rc_list_linked(&h->again))
+        rc_list_append(&sh->pipelined, &h->again);
+}
+
+void rc_front_continue(struct rc_shard *sh)
+{
+    while (!rc_list_empty(&sh->pipelined)) {
+        struct rc_http *h = RC_CONTAINER(sh->pipelined.next, struct rc_http, again);
+        struct rc_conn *c = h->conn;
+
+        rc_list_remove(&h->again);
         if (!c->reading)
             rc_conn_resume(c);
         else if (c->left_len != 0)
@@ -195,6 +206,8 @@ RC_ON_SHARD static bool on_head(struct rc_shard *sh, struct rc_conn *c,
     if (!h->body.done && req->expect_continue) {
         rc_outq_push(&h->out, rc_seg_new("HTTP/1.1 100 Continue\r\n\r\n", 25));
         rc_conn_flush(c);
+        if (!rc_conn_open(c)) /* the peer has reset it, and h is gone */
+            return false;
     }
     if (h->body.done)
         h->state = RC_HTTP_AT_WAIT;
@@ -308,6 +321,8 @@ static const struct rc_conn_ops http_ops = {.on_data = on_data,
 
 void rc_http_free(struct rc_http *h)
 {
+    if (rc_list_linked(&h->again))
+        rc_list_remove(&h->again);
     rc_outq_clear(&h->out);
     rc_buf_deinit(&h->content);
     rc_buf_deinit(&h->extra);
@@ -332,6 +347,7 @@ void rc_front_accept(struct rc_shard *sh, int fd, const struct rc_addr *peer,
         return;
     }
     c->out = &h->out;
+    h->conn = c;
     rc_stat_add(&sh->stats.accepted, 1);
     rc_stat_add(&sh->stats.conns, 1);
     rc_timer_start(&sh->q_head, &c->timer, sh->loop.now_ms);
@@ -396,6 +412,7 @@ void rc_front_init(struct rc_shard *sh)
 {
     const struct rc_conf *conf = sh->app->conf;
 
+    rc_list_init(&sh->pipelined);
     rc_timerq_init(&sh->q_head, conf->limits_head_timeout, on_head_overdue, sh);
     rc_timerq_init(&sh->q_idle, conf->limits_idle_timeout, on_idle, sh);
     rc_timerq_init(&sh->q_linger, LINGER_MS, on_linger_overdue, sh);
