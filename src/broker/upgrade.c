@@ -99,9 +99,9 @@ RC_ON_SHARD static bool on_ws_event(struct rc_shard *sh, struct rc_conn *c,
         give_up(sh, c, ev->code, RC_CLOSE_WS_CLOSED);
     } else if (ev->type == RC_WS_EV_DATA && ev->opcode == RC_WS_TEXT && ev->first && ev->last) {
         if (rc_str_eq(ev->data, RC_STR("2probe"))) {
-            send_text(c, pr, RC_STR("3probe"));
             p->upgrading = true;
-            if (p->get != 0)
+            send_text(c, pr, RC_STR("3probe"));
+            if (rc_conn_open(c) && p->get != 0) /* else it was reset: given up, pr is gone */
                 rc_polling_noop(sh, pr->session);
         } else if (rc_str_eq(ev->data, RC_STR("5"))) { /* the reference asks for no probe */
             complete(sh, c);
