@@ -308,6 +308,11 @@ static void *run(void *arg)
     return NULL;
 }
 
+void rc_shard_turn(struct rc_shard *sh)
+{
+    (void)rc_loop_turn(&sh->loop, false, on_turn_end, sh);
+}
+
 int rc_shard_start(struct rc_shard *sh)
 {
     sh->started = pthread_create(&sh->thread, NULL, run, sh) == 0;

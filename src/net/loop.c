@@ -92,19 +92,24 @@ static void bury(struct rc_loop *l)
     l->ndead = 0;
 }
 
+bool rc_loop_turn(struct rc_loop *l, bool wait, rc_turn_fn *turn, void *arg)
+{
+    arm_tick(l);
+    l->now_fresh = false;
+    if (event_base_loop(l->base, wait ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK) != 0)
+        return false;
+    rc_loop_enter(l);
+    for (unsigned i = 0; i < l->ntimerqs; i++)
+        rc_timerq_expire(l->timerq[i], l->now_ms);
+    turn(arg);
+    bury(l);
+    return true;
+}
+
 void rc_loop_run(struct rc_loop *l, rc_turn_fn *turn, void *arg)
 {
-    while (!l->stop) {
-        arm_tick(l);
-        l->now_fresh = false;
-        if (event_base_loop(l->base, EVLOOP_ONCE) != 0)
-            break;
-        rc_loop_enter(l);
-        for (unsigned i = 0; i < l->ntimerqs; i++)
-            rc_timerq_expire(l->timerq[i], l->now_ms);
-        turn(arg);
-        bury(l);
-    }
+    while (!l->stop && rc_loop_turn(l, true, turn, arg))
+        continue;
 }
 
 void rc_loop_stop(struct rc_loop *l)

@@ -73,6 +73,8 @@ struct rc_shard {
 struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct rc_mesh *mesh,
                               uint32_t max_conns);
 int rc_shard_start(struct rc_shard *sh) RC_MUSTCHECK;
+/* One turn without waiting, of a shard that was not started: for tests. */
+void rc_shard_turn(struct rc_shard *sh) RC_ON_SHARD;
 void rc_shard_join(struct rc_shard *sh);
 void rc_shard_free(struct rc_shard *sh);
 

@@ -51,6 +51,8 @@ void rc_loop_deinit(struct rc_loop *l);
 void rc_loop_add_timerq(struct rc_loop *l, struct rc_timerq *q);
 /* Turns until rc_loop_stop(); `turn` runs at the end of each. */
 void rc_loop_run(struct rc_loop *l, rc_turn_fn *turn, void *arg) RC_ON_SHARD;
+/* One turn; wait false: only with what is ready already. False: nothing can ever be ready. */
+bool rc_loop_turn(struct rc_loop *l, bool wait, rc_turn_fn *turn, void *arg) RC_ON_SHARD;
 void rc_loop_stop(struct rc_loop *l) RC_ON_SHARD;
 /* Each libevent callback begins with this: checks the thread and reads the clock once a turn. */
 void rc_loop_enter(struct rc_loop *l) RC_TSA(assert_capability(rc_role_shard));
