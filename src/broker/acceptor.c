@@ -127,7 +127,7 @@ static void to_addr(const struct sockaddr_storage *ss, struct rc_addr *out)
 
 static void say_listening(const struct listener *l)
 {
-    struct sockaddr_storage ss;
+    struct sockaddr_storage ss = {0};
     socklen_t len = sizeof(ss);
     struct rc_addr addr;
     char text[RC_ADDR_TEXT];
@@ -227,7 +227,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
     (void)what;
     rc_assert_on_acceptor(a);
     for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
-        struct sockaddr_storage ss;
+        struct sockaddr_storage ss = {0};
         socklen_t len = sizeof(ss);
         int conn = accept4(fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 

@@ -45,7 +45,7 @@ struct rc_mesh *rc_mesh_new(unsigned nshards, uint32_t ring_slots)
     RC_ASSERT(nshards > 0 && nshards <= RC_MESH_MAX_SHARDS);
     m->nshards = nshards;
     m->nproducers = nshards + 2;
-    m->box = aligned_alloc(RC_CACHELINE, m->nproducers * nshards * sizeof(*m->box));
+    m->box = aligned_alloc(RC_CACHELINE, (size_t)m->nproducers * nshards * sizeof(*m->box));
     m->consumer = aligned_alloc(RC_CACHELINE, nshards * sizeof(*m->consumer));
     RC_ASSERT(m->box != NULL && m->consumer != NULL);
     for (unsigned i = 0; i < m->nproducers * nshards; i++) {

@@ -113,7 +113,7 @@ RC_ON_SHARD static void ask_session(struct rc_shard *sh, const char *sid, unsign
     uint8_t raw[RC_SID_LEN];
 
     RC_ASSERT(rc_b64_decode(RC_B64_URL, rc_str_of(sid), raw) > 0); /* it named a shard */
-    memcpy(msg->u.eio.sid, raw, RC_SID_LEN / 4 * 3);
+    memcpy(msg->u.eio.sid, raw, RC_SID_BYTES);
     rc_shard_post(sh, shard, msg);
 }
 

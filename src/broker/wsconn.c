@@ -8,6 +8,7 @@
 
 /* ---- a connection that is ending: what is queued goes out, what comes in is ignored ---- */
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type of rc_conn_ops.on_data */
 static size_t tail_data(struct rc_conn *c, uint8_t *data, size_t len)
 {
     (void)c;

@@ -47,7 +47,8 @@ void rc_outq_push_more(struct rc_outq *q, struct rc_seg *s)
 
     if (m == NULL || m->n == m->cap) {
         uint32_t cap = m != NULL ? m->cap * 2 : MORE_MIN, n = m != NULL ? m->n : 0;
-        struct rc_outq_more *bigger = rc_malloc(sizeof(*bigger) + cap * sizeof(s));
+        struct rc_outq_more *bigger =
+            rc_malloc(sizeof(*bigger) + cap * sizeof(struct rc_seg *));
 
         *bigger = (struct rc_outq_more){.n = n, .cap = cap};
         for (uint32_t i = 0; i < n; i++)
@@ -113,7 +114,7 @@ void rc_outq_append(struct rc_outq *q, struct rc_outq *tail)
 /* Drops n written bytes from the front. */
 static void advance(struct rc_outq *q, size_t n)
 {
-    while (n > 0) {
+    while (n > 0 && q->first != NULL) {
         uint32_t rest = q->first->len - q->off, off;
 
         if (n < rest) {

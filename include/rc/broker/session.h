@@ -34,7 +34,7 @@ struct rc_assembly;
 
 enum rc_session_kind { RC_SESSION_POLLING, RC_SESSION_WEBSOCKET, RC_SESSION_ENDPOINT };
 
-enum { RC_SID_LEN = 20, RC_SID_SECRET = 9 };
+enum { RC_SID_LEN = 20, RC_SID_BYTES = 15, RC_SID_SECRET = 9 };
 
 /* Why input stands still; a session reads while none of these is set. */
 enum { RC_PAUSE_FENCE = 1, RC_PAUSE_RING = 2 };
@@ -121,8 +121,8 @@ void rc_session_resume(struct rc_shard *sh, struct rc_session *s, unsigned why) 
 void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp,
                       struct rc_conn *c) RC_ON_SHARD;
 void rc_endpoint_pong(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
-void rc_endpoint_ping_due(struct rc_timer *t, void *shard);
-void rc_endpoint_pong_overdue(struct rc_timer *t, void *shard);
+void rc_endpoint_ping_due(struct rc_timer *t, void *arg);
+void rc_endpoint_pong_overdue(struct rc_timer *t, void *arg);
 
 /* A message of an endpoint's client; frame is its opcode, data its bytes. */
 void rc_endpoint_message(struct rc_shard *sh, struct rc_session *s, uint8_t opcode,
