@@ -143,6 +143,7 @@ class Daemon {
 
 // ini: text of an INI file; conf: path of one (instead of ini). options: { 'section.key': value }.
 // listeners: how many `listening on` lines to wait for. listen: null leaves the key to the INI.
+// files: limit of open files.
 export async function start({
   ini = '',
   conf,
@@ -152,6 +153,7 @@ export async function start({
   listeners = 1,
   args = [],
   env = {},
+  files,
   timeout = 10_000,
 } = {}) {
   if (!existsSync(binary)) throw new Error(`${binary} does not exist: run make first`);
@@ -164,7 +166,8 @@ export async function start({
   if (listen) all['server.listen'] = listen;
   const argv = ['-c', conf];
   for (const [key, value] of Object.entries(all)) argv.push('-o', `${key}=${value}`);
-  const child = spawn(binary, [...argv, ...args], {
+  const limited = ['-c', `ulimit -n ${files} && exec "$0" "$@"`, binary];
+  const child = spawn(files ? 'sh' : binary, [...(files ? limited : []), ...argv, ...args], {
     cwd: dir,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
