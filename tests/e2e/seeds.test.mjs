@@ -1,0 +1,255 @@
+// The seeds' own client code, as it stands in their texts, against the INI files in conf/examples.
+import assert from 'node:assert/strict';
+import { copyFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+
+import WebSocket from 'ws';
+
+import { artifact, launch, newPage } from './lib/browser.mjs';
+import { tempDir, top } from './lib/daemon.mjs';
+import { blocks, seed, seedTests } from './lib/seeds.mjs';
+import { roomcastOnly, sleep, slow, startFor, until, within } from './lib/target.mjs';
+import { request } from './lib/wire.mjs';
+
+const { resolve } = createRequire(import.meta.url);
+const DIST = dirname(resolve('socket.io-client/dist/socket.io.js'));
+const example = (name) => join(top, 'conf/examples', `${name}.ini`);
+const options = { ...roomcastOnly, ...seedTests };
+const WAIT = 30_000;
+
+// A port that was free a moment ago, for what has to know it before the server starts.
+async function freePort() {
+  const probe = createServer();
+  await new Promise((done) => probe.listen(0, '127.0.0.1', done));
+  const { port } = probe.address();
+  await new Promise((done) => probe.close(done));
+  return port;
+}
+
+describe('seed 000: rooms on Koa and Socket.IO', options, () => {
+  let browser;
+  before(async () => {
+    if (!options.skip) browser = await launch();
+  });
+  after(() => browser?.close());
+
+  // Serves its index.html with two changes: what its template engine would make of the title,
+  // and the port. The page comes from 127.0.0.1 and connects to localhost, which is another
+  // origin, so that CORS has to work, too.
+  async function serve(t, shards) {
+    const html = blocks(seed('000')).find((b) => b.language === 'html').code;
+    assert.ok(html.includes('<%=title-%>') && html.includes("io.connect('http://localhost:3000/')"));
+    const port = await freePort();
+    const root = tempDir();
+    writeFileSync(join(root, 'index.html'), html.replace('<%=title-%>', '{title}').replace('localhost:3000', `localhost:${port}`));
+    copyFileSync(join(DIST, 'socket.io.min.js'), join(root, 'socket.io.min.js'));
+    return startFor(t, { conf: example('seed-000'), shards, listen: `127.0.0.1:${port}`, options: { 'server.static_root': root } });
+  }
+
+  async function visit(server) {
+    const { page, faults } = await newPage(browser);
+    page.setDefaultTimeout(WAIT * slow);
+    page.on('dialog', (d) => d.accept());
+    await page.goto(`${server.url}/`);
+    await page.waitForFunction('socket.connected');
+    return {
+      page,
+      faults,
+      join: async (room) => {
+        await page.fill('#newRoomInput', room);
+        await page.click('text=Create');
+      },
+      say: async (text) => {
+        await page.fill('#messageInput', text);
+        await page.click('text=发送');
+      },
+      shows: async (...texts) => {
+        let seen;
+        await until(`the chat box to show ${texts}`, async () => {
+          seen = await page.locator('#chatBox p').allTextContents();
+          return seen.length >= texts.length;
+        }, WAIT).catch(() => {});
+        await sleep(50);
+        seen = await page.locator('#chatBox p').allTextContents();
+        assert.deepEqual(seen, texts);
+      },
+    };
+  }
+
+  test('two pages meet in a room, talk, and one leaves', async (t) => {
+    const server = await serve(t, 2);
+    const [a, b, c] = await Promise.all([visit(server), visit(server), visit(server)]);
+    assert.equal(await a.page.title(), 'socket.io chat');
+    const joined = 'New member joined the room: kitchen';
+    await a.join('kitchen');
+    await a.shows(joined);
+    await b.join('kitchen');
+    await a.shows(joined, joined);
+    await b.shows(joined);
+    await c.join('cellar');
+    await a.say('你好, is it warm?');
+    await b.shows(joined, '[kitchen] 你好, is it warm?');
+    await b.say('very');
+    const talk = ['[kitchen] 你好, is it warm?', '[kitchen] very'];
+    await a.shows(joined, joined, ...talk);
+    await a.page.screenshot({ path: artifact('seed-000.png') });
+    await c.shows('New member joined the room: cellar');
+    const left = 'A member left the room: kitchen';
+    await b.page.click('text=断开');
+    await a.shows(joined, joined, ...talk, left);
+    await b.page.waitForFunction('socket.disconnected');
+    await b.shows(joined, ...talk);
+    assert.equal(await c.page.evaluate('socket.io.engine.transport.name'), 'websocket');
+
+    const d = await visit(server);
+    await d.join('kitchen');
+    await a.shows(joined, joined, ...talk, left, joined);
+    await d.page.close({ runBeforeUnload: true }); // its beforeunload handler says goodbye
+    await a.shows(joined, joined, ...talk, left, joined, left);
+    assert.deepEqual([a, b, c].flatMap((v) => v.faults.filter((f) => !f.includes('favicon') && !f.includes('404'))), []);
+    for (const v of [a, b, c]) await v.page.context().close();
+  });
+
+  test('whoever knows a room may write to it, as in the seed', async (t) => {
+    const server = await serve(t, 1);
+    const [a, b] = await Promise.all([visit(server), visit(server)]);
+    await a.join('open');
+    await a.shows('New member joined the room: open');
+    await b.page.evaluate("socket.emit('sendMessageToRoom', 'open', 'from outside')");
+    await a.shows('New member joined the room: open', '[open] from outside');
+    await b.shows();
+    await b.page.evaluate("new Promise((r) => { socket.timeout(300).emit('joinRoom', 'x', (e) => r(String(e))) })").then((e) => assert.match(e, /timed out/));
+    for (const v of [a, b]) await v.page.context().close();
+  });
+
+  test('the client it copies is served, at the version it is', async (t) => {
+    const server = await serve(t, 1);
+    const r = await request(server, { path: '/socket.io/socket.io.min.js', headers: { Origin: 'https://elsewhere.example' } });
+    const { version } = createRequire(import.meta.url)('socket.io-client/package.json');
+    assert.match(r.body.slice(0, 100), new RegExp(`Socket\\.IO v${version.replaceAll('.', '\\.')}`));
+    const handshake = await request(server, { path: '/socket.io/?EIO=4&transport=polling', headers: { Origin: 'https://elsewhere.example' } });
+    assert.equal(handshake.headers['access-control-allow-origin'], '*');
+  });
+});
+
+describe('seed 004: Socket.IO in three minutes', options, () => {
+  // The client that the article builds step by step: a block that imports, then the + lines.
+  function clientCode() {
+    const all = blocks(seed('004'));
+    const first = all.findIndex((b) => b.code.includes("from 'socket.io-client'"));
+    const added = all.slice(first + 1).filter((b) => b.language === 'diff');
+    assert.equal(added.length, 2);
+    const lines = added.flatMap((b) => b.code.split('\n').filter((l) => l.startsWith('+ ')).map((l) => l.slice(2)));
+    const code = `${all[first].code}\n${lines.join('\n')}\n`;
+    assert.match(code, /const socket = io\(\)/);
+    assert.match(code, /socket\.emit\('talk', '我打野，不给就送'\)/);
+    assert.match(code, /socket\.on\('talk', message => \{/);
+    return code;
+  }
+
+  const SAID = '我打野，不给就送';
+  const watch = 'socket.heard = [];\nsocket.onAny((...m) => socket.heard.push(m));\n';
+
+  test('five heroes in Node: each hears those who come after, nobody hears itself', async (t) => {
+    const server = await startFor(t, { conf: example('seed-004'), shards: 2 });
+    const dir = tempDir();
+    symlinkSync(join(top, 'tests/node_modules'), join(dir, 'node_modules'));
+    const url = new URL(server.url);
+    globalThis.location = { protocol: url.protocol, host: url.host, hostname: url.hostname, port: url.port }; // io() means this place
+    const sockets = [];
+    t.after(() => {
+      delete globalThis.location;
+      for (const s of sockets) s.disconnect();
+    });
+    for (const hero of ['libai', 'yao', 'lvbu', 'houyi', 'diaochan']) {
+      const file = join(dir, `${hero}.mjs`);
+      writeFileSync(file, `${clientCode()}${watch}export { socket };\n`);
+      const { socket } = await import(pathToFileURL(file));
+      sockets.push(socket);
+      await until(`${hero} to connect`, () => socket.connected, WAIT);
+      const before = sockets.length - 1;
+      await until(`${before} to hear ${hero}`, () => sockets.slice(0, before).every((s, i) => s.heard.length === before - i), WAIT);
+    }
+    assert.equal(new Set(sockets.map((s) => s.id)).size, 5);
+    sockets[2].disconnect();
+    sockets[0].emit('talk', '上路');
+    await until('the others', () => [1, 3, 4].every((i) => sockets[i].heard.at(-1)?.[1] === '上路'));
+    await sleep(50);
+    assert.deepEqual(sockets.map((s) => s.heard.length), [4, 4, 2, 2, 1]);
+    for (const s of sockets) for (const m of s.heard) assert.ok(m[0] === 'talk' && [SAID, '上路'].includes(m[1]) && m.length === 2, JSON.stringify(m));
+  });
+
+  test('two pages in Chromium', async (t) => {
+    const root = tempDir();
+    const map = '<script type="importmap">{"imports":{"socket.io-client":"/socket.io/socket.io.esm.min.js"}}</script>';
+    const script = `<script type="module">\n${clientCode()}${watch}window.socket = socket;\n</script>`;
+    writeFileSync(join(root, 'index.html'), `<!DOCTYPE html><meta charset="utf-8">${map}${script}`);
+    const server = await startFor(t, { conf: example('seed-004'), shards: 2, options: { 'server.static_root': root } });
+    const browser = await launch();
+    try {
+      const pages = [];
+      for (let i = 0; i < 2; i++) {
+        const { page, faults } = await newPage(browser);
+        page.setDefaultTimeout(WAIT * slow);
+        await page.goto(`${server.url}/`);
+        await page.waitForFunction('window.socket?.connected');
+        pages.push({ page, faults });
+      }
+      await pages[0].page.waitForFunction('socket.heard.length > 0');
+      await pages[1].page.evaluate("socket.emit('talk', '上路')");
+      await pages[0].page.waitForFunction('socket.heard.length > 1');
+      const heard = await Promise.all(pages.map(({ page }) => page.evaluate('socket.heard')));
+      assert.deepEqual(heard, [[['talk', SAID], ['talk', '上路']], []]);
+      await pages[0].page.evaluate('socket.io.engine.close()'); // the connection breaks
+      await pages[0].page.waitForFunction('socket.connected', null, { polling: 50 });
+      await until('the room again', async () => {
+        await pages[1].page.evaluate("socket.emit('talk', '后羿')");
+        return (await pages[0].page.evaluate('socket.heard')).some((m) => m[1] === '后羿');
+      }, WAIT);
+      assert.deepEqual(pages.flatMap((p) => p.faults.filter((f) => !f.includes('favicon') && !f.includes('404'))), []);
+    } finally {
+      await browser.close();
+    }
+  });
+});
+
+describe('seeds 002 and 003: plain WebSocket', options, () => {
+  const open = async (t, server, onMessage) => {
+    const ws = new WebSocket(server.url.replace('http', 'ws'));
+    t.after(() => ws.terminate());
+    ws.heard = [];
+    ws.on('message', (data, binary) => ws.heard.push(binary ? data : data.toString()));
+    if (onMessage) ws.on('message', onMessage);
+    await within(WAIT, 'open', new Promise((r, f) => ws.once('open', r).once('error', f)));
+    return ws;
+  };
+
+  test('002: what one sends, all others get; a GET is told to upgrade', async (t) => {
+    assert.match(seed('002'), /发送给除发送者以外的所有用户/);
+    const server = await startFor(t, { conf: example('seed-002'), shards: 2 });
+    const all = await Promise.all([1, 2, 3].map(() => open(t, server)));
+    all[0].send('大家好');
+    all[1].send('hi');
+    await until('all to hear', () => all[0].heard.length >= 1 && all[1].heard.length >= 1 && all[2].heard.length >= 2);
+    await sleep(50);
+    assert.deepEqual(all.map((ws) => ws.heard.length), [1, 1, 2]);
+    assert.deepEqual([all[0].heard, all[1].heard, new Set(all[2].heard)], [['hi'], ['大家好'], new Set(['大家好', 'hi'])]);
+    assert.equal((await request(server, { path: '/' })).status, 426);
+  });
+
+  test('003: the echo with its prefix', async (t) => {
+    const [, prefix] = seed('003').match(/ws\.send\(`(.*?)\$\{data\}`\)/);
+    const server = await startFor(t, { conf: example('seed-003'), shards: 2 });
+    const ws = await open(t, server);
+    ws.send('你好');
+    ws.send('');
+    await until('both', () => ws.heard.length === 2);
+    assert.deepEqual(ws.heard, [`${prefix}你好`, prefix]);
+    const interval = Number(seed('003').match(/ws\.ping\(\);\s*\}\);\s*\}, (\d+)\)/)[1]);
+    assert.equal(interval, 30_000);
+  });
+});
