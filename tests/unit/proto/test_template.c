@@ -354,9 +354,11 @@ Test(template, what_a_template_uses)
 /* Whatever is filled in, a list stays a list of JSON values. */
 Test(template, every_list_is_json)
 {
+    static const char joined[] = "\"New member joined the room: {1}\" {\"room\":{room},"
+                                 "\"type\":\"join\",\"id\":{id},"
+                                 "\"name\":{auth.name},\"time\":{time}}";
     static const char *const lists[] = {
-        "\"New member joined the room: {1}\" {\"room\":{room},\"type\":\"join\",\"id\":{id},"
-        "\"name\":{auth.name},\"time\":{time}}",
+        joined,
         "{args} \"{user}\" [{1?},{2?}] {2..} {\"{room}\":{auth.nobody}}",
         "\"{1?}{auth.name}\",{args}",
     };
