@@ -12,7 +12,12 @@
 
 #include <stdlib.h>
 
-enum { TELL_MS = 200, TOLD_NOBODY = -1 };
+enum {
+    TELL_MS = 200,
+    TELL_MAX = 2000,      /* changes in one message: a long list comes in several */
+    UNWATCHED_MS = 30000, /* the list is kept so long after the last watcher has gone */
+    TOLD_NOBODY = -1,
+};
 
 /* A room as the list has it. */
 struct entry {
@@ -24,8 +29,11 @@ struct entry {
 
 struct watched {
     int tell;            /* as owner of rooms: the shard that keeps the list, or TOLD_NOBODY */
-    bool keeping;        /* as keeper of the list: somebody watches */
-    struct rc_hmap list; /* of entry, as keeper */
+    uint32_t tell_epoch; /* of its asking */
+    uint32_t epoch;      /* as keeper: of ours; answers to earlier ones are old news */
+    struct rc_timer unwatched; /* as keeper: nobody watches any more */
+    bool keeping;              /* as keeper of the list: somebody watches */
+    struct rc_hmap list;       /* of entry, as keeper */
 };
 
 struct rc_directory {
@@ -64,7 +72,8 @@ static void put_change(struct rc_buf *b, const struct rc_room *r)
 RC_ON_SHARD static void send_changes(struct rc_shard *sh, uint16_t nsp, const struct rc_buf *b)
 {
     int to = sh->directory->nsp[nsp].tell;
-    struct rc_pub *pub = rc_pub_new(nsp, RC_STR_NONE, 0, b->data, b->len);
+    uint32_t epoch = sh->directory->nsp[nsp].tell_epoch;
+    struct rc_pub *pub = rc_pub_new(nsp, RC_STR_NONE, epoch, b->data, b->len);
     struct rc_msg msg = {.type = RC_MSG_DIR_ROOMS};
 
     if (to == (int)sh->index) {
@@ -76,43 +85,53 @@ RC_ON_SHARD static void send_changes(struct rc_shard *sh, uint16_t nsp, const st
     rc_shard_post(sh, (unsigned)to, &msg);
 }
 
+/* Tells about up to n changed rooms of one namespace: those at the front of the list. */
+RC_ON_SHARD static void tell_some(struct rc_shard *sh, uint16_t nsp, uint32_t n)
+{
+    struct rc_directory *d = sh->directory;
+    struct rc_buf b = RC_BUF_INIT;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct rc_room *r = d->changed[i];
+
+        if (r->nsp == nsp && r->members != r->told)
+            put_change(&b, r);
+        if (r->nsp == nsp)
+            r->told = r->members;
+    }
+    if (b.len != 0 && d->nsp[nsp].tell != TOLD_NOBODY)
+        send_changes(sh, nsp, &b);
+    rc_buf_deinit(&b);
+}
+
 static void on_tell(struct rc_timer *t, void *arg)
 {
     struct rc_shard *sh = arg;
     struct rc_directory *d = sh->directory;
-    struct rc_buf b = RC_BUF_INIT;
+    uint32_t n = d->nchanged < TELL_MAX ? d->nchanged : TELL_MAX;
 
-    (void)t;
     rc_assert_on_shard(sh);
-    for (uint16_t nsp = 0; nsp < sh->app->nnsps; nsp++) {
-        rc_buf_reset(&b);
-        for (uint32_t i = 0; i < d->nchanged; i++) {
-            struct rc_room *r = d->changed[i];
-
-            if (r->nsp == nsp && r->members != r->told)
-                put_change(&b, r);
-            if (r->nsp == nsp)
-                r->told = r->members;
-        }
-        if (b.len != 0 && d->nsp[nsp].tell != TOLD_NOBODY)
-            send_changes(sh, nsp, &b);
-    }
-    for (uint32_t i = 0; i < d->nchanged; i++) {
+    for (uint16_t nsp = 0; nsp < sh->app->nnsps; nsp++)
+        tell_some(sh, nsp, n);
+    for (uint32_t i = 0; i < n; i++) {
         d->changed[i]->changed = false;
         rc_room_drop_if_empty(sh, d->changed[i]);
     }
-    d->nchanged = 0;
-    rc_buf_deinit(&b);
+    d->nchanged -= n;
+    memmove(d->changed, d->changed + n, d->nchanged * sizeof(struct rc_room *));
+    if (d->nchanged != 0)
+        rc_timer_start(&sh->q_directory, t, sh->loop.now_ms);
 }
 
-void rc_directory_tell(struct rc_shard *sh, unsigned to, uint16_t nsp, bool on)
+void rc_directory_tell(struct rc_shard *sh, unsigned to, uint16_t nsp, uint32_t epoch)
 {
     struct rc_directory *d = sh->directory;
     uint32_t cursor = 0;
     struct rc_room *r;
 
-    d->nsp[nsp].tell = on ? (int)to : TOLD_NOBODY;
-    if (!on)
+    d->nsp[nsp].tell = epoch != 0 ? (int)to : TOLD_NOBODY;
+    d->nsp[nsp].tell_epoch = epoch;
+    if (epoch == 0)
         return;
     while ((r = rc_hmap_next(&sh->room_by_name, &cursor)) != NULL) {
         if (r->nsp == nsp && !rc_str_eq(rc_str_make(r->name, r->name_len), RC_DIRECTORY_ROOM)) {
@@ -190,7 +209,7 @@ void rc_directory_learn(struct rc_shard *sh, const struct rc_pub *rooms)
     uint64_t hash = rc_room_hash(rooms->nsp, RC_DIRECTORY_ROOM);
     unsigned n = 0, max = sh->app->conf->limits_rooms_listed;
 
-    if (!w->keeping)
+    if (!w->keeping || rooms->hash != w->epoch)
         return;
     begin_event(sh, rooms->nsp, false);
     while (rest.len != 0) {
@@ -236,31 +255,44 @@ RC_ON_SHARD static void send_list(struct rc_shard *sh, uint16_t nsp, rc_id socke
     rc_shard_post(sh, rc_id_shard(socket), &msg);
 }
 
-RC_ON_SHARD static void ask_all(struct rc_shard *sh, uint16_t nsp, bool on)
+/* epoch 0: no more, please. */
+RC_ON_SHARD static void ask_all(struct rc_shard *sh, uint16_t nsp, uint32_t epoch)
 {
-    struct rc_msg msg = {.type = RC_MSG_DIR_WATCH, .nsp = nsp, .count = on};
+    struct rc_msg msg = {.type = RC_MSG_DIR_WATCH, .nsp = nsp, .count = epoch};
 
     for (unsigned to = 0; to < sh->nshards; to++) {
         if (to == sh->index)
-            rc_directory_tell(sh, sh->index, nsp, on);
+            rc_directory_tell(sh, sh->index, nsp, epoch);
         else
             rc_shard_post(sh, to, &msg);
     }
+}
+
+static void on_unwatched(struct rc_timer *t, void *arg)
+{
+    struct rc_shard *sh = arg;
+    struct watched *w = RC_CONTAINER(t, struct watched, unwatched);
+
+    rc_assert_on_shard(sh);
+    w->keeping = false;
+    ask_all(sh, (uint16_t)(w - sh->directory->nsp), 0);
+    forget(w);
 }
 
 void rc_directory_watched(struct rc_shard *sh, struct rc_room *r, rc_id socket)
 {
     struct watched *w = &sh->directory->nsp[r->nsp];
 
-    if (r->members == 0) {
-        w->keeping = false;
-        ask_all(sh, r->nsp, false);
-        forget(w);
+    if (r->members == 0) { /* who comes back soon finds the list as it is */
+        rc_timer_start(&sh->q_unwatched, &w->unwatched, sh->loop.now_ms);
         return;
     }
+    rc_timer_stop(&w->unwatched);
     if (!w->keeping) {
         w->keeping = true;
-        ask_all(sh, r->nsp, true);
+        if (++w->epoch == 0)
+            w->epoch = 1;
+        ask_all(sh, r->nsp, w->epoch);
     }
     send_list(sh, r->nsp, socket);
 }
@@ -276,7 +308,9 @@ void rc_directory_init(struct rc_shard *sh)
         d->nsp[i].tell = TOLD_NOBODY;
     sh->directory = d;
     rc_timerq_init(&sh->q_directory, TELL_MS, on_tell, sh);
+    rc_timerq_init(&sh->q_unwatched, UNWATCHED_MS, on_unwatched, sh);
     rc_loop_add_timerq(&sh->loop, &sh->q_directory);
+    rc_loop_add_timerq(&sh->loop, &sh->q_unwatched);
 }
 
 void rc_directory_deinit(struct rc_shard *sh)

@@ -68,16 +68,16 @@ void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp, struct rc_c
     rc_local_enter_all(sh, k);
     rc_wsconn_attach(sh, s, c);
     s->ws.max_message = nsp->max_payload;
-    rc_timer_start_in(&sh->q_ws_ping, &s->beat, sh->loop.now_ms, nsp->ping_ms);
+    rc_timer_start(&sh->q_endpoint[nsp->index].ping, &s->beat, sh->loop.now_ms);
 }
 
 void rc_endpoint_pong(struct rc_shard *sh, struct rc_session *s)
 {
-    rc_timer_start_in(&sh->q_ws_ping, &s->beat, sh->loop.now_ms, sh->app->nsp[s->nsp].ping_ms);
+    rc_timer_start(&sh->q_endpoint[s->nsp].ping, &s->beat, sh->loop.now_ms);
 }
 
 /* A WebSocket ping (RFC 6455 section 5.5.2) is due, or its pong overdue. */
-void rc_endpoint_ping_due(struct rc_timer *t, void *arg)
+static void on_ping_due(struct rc_timer *t, void *arg)
 {
     static const uint8_t ping[] = {0x80 | RC_WS_PING, 0};
     struct rc_shard *sh = arg;
@@ -85,14 +85,34 @@ void rc_endpoint_ping_due(struct rc_timer *t, void *arg)
 
     rc_assert_on_shard(sh);
     rc_session_push(sh, s, rc_seg_new(ping, sizeof(ping)));
-    rc_timer_start_in(&sh->q_ws_pong, &s->beat, sh->loop.now_ms, sh->app->nsp[s->nsp].ping_ms);
+    rc_timer_start(&sh->q_endpoint[s->nsp].pong, &s->beat, sh->loop.now_ms);
 }
 
-void rc_endpoint_pong_overdue(struct rc_timer *t, void *arg)
+static void on_pong_overdue(struct rc_timer *t, void *arg)
 {
     struct rc_shard *sh = arg;
     struct rc_session *s = RC_CONTAINER(t, struct rc_session, beat);
 
     rc_assert_on_shard(sh);
-    rc_conn_close(s->conn, RC_CLOSE_PING_TIMEOUT);
+    if (s->paused != 0) /* its pong may be waiting for us to read it */
+        rc_timer_start(&sh->q_endpoint[s->nsp].pong, t, sh->loop.now_ms);
+    else
+        rc_conn_close(s->conn, RC_CLOSE_PING_TIMEOUT);
+}
+
+void rc_endpoint_init(struct rc_shard *sh)
+{
+    const struct rc_app *app = sh->app;
+
+    sh->q_endpoint = rc_calloc(app->nnsps, sizeof(*sh->q_endpoint));
+    for (unsigned i = 0; i < app->nnsps; i++) {
+        struct rc_endpoint_timers *q = &sh->q_endpoint[i];
+
+        if (app->nsp[i].endpoint == RC_ENDPOINT_NONE)
+            continue;
+        rc_timerq_init(&q->ping, app->nsp[i].ping_ms, on_ping_due, sh);
+        rc_timerq_init(&q->pong, app->nsp[i].ping_ms, on_pong_overdue, sh);
+        rc_loop_add_timerq(&sh->loop, &q->ping);
+        rc_loop_add_timerq(&sh->loop, &q->pong);
+    }
 }

@@ -59,9 +59,13 @@ static void on_ping_due(struct rc_timer *t, void *arg)
 static void on_pong_overdue(struct rc_timer *t, void *arg)
 {
     struct rc_shard *sh = arg;
+    struct rc_session *s = RC_CONTAINER(t, struct rc_session, beat);
 
     rc_assert_on_shard(sh);
-    rc_session_close(sh, RC_CONTAINER(t, struct rc_session, beat), RC_CLOSE_PING_TIMEOUT);
+    if (s->paused != 0) /* its pong may be waiting for us to read it */
+        rc_timer_start(&sh->q_pong, t, sh->loop.now_ms);
+    else
+        rc_session_close(sh, s, RC_CLOSE_PING_TIMEOUT);
 }
 
 static void on_join_overdue(struct rc_timer *t, void *arg)

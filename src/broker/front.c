@@ -11,6 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
+enum {
+    OUT_MARK = 65536,  /* bytes of answers that may wait before further requests do */
+    BODY_STEP = 65536, /* bytes of a body that buy it another limits.head_timeout */
+};
+
 static const struct rc_conn_ops http_ops;
 
 /* ---- answers ---- */
@@ -29,12 +34,6 @@ static const char *date_line(struct rc_shard *sh)
     return sh->date;
 }
 
-RC_ON_SHARD static void finish(struct rc_shard *sh, struct rc_conn *c, enum rc_close why)
-{
-    rc_timer_start(&sh->q_linger, &c->timer, sh->loop.now_ms);
-    rc_conn_finish(c, why);
-}
-
 /* The exchange is over: ready for the next request, or for the end. */
 RC_ON_SHARD static void next_request(struct rc_shard *sh, struct rc_conn *c, struct rc_http *h,
                                      bool keep_alive)
@@ -46,40 +45,44 @@ RC_ON_SHARD static void next_request(struct rc_shard *sh, struct rc_conn *c, str
     rc_buf_deinit(&h->content);
     rc_buf_deinit(&h->extra);
     if (!keep_alive || c->eof) {
-        finish(sh, c, h->bad ? RC_CLOSE_BAD_REQUEST : RC_CLOSE_DONE);
+        rc_conn_finish(c, h->bad ? RC_CLOSE_BAD_REQUEST : RC_CLOSE_DONE);
         return;
     }
     rc_timer_start(&sh->q_idle, &c->timer, sh->loop.now_ms);
     rc_conn_flush(c);
-    /* A pipelined request may have come while this one was being answered. */
-    if (rc_conn_open(c) && !h->in_data && (!c->reading || c->left_len != 0) &&
-        !rc_list_linked(&h->again))
-        rc_list_append(&sh->pipelined, &h->again);
+    /* A pipelined request may have come while this one was being answered. Not from here: it
+     * may be the answer to yet another connection's request that brought us here. */
+    if (!h->in_data && (!c->reading || c->left_len != 0))
+        rc_conn_later(c);
 }
 
-void rc_front_continue(struct rc_shard *sh)
+static void unpin_pub(void *pub)
 {
-    while (!rc_list_empty(&sh->pipelined)) {
-        struct rc_http *h = RC_CONTAINER(sh->pipelined.next, struct rc_http, again);
-        struct rc_conn *c = h->conn;
+    struct rc_pub *p = pub;
 
-        rc_list_remove(&h->again);
-        if (!c->reading)
-            rc_conn_resume(c);
-        else if (c->left_len != 0)
-            rc_conn_feed(c, NULL, 0);
-    }
+    rc_pub_unref(&p);
+}
+
+/* The body as a segment of its own, uncopied; NULL when it goes with the head. */
+static struct rc_seg *body_segment(const struct rc_http *h, const struct rc_http_answer *a)
+{
+    if (h->head_only || a->body.len == 0)
+        return NULL;
+    if (a->pub != NULL)
+        return rc_seg_pin(a->body.p, a->body.len, rc_pub_ref(a->pub), unpin_pub);
+    return a->stays ? rc_seg_pin(a->body.p, a->body.len, NULL, NULL) : NULL;
 }
 
 void rc_http_answer(struct rc_shard *sh, struct rc_conn *c, const struct rc_http_answer *a)
 {
     struct rc_http *h = c->user;
     struct rc_buf out = RC_BUF_INIT, extra = RC_BUF_INIT;
+    struct rc_seg *body = body_segment(h, a);
     /* A request whose body has not come whole cannot be followed by another. */
     bool keep = h->keep_alive && !sh->stopping && h->state != RC_HTTP_AT_BODY && !a->close;
     struct rc_http_resp r = {.status = a->status,
                              .keep_alive = keep,
-                             .head_only = h->head_only,
+                             .head_only = h->head_only || body != NULL,
                              .content_type = a->content_type,
                              .body = a->body};
 
@@ -93,6 +96,8 @@ void rc_http_answer(struct rc_shard *sh, struct rc_conn *c, const struct rc_http
     r.extra = rc_buf_str(&extra);
     rc_http_respond(&out, &r);
     rc_outq_push(&h->out, rc_seg_new(out.data, out.len));
+    if (body != NULL)
+        rc_outq_push(&h->out, body);
     rc_buf_deinit(&out);
     rc_buf_deinit(&extra);
     next_request(sh, c, h, keep);
@@ -155,6 +160,7 @@ void rc_front_reply(struct rc_shard *sh, rc_id conn, enum rc_reply_kind kind, un
             a.content_type = RC_STR("text/plain; charset=UTF-8");
             a.extra = RC_STR("Cache-Control: no-store\r\n");
             a.body = rc_pub_data(body);
+            a.pub = body;
             break;
         case RC_REPLY_OK:
             a.content_type = RC_STR("text/html");
@@ -203,11 +209,16 @@ RC_ON_SHARD static bool on_head(struct rc_shard *sh, struct rc_conn *c,
         refuse(sh, c, status);
         return true;
     }
+    if (!h->body.done && req->upgrade_websocket) {
+        refuse(sh, c, 400);
+        return true;
+    }
+    /* A body that nobody reads must not be taken for the next request. */
+    if (!h->body.done && req->method != RC_HTTP_POST)
+        h->keep_alive = false;
     if (!h->body.done && req->expect_continue) {
         rc_outq_push(&h->out, rc_seg_new("HTTP/1.1 100 Continue\r\n\r\n", 25));
         rc_conn_flush(c);
-        if (!rc_conn_open(c)) /* the peer has reset it, and h is gone */
-            return false;
     }
     if (h->body.done)
         h->state = RC_HTTP_AT_WAIT;
@@ -230,6 +241,13 @@ RC_ON_SHARD static size_t on_body(struct rc_shard *sh, struct rc_conn *c, const 
         return 0;
     }
     rc_buf_puts(&h->content, piece);
+    if (h->content.failed) {
+        rc_route_cancel(sh, c, false);
+        refuse(sh, c, 503);
+        return 0;
+    }
+    if (h->body.total / BODY_STEP != (h->body.total - piece.len) / BODY_STEP)
+        rc_timer_start(&sh->q_head, &c->timer, sh->loop.now_ms); /* it gets on */
     if (h->body.done) {
         h->state = RC_HTTP_AT_WAIT;
         rc_route_body(sh, c);
@@ -247,7 +265,8 @@ static size_t on_data(struct rc_conn *c, uint8_t *data, size_t len)
 
     rc_assert_on_shard(sh);
     h->in_data = true;
-    while (used < len && rc_conn_open(c) && !c->finishing && h->state != RC_HTTP_AT_WAIT) {
+    while (used < len && rc_conn_open(c) && !c->finishing && h->state != RC_HTTP_AT_WAIT &&
+           h->out.bytes < OUT_MARK) {
         if (h->state == RC_HTTP_AT_BODY) {
             used += on_body(sh, c, data + used, len - used);
             continue;
@@ -283,6 +302,8 @@ static size_t on_data(struct rc_conn *c, uint8_t *data, size_t len)
         rc_timer_stop(&c->timer);
         if (len - used > sh->app->conf->limits_max_head_size)
             rc_conn_pause(c); /* pipelined requests wait in the kernel */
+    } else if (h->out.bytes >= OUT_MARK) {
+        rc_conn_pause(c); /* they do not read what they ask for: on_drain goes on */
     }
     return used;
 }
@@ -294,9 +315,18 @@ static void on_eof(struct rc_conn *c)
     rc_assert_on_shard(c->loop->owner);
     /* What was answered may still be on its way out; a pending poll is not wanted any more. */
     if (h->state == RC_HTTP_AT_HEAD && !rc_outq_empty(&h->out))
-        finish(rc_shard_of(c), c, RC_CLOSE_DONE);
+        rc_conn_finish(c, RC_CLOSE_DONE);
     else
         rc_conn_close(c, RC_CLOSE_PEER);
+}
+
+static void on_drain(struct rc_conn *c)
+{
+    const struct rc_http *h = c->user;
+
+    rc_assert_on_shard(c->loop->owner);
+    if (h->state != RC_HTTP_AT_WAIT)
+        rc_conn_later(c);
 }
 
 static void on_close(struct rc_conn *c, enum rc_close reason)
@@ -317,12 +347,11 @@ static void on_close(struct rc_conn *c, enum rc_close reason)
 
 static const struct rc_conn_ops http_ops = {.on_data = on_data,
                                             .on_eof = on_eof,
+                                            .on_drain = on_drain,
                                             .on_close = on_close};
 
 void rc_http_free(struct rc_http *h)
 {
-    if (rc_list_linked(&h->again))
-        rc_list_remove(&h->again);
     rc_outq_clear(&h->out);
     rc_buf_deinit(&h->content);
     rc_buf_deinit(&h->extra);
@@ -347,7 +376,6 @@ void rc_front_accept(struct rc_shard *sh, int fd, const struct rc_addr *peer,
         return;
     }
     c->out = &h->out;
-    h->conn = c;
     rc_stat_add(&sh->stats.accepted, 1);
     rc_stat_add(&sh->stats.conns, 1);
     rc_timer_start(&sh->q_head, &c->timer, sh->loop.now_ms);
@@ -369,7 +397,7 @@ void rc_front_stop(struct rc_shard *sh, bool waiting_too)
         if (h->state == RC_HTTP_AT_WAIT && !waiting_too)
             h->keep_alive = false; /* its answer comes, and then the end */
         else
-            finish(sh, c, RC_CLOSE_SHUTDOWN);
+            rc_conn_finish(c, RC_CLOSE_SHUTDOWN);
     }
 }
 
@@ -394,29 +422,25 @@ static void on_head_overdue(struct rc_timer *t, void *arg)
 
 static void on_idle(struct rc_timer *t, void *arg)
 {
-    rc_assert_on_shard(arg);
-    rc_conn_close(RC_CONTAINER(t, struct rc_conn, timer), RC_CLOSE_IDLE);
-}
-
-static void on_linger_overdue(struct rc_timer *t, void *arg)
-{
+    struct rc_shard *sh = arg;
     struct rc_conn *c = RC_CONTAINER(t, struct rc_conn, timer);
+    struct rc_http *h = c->user;
 
-    rc_assert_on_shard(arg);
-    rc_conn_close(c, c->lingering ? (enum rc_close)c->finish_reason : RC_CLOSE_LINGER_TIMEOUT);
+    rc_assert_on_shard(sh);
+    if (h->out.bytes != h->idle_bytes) { /* a long answer that is being read */
+        h->idle_bytes = h->out.bytes;
+        rc_timer_start(&sh->q_idle, t, sh->loop.now_ms);
+        return;
+    }
+    rc_conn_close(c, RC_CLOSE_IDLE);
 }
-
-enum { LINGER_MS = 2000 };
 
 void rc_front_init(struct rc_shard *sh)
 {
     const struct rc_conf *conf = sh->app->conf;
 
-    rc_list_init(&sh->pipelined);
     rc_timerq_init(&sh->q_head, conf->limits_head_timeout, on_head_overdue, sh);
     rc_timerq_init(&sh->q_idle, conf->limits_idle_timeout, on_idle, sh);
-    rc_timerq_init(&sh->q_linger, LINGER_MS, on_linger_overdue, sh);
     rc_loop_add_timerq(&sh->loop, &sh->q_head);
     rc_loop_add_timerq(&sh->loop, &sh->q_idle);
-    rc_loop_add_timerq(&sh->loop, &sh->q_linger);
 }

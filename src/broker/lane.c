@@ -4,28 +4,34 @@
 #include "rc/broker/shard.h"
 #include "rc/broker/verbs.h"
 
-/* Has all that the session sent through its lane come to all shards' queues? */
+/* Has what `owner` made of it come to the queues of shard `to`? */
+static bool delivered(const struct rc_shard *sh, unsigned owner, unsigned to)
+{
+    return to == owner || rc_mesh_done(sh->mesh, owner, to, RC_MESH_RESULTS) >=
+                              rc_mesh_posted(sh->mesh, owner, to, RC_MESH_RESULTS);
+}
+
+/* Has the owner taken all that the session sent through its lane? */
+static bool taken(const struct rc_shard *sh, const struct rc_session *s)
+{
+    return s->lane_owner == sh->index ||
+           rc_mesh_done(sh->mesh, sh->index, s->lane_owner, RC_MESH_REQUESTS) >= s->lane_mark;
+}
+
 static bool quiet(const struct rc_shard *sh, const struct rc_session *s)
 {
-    unsigned owner = s->lane_owner;
-
-    if (owner != sh->index && rc_mesh_done(sh->mesh, sh->index, owner) < s->lane_mark)
+    if (!taken(sh, s))
         return false;
     for (unsigned to = 0; to < sh->nshards; to++)
-        if (to != owner &&
-            rc_mesh_done(sh->mesh, owner, to) < rc_mesh_posted(sh->mesh, owner, to))
+        if (!delivered(sh, s->lane_owner, to))
             return false;
     return true;
 }
 
-/* Has it come to this shard's queues? */
+/* The same for this shard's queues alone. */
 static bool quiet_here(const struct rc_shard *sh, const struct rc_session *s)
 {
-    unsigned owner = s->lane_owner;
-
-    return owner == sh->index || (rc_mesh_done(sh->mesh, sh->index, owner) >= s->lane_mark &&
-                                  rc_mesh_done(sh->mesh, owner, sh->index) ==
-                                      rc_mesh_posted(sh->mesh, owner, sh->index));
+    return taken(sh, s) && delivered(sh, s->lane_owner, sh->index);
 }
 
 RC_ON_SHARD static void begin_fence(struct rc_shard *sh, struct rc_session *s)
@@ -52,16 +58,22 @@ bool rc_lane_enter(struct rc_shard *sh, struct rc_session *s, unsigned owner)
         begin_fence(sh, s);
         return false;
     }
-    s->lane_open = true;
-    s->lane_owner = (uint8_t)owner;
-    s->lane_mark = 0;
+    if (!s->lane_open || s->lane_owner != owner) {
+        s->lane_open = true;
+        s->lane_owner = (uint8_t)owner;
+        s->lane_mark = 0;
+    }
     return true;
 }
 
 void rc_lane_mark(struct rc_shard *sh, struct rc_session *s)
 {
-    if (s->lane_owner != sh->index)
-        s->lane_mark = rc_mesh_posted(sh->mesh, sh->index, s->lane_owner);
+    if (s->lane_owner == sh->index)
+        return;
+    s->lane_mark = rc_mesh_posted(sh->mesh, sh->index, s->lane_owner, RC_MESH_REQUESTS);
+    /* Whoever fills a ring is slowed before it overflows any further. */
+    if (rc_mesh_spilling(sh->mesh, sh->index))
+        rc_session_pause(sh, s, RC_PAUSE_RING);
 }
 
 void rc_lane_reply(struct rc_shard *sh, struct rc_session *s, struct rc_str frames)
@@ -69,7 +81,10 @@ void rc_lane_reply(struct rc_shard *sh, struct rc_session *s, struct rc_str fram
     struct rc_msg msg = {.type = RC_MSG_RELAY};
 
     if (!s->lane_open || quiet_here(sh, s)) {
-        rc_session_push(sh, s, rc_seg_new(frames.p, frames.len));
+        if (frames.len != 0)
+            rc_session_push(sh, s, rc_seg_new(frames.p, frames.len));
+        else
+            rc_session_release(sh, s);
         return;
     }
     msg.u.direct.to = rc_session_id(sh, s);

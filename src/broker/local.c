@@ -70,7 +70,10 @@ static struct rc_member *record_of(const struct rc_socket *k, const struct rc_lr
 static struct rc_member *add_record(struct rc_socket *k, struct rc_lroom *lr)
 {
     if (k->nrooms == k->rooms_cap) {
-        uint16_t cap = (uint16_t)(k->rooms_cap == 0 ? 1 : k->rooms_cap * 2);
+        uint32_t cap = k->rooms_cap == 0 ? 1 : (uint32_t)k->rooms_cap * 2;
+
+        if (cap > UINT16_MAX)
+            cap = UINT16_MAX; /* max_rooms_per_socket goes no further */
 
         if (cap == 1) {
             k->room = &k->one;
@@ -82,7 +85,7 @@ static struct rc_member *add_record(struct rc_socket *k, struct rc_lroom *lr)
                 more[0] = k->one;
             k->room = more;
         }
-        k->rooms_cap = cap;
+        k->rooms_cap = (uint16_t)cap;
     }
     lr->refs++;
     k->room[k->nrooms] = (struct rc_member){.room = lr, .index = RC_NOT_IN};

@@ -11,11 +11,43 @@
 
 enum { WAKE_AFTER = 64 }; /* messages in one turn after which the consumer need not wait */
 
+enum { CLASSES = RC_MESH_REQUESTS + 1 };
+
+static enum rc_mesh_class class_of(enum rc_msg_type type)
+{
+    switch (type) {
+    case RC_MSG_JOINED:
+    case RC_MSG_LEFT:
+    case RC_MSG_DELIVER:
+    case RC_MSG_TO_SOCKET:
+    case RC_MSG_DIRECT:
+    case RC_MSG_FENCE_PASS: /* behind the DELIVERs; its answer is one per session at most */
+    case RC_MSG_FENCE_ACK:
+    case RC_MSG_EIO_REPLY:
+    case RC_MSG_STOP: return RC_MESH_RESULTS; /* must come through whatever is full */
+    case RC_MSG_CONN:
+    case RC_MSG_JOIN:
+    case RC_MSG_LEAVE:
+    case RC_MSG_PUBLISH:
+    case RC_MSG_RELAY:
+    case RC_MSG_FENCE:
+    case RC_MSG_EIO_GET:
+    case RC_MSG_EIO_POST:
+    case RC_MSG_EIO_BODY:
+    case RC_MSG_EIO_ABORT:
+    case RC_MSG_DIR_WATCH:
+    case RC_MSG_DIR_ROOMS:
+    case RC_MSG_TYPE_COUNT: break;
+    }
+    return RC_MESH_REQUESTS;
+}
+
+/* One producer to one consumer, one class. */
 struct mailbox {
     struct rc_spsc q;
     /* Producer only, but for posted, which others read to find out whether a path is quiet. */
-    struct rc_msg *spill; /* waits for room in q, oldest first */
-    uint32_t nspill, spill_cap;
+    struct rc_msg *spill; /* [first..nspill) wait for room in q, oldest first */
+    uint32_t first, nspill, spill_cap;
     uint32_t unwoken; /* posted since the last wake-up */
     _Atomic uint64_t posted;
     _Atomic uint64_t spilled;
@@ -28,13 +60,16 @@ struct consumer {
 
 struct rc_mesh {
     unsigned nshards, nproducers;
-    struct mailbox *box; /* [producer * nshards + consumer] */
+    size_t nboxes;
+    struct mailbox *box; /* [(producer * nshards + consumer) * CLASSES + class] */
+    uint32_t *spilling;  /* [producer]: its mailboxes with a spill list; its own thread only */
     struct consumer *consumer;
 };
 
-static struct mailbox *box_of(const struct rc_mesh *m, unsigned from, unsigned to)
+static struct mailbox *box_of(const struct rc_mesh *m, unsigned from, unsigned to,
+                              enum rc_mesh_class class)
 {
-    return &m->box[from * m->nshards + to];
+    return &m->box[(from * m->nshards + to) * CLASSES + class];
 }
 
 struct rc_mesh *rc_mesh_new(unsigned nshards, uint32_t ring_slots)
@@ -45,13 +80,17 @@ struct rc_mesh *rc_mesh_new(unsigned nshards, uint32_t ring_slots)
     RC_ASSERT(nshards > 0 && nshards <= RC_MESH_MAX_SHARDS);
     m->nshards = nshards;
     m->nproducers = nshards + 2;
-    m->box = aligned_alloc(RC_CACHELINE, (size_t)m->nproducers * nshards * sizeof(*m->box));
+    m->nboxes = m->nproducers * nshards * CLASSES;
+    m->box = aligned_alloc(RC_CACHELINE, m->nboxes * sizeof(*m->box));
+    m->spilling = rc_calloc(m->nproducers, sizeof(*m->spilling));
     m->consumer = aligned_alloc(RC_CACHELINE, nshards * sizeof(*m->consumer));
     RC_ASSERT(m->box != NULL && m->consumer != NULL);
-    for (unsigned i = 0; i < m->nproducers * nshards; i++) {
+    for (size_t i = 0; i < m->nboxes; i++) {
+        size_t pair = i / CLASSES;
+
         m->box[i] = (struct mailbox){0};
         /* A shard has no ring to itself. */
-        if (i / nshards != i % nshards)
+        if (pair / nshards != pair % nshards)
             ok = rc_spsc_init(&m->box[i].q, ring_slots, sizeof(struct rc_msg)) == RC_OK && ok;
     }
     for (unsigned i = 0; i < nshards; i++) {
@@ -101,7 +140,7 @@ void rc_mesh_free(struct rc_mesh *m)
 {
     if (m == NULL)
         return;
-    for (unsigned i = 0; i < m->nproducers * m->nshards; i++) {
+    for (size_t i = 0; i < m->nboxes; i++) {
         struct mailbox *b = &m->box[i];
         struct rc_msg *msg;
 
@@ -109,7 +148,7 @@ void rc_mesh_free(struct rc_mesh *m)
             rc_msg_drop(msg);
             rc_spsc_release(&b->q);
         }
-        for (uint32_t j = 0; j < b->nspill; j++)
+        for (uint32_t j = b->first; j < b->nspill; j++)
             rc_msg_drop(&b->spill[j]);
         free(b->spill);
         rc_spsc_deinit(&b->q);
@@ -118,6 +157,7 @@ void rc_mesh_free(struct rc_mesh *m)
         if (m->consumer[i].efd >= 0)
             (void)close(m->consumer[i].efd);
     free(m->box);
+    free(m->spilling);
     free(m->consumer);
     free(m);
 }
@@ -157,8 +197,12 @@ static bool push(struct mailbox *b, const struct rc_msg *msg)
     return true;
 }
 
-static void spill(struct mailbox *b, const struct rc_msg *msg)
+static void spill(struct rc_mesh *m, unsigned from, struct mailbox *b, const struct rc_msg *msg)
 {
+    if (b->nspill == b->first) {
+        b->first = b->nspill = 0;
+        m->spilling[from]++;
+    }
     if (b->nspill == b->spill_cap) {
         b->spill_cap = b->spill_cap != 0 ? b->spill_cap * 2 : 64;
         b->spill = rc_realloc(b->spill, b->spill_cap * sizeof(*b->spill));
@@ -169,12 +213,12 @@ static void spill(struct mailbox *b, const struct rc_msg *msg)
 
 void rc_mesh_post(struct rc_mesh *m, unsigned from, unsigned to, const struct rc_msg *msg)
 {
-    struct mailbox *b = box_of(m, from, to);
+    struct mailbox *b = box_of(m, from, to, class_of((enum rc_msg_type)msg->type));
     struct rc_msg copy = *msg;
 
     copy.from = (uint8_t)from;
-    if (b->nspill != 0 || !push(b, &copy))
-        spill(b, &copy);
+    if (b->nspill != b->first || !push(b, &copy))
+        spill(m, from, b, &copy);
     /* relaxed: who compares it with done() has acquired a later step of ours. */
     atomic_store_explicit(&b->posted,
                           atomic_load_explicit(&b->posted, memory_order_relaxed) + 1,
@@ -186,85 +230,112 @@ void rc_mesh_post(struct rc_mesh *m, unsigned from, unsigned to, const struct rc
 }
 
 /* Moves what fits from the spill list into the ring. */
-static void unspill(struct mailbox *b)
+static void unspill(struct rc_mesh *m, unsigned from, struct mailbox *b)
 {
-    uint32_t n = 0;
+    uint32_t before = b->first;
 
-    while (n < b->nspill && push(b, &b->spill[n]))
-        n++;
-    if (n == 0)
+    while (b->first < b->nspill && push(b, &b->spill[b->first]))
+        b->first++;
+    b->unwoken += b->first - before;
+    if (b->first != b->nspill)
         return;
-    b->nspill -= n;
-    memmove(b->spill, b->spill + n, b->nspill * sizeof(*b->spill));
-    b->unwoken += n;
+    m->spilling[from]--;
+    free(b->spill); /* a burst is over: its memory goes too */
+    b->spill = NULL;
+    b->first = b->nspill = b->spill_cap = 0;
 }
 
 bool rc_mesh_wake(struct rc_mesh *m, unsigned from)
 {
-    bool clear = true;
-
     for (unsigned to = 0; to < m->nshards; to++) {
-        struct mailbox *b = box_of(m, from, to);
+        uint32_t unwoken = 0;
 
-        if (b->nspill != 0)
-            unspill(b);
-        if (b->unwoken != 0) {
+        for (unsigned class = 0; class < CLASSES; class ++) {
+            struct mailbox *b = box_of(m, from, to, (enum rc_mesh_class) class);
+
+            if (b->nspill != b->first)
+                unspill(m, from, b);
+            unwoken += b->unwoken;
             b->unwoken = 0;
-            wake(&m->consumer[to]);
         }
-        clear = clear && b->nspill == 0;
+        if (unwoken != 0)
+            wake(&m->consumer[to]);
     }
-    return clear;
+    return m->spilling[from] == 0;
 }
 
 bool rc_mesh_spilling(const struct rc_mesh *m, unsigned from)
 {
-    for (unsigned to = 0; to < m->nshards; to++)
-        if (box_of(m, from, to)->nspill != 0)
-            return true;
-    return false;
+    return m->spilling[from] != 0;
 }
 
-bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn, void *arg)
+/* Takes up to budget messages of one class from each producer. False: more are there. */
+static bool drain_class(struct rc_mesh *m, unsigned to, enum rc_mesh_class class,
+                        unsigned budget, rc_mesh_fn *fn, void *arg)
 {
-    struct consumer *c = &m->consumer[to];
-    uint64_t count;
     bool all = true;
 
-    while (read(c->efd, &count, sizeof(count)) < 0 && errno == EINTR)
-        continue;
-    /* Clear before popping: a push that misses this drain sees 0 and wakes us again. */
-    (void)atomic_exchange_explicit(&c->pending, 0, memory_order_acq_rel);
     for (unsigned from = 0; from < m->nproducers; from++) {
-        struct mailbox *b = box_of(m, from, to);
+        struct mailbox *b = box_of(m, from, to, class);
         struct rc_msg *msg;
         unsigned n = 0;
 
         if (from == to)
             continue;
         while (n < budget && (msg = rc_spsc_front(&b->q)) != NULL) {
+            /* Checked each time: the last one may have filled a ring. */
+            if (class == RC_MESH_REQUESTS && rc_mesh_spilling(m, to))
+                return false;
             fn(msg, arg);
             rc_spsc_release(&b->q);
             n++;
         }
         all = all && n < budget;
     }
-    if (!all)
+    return all;
+}
+
+bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn, void *arg)
+{
+    struct consumer *c = &m->consumer[to];
+    uint64_t count;
+    bool all;
+
+    while (read(c->efd, &count, sizeof(count)) < 0 && errno == EINTR)
+        continue;
+    /* Clear before popping: a push that misses this drain sees 0 and wakes us again. */
+    (void)atomic_exchange_explicit(&c->pending, 0, memory_order_acq_rel);
+    all = drain_class(m, to, RC_MESH_RESULTS, budget, fn, arg);
+    all = drain_class(m, to, RC_MESH_REQUESTS, budget, fn, arg) && all;
+    /* While it spills, its own retries (rc_mesh_wake) give it turns, and this call. */
+    if (!all && !rc_mesh_spilling(m, to))
         wake(c);
     return all;
 }
 
-uint64_t rc_mesh_posted(const struct rc_mesh *m, unsigned from, unsigned to)
+void rc_mesh_poke(struct rc_mesh *m, unsigned to)
 {
-    return atomic_load_explicit(&box_of(m, from, to)->posted, memory_order_relaxed);
+    wake(&m->consumer[to]);
 }
 
-uint64_t rc_mesh_done(const struct rc_mesh *m, unsigned from, unsigned to)
+uint64_t rc_mesh_posted(const struct rc_mesh *m, unsigned from, unsigned to,
+                        enum rc_mesh_class class)
 {
-    return rc_spsc_done(&box_of(m, from, to)->q);
+    return atomic_load_explicit(&box_of(m, from, to, class)->posted, memory_order_relaxed);
+}
+
+uint64_t rc_mesh_done(const struct rc_mesh *m, unsigned from, unsigned to,
+                      enum rc_mesh_class class)
+{
+    return rc_spsc_done(&box_of(m, from, to, class)->q);
 }
 
 uint64_t rc_mesh_spilled(const struct rc_mesh *m, unsigned from, unsigned to)
 {
-    return atomic_load_explicit(&box_of(m, from, to)->spilled, memory_order_relaxed);
+    uint64_t n = 0;
+
+    for (unsigned class = 0; class < CLASSES; class ++)
+        n += atomic_load_explicit(&box_of(m, from, to, (enum rc_mesh_class) class)->spilled,
+                                  memory_order_relaxed);
+    return n;
 }

@@ -13,6 +13,7 @@
 struct rc_inbox {
     struct rc_inbox *next;
     struct rc_str rest; /* of bytes, not yet worked on */
+    rc_id conn;         /* to be told ok */
     bool done;
     char bytes[];
 };
@@ -91,18 +92,20 @@ void rc_polling_noop(struct rc_shard *sh, struct rc_session *s)
 
 void rc_polling_flush(struct rc_shard *sh, struct rc_session *s)
 {
-    if (s->polling != NULL && s->polling->get != 0 && !rc_outq_empty(&s->out))
+    if (s->polling != NULL && s->polling->get != 0 && !rc_outq_empty(&s->out) && s->held == 0)
         answer_poll(sh, s);
 }
 
 /* ---- end ---- */
 
-static void free_inbox(struct rc_polling *p)
+/* Bodies that nobody will work on any more; what was received is acknowledged all the same. */
+RC_ON_SHARD static void drop_inbox(struct rc_shard *sh, struct rc_polling *p)
 {
     while (p->inbox != NULL) {
         struct rc_inbox *in = p->inbox;
 
         p->inbox = in->next;
+        rc_front_reply(sh, in->conn, RC_REPLY_OK, 200, NULL);
         free(in);
     }
     p->inbox_tail = &p->inbox;
@@ -114,7 +117,7 @@ void rc_polling_free(struct rc_session *s)
 
     rc_timer_stop(&p->upgrade);
     rc_timer_stop(&p->close);
-    free_inbox(p);
+    RC_ASSERT(p->inbox == NULL);
     free(p);
     s->polling = NULL;
 }
@@ -134,23 +137,26 @@ static bool server_wants_it(enum rc_close why)
 void rc_polling_closed(struct rc_shard *sh, struct rc_session *s, enum rc_close why)
 {
     struct rc_polling *p = s->polling;
+    rc_id get = p->get;
 
     rc_stat_add(&sh->stats.closed[why], 1);
     rc_shard_log(sh, RC_LOG_INFO, "session=%u polling closed reason=%s", s->hdr.slot,
                  rc_close_text(why));
-    rc_probe_cancel(sh, s, why);
-    free_inbox(p);
+    rc_probe_cancel(s, why);
+    drop_inbox(sh, p);
     if (server_wants_it(why)) {
-        if (p->get != 0 && rc_outq_empty(&s->out)) {
-            reply_text(sh, p->get, payload_close);
+        if (get != 0 && rc_outq_empty(&s->out)) {
+            p->get = 0;
+            reply_text(sh, get, payload_close);
         } else { /* told at a later poll, once it has taken what waits */
             rc_timer_start(&sh->q_poll_close, &p->close, sh->loop.now_ms);
-            if (p->get != 0)
+            if (get != 0)
                 answer_poll(sh, s);
             return;
         }
-    } else if (p->get != 0) {
-        reply_text(sh, p->get, why == RC_CLOSE_CLIENT ? payload_noop : payload_close);
+    } else if (get != 0) {
+        p->get = 0;
+        reply_text(sh, get, why == RC_CLOSE_CLIENT ? payload_noop : payload_close);
     }
     rc_polling_free(s);
 }
@@ -216,7 +222,7 @@ void rc_engine_get(struct rc_shard *sh, struct rc_str sid, rc_id conn)
     }
     s->polling->get = conn;
     rc_batch_before(sh, s);
-    if (!rc_outq_empty(&s->out)) {
+    if (!rc_outq_empty(&s->out) && s->held == 0) {
         answer_poll(sh, s);
     } else if (s->polling->upgrading) {
         rc_polling_noop(sh, s);
@@ -226,11 +232,12 @@ void rc_engine_get(struct rc_shard *sh, struct rc_str sid, rc_id conn)
 void rc_engine_post(struct rc_shard *sh, struct rc_str sid, rc_id conn, bool binary)
 {
     struct rc_session *s = session_for(sh, sid, conn);
+    struct rc_polling *p = s != NULL ? s->polling : NULL;
 
-    if (s == NULL)
+    if (p == NULL)
         return;
-    if (s->polling->post == 0 && !binary) {
-        s->polling->post = conn;
+    if (!binary && p->post == 0 && p->inbox == NULL && !p->in_input) {
+        p->post = conn;
         return;
     }
     rc_front_reply(sh, conn, RC_REPLY_EMPTY, 400, NULL);
@@ -273,9 +280,10 @@ void rc_polling_input(struct rc_shard *sh, struct rc_session *s)
             p->inbox = in;
             if (in->next == NULL)
                 p->inbox_tail = &in->next;
-        } else {
-            free(in);
+            break;
         }
+        rc_front_reply(sh, in->conn, RC_REPLY_OK, 200, NULL);
+        free(in);
     }
     if (s->closed)
         return; /* p may be gone */
@@ -296,8 +304,13 @@ void rc_engine_body(struct rc_shard *sh, struct rc_str sid, rc_id conn, struct r
         return;
     }
     s->polling->post = 0;
+    if (s->closed) { /* it waits to be told so */
+        rc_pub_unref(&body);
+        rc_front_reply(sh, conn, RC_REPLY_OK, 200, NULL);
+        return;
+    }
     in = rc_malloc(sizeof(*in) + data.len);
-    *in = (struct rc_inbox){.rest = rc_str_make(in->bytes, data.len)};
+    *in = (struct rc_inbox){.rest = rc_str_make(in->bytes, data.len), .conn = conn};
     memcpy(in->bytes, data.p, data.len);
     rc_pub_unref(&body);
     *s->polling->inbox_tail = in;
@@ -306,7 +319,6 @@ void rc_engine_body(struct rc_shard *sh, struct rc_str sid, rc_id conn, struct r
         rc_polling_input(sh, s);
     else
         rc_engine_fail(sh, s, RC_CLOSE_PARSE);
-    rc_front_reply(sh, conn, RC_REPLY_OK, 200, NULL);
 }
 
 void rc_engine_abort(struct rc_shard *sh, struct rc_str sid, rc_id conn, bool gone)

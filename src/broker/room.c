@@ -181,15 +181,14 @@ void rc_publish(struct rc_shard *sh, struct rc_session *from, struct rc_pub *pub
 
     if (owner == sh->index) {
         rc_room_publish(sh, pub, except);
-    } else {
-        msg.u.deliver.except = except;
-        msg.u.deliver.pub = pub;
-        rc_shard_post(sh, owner, &msg);
-        rc_lane_mark(sh, from);
+        if (rc_mesh_spilling(sh->mesh, sh->index))
+            rc_session_pause(sh, from, RC_PAUSE_RING);
+        return;
     }
-    /* Whoever fills a ring is slowed before it overflows any further. */
-    if (sh->nshards > 1 && rc_mesh_spilling(sh->mesh, sh->index))
-        rc_session_pause(sh, from, RC_PAUSE_RING);
+    msg.u.deliver.except = except;
+    msg.u.deliver.pub = pub;
+    rc_shard_post(sh, owner, &msg);
+    rc_lane_mark(sh, from);
 }
 
 void rc_send_to_socket(struct rc_shard *sh, struct rc_session *from, rc_id socket,

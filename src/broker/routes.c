@@ -157,6 +157,10 @@ RC_ON_SHARD static void move(struct rc_shard *sh, struct rc_conn *c, unsigned sh
 {
     struct rc_msg msg = {.type = RC_MSG_CONN};
 
+    if (!rc_outq_empty(c->out)) { /* answers to what was pipelined before are still here */
+        rc_http_page(sh, c, 400, "read the answers before asking for an upgrade", true);
+        return;
+    }
     msg.u.conn.peer = c->peer;
     msg.u.conn.bytes = rc_pub_new(0, RC_STR_NONE, 0, head.p, head.len);
     msg.u.conn.fd = rc_conn_release(c, RC_CLOSE_MOVED);
@@ -351,7 +355,8 @@ RC_ON_SHARD static void send_file(struct rc_shard *sh, struct rc_conn *c,
 {
     struct rc_buf extra = RC_BUF_INIT;
     struct rc_site_file as = *f;
-    struct rc_http_answer a = {.status = 200, .content_type = f->content_type, .body = f->body};
+    struct rc_http_answer a = {
+        .status = 200, .content_type = f->content_type, .body = f->body, .stays = true};
 
     as.etag = etag;
     rc_buf_putz(&extra, "ETag: ");

@@ -110,8 +110,21 @@ void rc_session_text(struct rc_shard *sh, struct rc_session *s, struct rc_str te
     rc_session_push(sh, s, seg);
 }
 
+void rc_session_hold(struct rc_session *s)
+{
+    s->held++;
+}
+
+void rc_session_release(struct rc_shard *sh, struct rc_session *s)
+{
+    if (s->held != 0 && --s->held == 0)
+        rc_session_touch(sh, s);
+}
+
 void rc_session_flush(struct rc_shard *sh, struct rc_session *s)
 {
+    if (s->held != 0)
+        return;
     if (s->kind == RC_SESSION_POLLING) {
         rc_polling_flush(sh, s);
     } else if (s->fd >= 0 && !s->conn->writing) {

@@ -29,6 +29,8 @@ void rc_shard_post(struct rc_shard *sh, unsigned to, const struct rc_msg *msg)
 
 void rc_shard_bury(struct rc_shard *sh, struct rc_pooled *obj)
 {
+    for (uint32_t i = 0; i < sh->ndead && i < 4; i++)
+        RC_ASSERT(sh->dead[sh->ndead - 1 - i] != obj);
     if (sh->ndead == sh->dead_cap) {
         sh->dead_cap = sh->dead_cap != 0 ? sh->dead_cap * 2 : 64;
         sh->dead = rc_realloc(sh->dead, sh->dead_cap * sizeof(struct rc_pooled *));
@@ -52,7 +54,9 @@ RC_ON_SHARD static void on_direct(struct rc_shard *sh, struct rc_msg *msg)
     struct rc_session *s = rc_session_find(sh, msg->u.direct.to);
     const struct rc_pub *pub = msg->u.direct.pub;
 
-    if (s != NULL && !s->closed)
+    if (s != NULL && !s->closed && pub->len == 0)
+        rc_session_release(sh, s);
+    else if (s != NULL && !s->closed)
         rc_session_push(sh, s, rc_seg_new(pub->data, pub->len));
     rc_pub_unref(&msg->u.direct.pub);
 }
@@ -132,7 +136,7 @@ static void on_mail(struct rc_msg *msg, void *arg)
         rc_front_reply(sh, msg->u.reply.conn, (enum rc_reply_kind)msg->u.reply.kind,
                        msg->u.reply.status, msg->u.reply.body);
         return;
-    case RC_MSG_DIR_WATCH: rc_directory_tell(sh, msg->from, msg->nsp, msg->count != 0); return;
+    case RC_MSG_DIR_WATCH: rc_directory_tell(sh, msg->from, msg->nsp, msg->count); return;
     case RC_MSG_DIR_ROOMS:
         rc_directory_learn(sh, msg->u.direct.pub);
         rc_pub_unref(&msg->u.direct.pub);
@@ -149,7 +153,7 @@ static void on_mail_ready(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     rc_loop_enter(&sh->loop);
-    (void)rc_mesh_drain(sh->mesh, sh->index, DRAIN_BUDGET, on_mail, sh);
+    sh->mail_waits = !rc_mesh_drain(sh->mesh, sh->index, DRAIN_BUDGET, on_mail, sh);
 }
 
 /* ---- the end of a turn ---- */
@@ -209,12 +213,14 @@ static void on_turn_end(void *arg)
     rc_assert_on_shard(sh);
     resume_publishers(sh);
     do {
-        rc_front_continue(sh);
+        (void)rc_loop_ready(&sh->loop);
         clear = rc_mesh_wake(sh->mesh, sh->index);
         rc_batch_distribute(sh);
         flush_dirty(sh);
-    } while (sh->ndirty != 0 || sh->batch.n != 0 || !rc_list_empty(&sh->pipelined));
+    } while (sh->ndirty != 0 || sh->batch.n != 0 || !rc_list_empty(&sh->loop.ready));
     clear = rc_mesh_wake(sh->mesh, sh->index) && clear;
+    if (clear && sh->mail_waits)
+        rc_mesh_poke(sh->mesh, sh->index);
     if ((!clear || !rc_list_empty(&sh->ring_paused)) && !rc_timer_running(&sh->spill_timer))
         rc_timer_start(&sh->q_spill, &sh->spill_timer, sh->loop.now_ms);
     put_back_dead(sh);
@@ -253,14 +259,11 @@ static void init_timers(struct rc_shard *sh)
 {
     rc_timerq_init(&sh->q_spill, SPILL_RETRY_MS, on_spill_retry, sh);
     rc_timerq_init(&sh->q_stop, STOP_WAIT_MS, on_stop_overdue, sh);
-    rc_timerq_init(&sh->q_ws_ping, 0, rc_endpoint_ping_due, sh);
-    rc_timerq_init(&sh->q_ws_pong, 0, rc_endpoint_pong_overdue, sh);
     rc_loop_add_timerq(&sh->loop, &sh->q_spill);
     rc_loop_add_timerq(&sh->loop, &sh->q_stop);
-    rc_loop_add_timerq(&sh->loop, &sh->q_ws_ping);
-    rc_loop_add_timerq(&sh->loop, &sh->q_ws_pong);
     rc_front_init(sh);
     rc_engine_init(sh);
+    rc_endpoint_init(sh);
     rc_directory_init(sh);
 }
 
@@ -360,6 +363,7 @@ void rc_shard_free(struct rc_shard *sh)
         free(sh->all[i]);
     }
     free(sh->all);
+    free(sh->q_endpoint);
     event_free(sh->mail);
     rc_seg_unref(sh->ping);
     rc_hmap_deinit(&sh->lroom_by_name);

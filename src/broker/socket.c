@@ -15,6 +15,7 @@
 /* A packet whose attachments are still coming. */
 struct rc_assembly {
     unsigned want, have;
+    uint64_t total; /* bytes of the attachments so far */
     struct rc_str text;
     struct rc_str attachment[RC_SIO_ATTACHMENTS_MAX]; /* each malloc'd */
     char bytes[];
@@ -204,7 +205,6 @@ RC_ON_SHARD static void on_connect(struct rc_shard *sh, struct rc_session *s,
         rc_timer_stop(&s->join);
     }
     rc_stat_add(&sh->stats.sockets, 1);
-    rc_local_enter_all(sh, k);
     rc_verbs_connect(sh, k);
 }
 
@@ -289,9 +289,10 @@ void rc_socket_binary(struct rc_shard *sh, struct rc_session *s, struct rc_str d
         rc_engine_fail(sh, s, RC_CLOSE_PARSE);
         return;
     }
-    copy = rc_try_malloc(data.len);
+    a->total += data.len;
+    copy = a->total <= sh->app->conf->socketio_max_payload ? rc_try_malloc(data.len) : NULL;
     if (copy == NULL) {
-        rc_engine_fail(sh, s, RC_CLOSE_MEMORY);
+        rc_engine_fail(sh, s, RC_CLOSE_TOO_BIG);
         return;
     }
     if (data.len != 0)

@@ -16,6 +16,8 @@ struct rc_probe {
     struct rc_outq out;
     struct rc_ws_decoder ws;
     struct rc_session *session; /* NULL: given up, the connection only ends */
+    char text[8];               /* of a message, which may come in pieces */
+    uint8_t len;
 };
 
 int rc_engine_may_upgrade(struct rc_shard *sh, struct rc_str sid)
@@ -41,8 +43,7 @@ RC_ON_SHARD static void send_text(struct rc_conn *c, struct rc_probe *pr, struct
 }
 
 /* The probe is over without an upgrade: the polling session lives on. */
-RC_ON_SHARD static void give_up(struct rc_shard *sh, struct rc_conn *c, unsigned code,
-                                enum rc_close why)
+RC_ON_SHARD static void give_up(struct rc_conn *c, unsigned code, enum rc_close why)
 {
     struct rc_probe *pr = c->user;
     uint8_t frame[2 + 125];
@@ -59,14 +60,13 @@ RC_ON_SHARD static void give_up(struct rc_shard *sh, struct rc_conn *c, unsigned
         return;
     rc_outq_push(&pr->out,
                  rc_seg_new(frame, rc_ws_close_frame(frame, (uint16_t)code, RC_STR_NONE)));
-    rc_timer_start(&sh->q_linger, &c->timer, sh->loop.now_ms);
     rc_conn_finish(c, why);
 }
 
-void rc_probe_cancel(struct rc_shard *sh, struct rc_session *s, enum rc_close why)
+void rc_probe_cancel(struct rc_session *s, enum rc_close why)
 {
     if (s->polling->probe != NULL)
-        give_up(sh, s->polling->probe, 0, why);
+        give_up(s->polling->probe, 0, why);
 }
 
 /* The client has gone over: the connection becomes the session's. */
@@ -76,41 +76,63 @@ RC_ON_SHARD static void complete(struct rc_shard *sh, struct rc_conn *c)
     struct rc_session *s = pr->session;
     rc_id get = s->polling->get;
 
-    s->polling->get = 0;
     s->polling->probe = NULL;
-    if (get != 0)
-        rc_front_reply(sh, get, RC_REPLY_PAYLOAD, 200, rc_pub_new(0, RC_STR_NONE, 0, "6", 1));
     rc_polling_free(s);
     s->kind = RC_SESSION_WEBSOCKET;
     rc_wsconn_attach(sh, s, c);
     free(pr);
+    if (get != 0)
+        rc_front_reply(sh, get, RC_REPLY_PAYLOAD, 200, rc_pub_new(0, RC_STR_NONE, 0, "6", 1));
     rc_shard_log(sh, RC_LOG_DEBUG, "conn=%u.%u session=%u upgraded to websocket", sh->index,
                  c->hdr.slot, s->hdr.slot);
 }
 
-/* True when the connection now is the session's own. */
-RC_ON_SHARD static bool on_ws_event(struct rc_shard *sh, struct rc_conn *c,
-                                    const struct rc_ws_event *ev)
+/* Gathers a text message. False: it is none that a probing client sends. */
+static bool gather(struct rc_probe *pr, const struct rc_ws_event *ev)
+{
+    if (ev->opcode != RC_WS_TEXT || ev->data.len > sizeof(pr->text) - pr->len)
+        return false;
+    if (ev->data.len != 0)
+        memcpy(pr->text + pr->len, ev->data.p, ev->data.len);
+    pr->len += (uint8_t)ev->data.len;
+    return true;
+}
+
+/* A whole message. True when the connection now is the session's own. */
+RC_ON_SHARD static bool on_text(struct rc_shard *sh, struct rc_conn *c, struct rc_str text)
 {
     struct rc_probe *pr = c->user;
     struct rc_polling *p = pr->session->polling;
 
+    if (rc_str_eq(text, RC_STR("5"))) { /* the reference asks for no probe before */
+        complete(sh, c);
+        return true;
+    }
+    if (!rc_str_eq(text, RC_STR("2probe")) || p->upgrading) {
+        give_up(c, 0, RC_CLOSE_UPGRADE_FAILED);
+        return false;
+    }
+    p->upgrading = true;
+    if (p->get != 0)
+        rc_polling_noop(sh, pr->session);
+    send_text(c, pr, RC_STR("3probe"));
+    return false;
+}
+
+RC_ON_SHARD static bool on_ws_event(struct rc_shard *sh, struct rc_conn *c,
+                                    const struct rc_ws_event *ev)
+{
+    struct rc_probe *pr = c->user;
+
     if (ev->type == RC_WS_EV_CLOSE) {
-        give_up(sh, c, ev->code, RC_CLOSE_WS_CLOSED);
-    } else if (ev->type == RC_WS_EV_DATA && ev->opcode == RC_WS_TEXT && ev->first && ev->last) {
-        if (rc_str_eq(ev->data, RC_STR("2probe"))) {
-            p->upgrading = true;
-            send_text(c, pr, RC_STR("3probe"));
-            if (rc_conn_open(c) && p->get != 0) /* else it was reset: given up, pr is gone */
-                rc_polling_noop(sh, pr->session);
-        } else if (rc_str_eq(ev->data, RC_STR("5"))) { /* the reference asks for no probe */
-            complete(sh, c);
-            return true;
-        } else {
-            give_up(sh, c, 0, RC_CLOSE_UPGRADE_FAILED);
-        }
-    } else if (ev->type == RC_WS_EV_DATA) {
-        give_up(sh, c, 0, RC_CLOSE_UPGRADE_FAILED);
+        give_up(c, ev->code, RC_CLOSE_WS_CLOSED);
+    } else if (ev->type == RC_WS_EV_DATA && !gather(pr, ev)) {
+        give_up(c, 0, RC_CLOSE_UPGRADE_FAILED);
+    } else if (ev->type == RC_WS_EV_DATA && ev->last) {
+        size_t len = pr->len;
+
+        pr->len = 0;
+        return on_text(sh, c, rc_str_make(pr->text, len));
     }
     return false;
 }
@@ -134,7 +156,7 @@ static size_t on_data(struct rc_conn *c, uint8_t *data, size_t len)
         if (n == RC_EAGAIN)
             break;
         if (n < 0) {
-            give_up(sh, c, ev.code, RC_CLOSE_WS_PROTOCOL);
+            give_up(c, ev.code, RC_CLOSE_WS_PROTOCOL);
             break;
         }
         used += (size_t)n;
@@ -157,7 +179,7 @@ static void on_close(struct rc_conn *c, enum rc_close reason)
     char peer[RC_ADDR_TEXT];
 
     rc_assert_on_shard(sh);
-    give_up(sh, c, 0, reason);
+    give_up(c, 0, reason);
     rc_stat_add(&sh->stats.closed[reason], 1);
     rc_stat_add(&sh->stats.conns, -1);
     rc_shard_log(sh, RC_LOG_INFO, "conn=%u.%u peer=%s probe closed reason=%s", sh->index,
@@ -194,7 +216,7 @@ static void on_upgrade_overdue(struct rc_timer *t, void *arg)
     struct rc_polling *p = RC_CONTAINER(t, struct rc_polling, upgrade);
 
     rc_assert_on_shard(sh);
-    give_up(sh, p->probe, 0, RC_CLOSE_UPGRADE_FAILED);
+    give_up(p->probe, 0, RC_CLOSE_UPGRADE_FAILED);
 }
 
 void rc_upgrade_init(struct rc_shard *sh)

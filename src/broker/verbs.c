@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { BUILT_MAX = 1 << 30 }; /* bytes of a publication: lengths are 32 bits */
+
 enum phase { PHASE_JOINS, PHASE_CONNECT, PHASE_ALL }; /* [connect] goes through all three */
 
 struct exec {
@@ -27,8 +29,9 @@ struct exec {
     bool connect;
     struct rc_template_env env;
     char id[RC_SOCKET_ID_LEN + 1];
-    struct rc_buf room; /* the last room named */
-    const char *code;   /* of a refusal */
+    struct rc_buf name[2]; /* the last room named, and the one before it */
+    unsigned named;        /* which is the last */
+    const char *code;      /* of a refusal */
     char text[160];
 };
 
@@ -78,7 +81,7 @@ static int build(struct exec *x, enum rc_sio_type type, const struct rc_template
                      ? x->ev->nattachments
                      : 0;
     unsigned arg = 0;
-    size_t start;
+    size_t start, bytes = 0;
     int rc = RC_OK;
 
     if (n != 0)
@@ -105,6 +108,10 @@ static int build(struct exec *x, enum rc_sio_type type, const struct rc_template
     if (rc != RC_OK)
         return refuse_arg(x, rc, arg);
     rc_buf_putc(b, ']');
+    for (unsigned i = 0; i < n; i++)
+        bytes += x->ev->attachment[i].len;
+    if (b->failed || b->len + bytes > BUILT_MAX)
+        return refuse(x, "too_big", "what the rule makes of this event is too big");
     rc_frames_end(b);
     for (unsigned i = 0; i < n; i++)
         rc_frames_attach(b, x->ev->attachment[i]);
@@ -183,18 +190,20 @@ RC_ON_SHARD static void tell_refusal(struct exec *x)
 /* Fills in a room's name, or a socket's id, and remembers it as {room}. */
 static int fill_name(struct exec *x, const struct rc_action *a)
 {
+    struct rc_buf *name = &x->name[x->named ^ 1]; /* {room} may be part of the new one */
+    size_t max = x->sh->app->conf->limits_max_room_length;
     unsigned arg = 0;
     int rc;
-    size_t max = x->sh->app->conf->limits_max_room_length;
 
-    rc_buf_reset(&x->room);
-    rc = rc_template_fill_text(a->name, &x->env, &x->room, &arg);
+    rc_buf_reset(name);
+    rc = rc_template_fill_text(a->name, &x->env, name, &arg);
     if (rc != RC_OK)
         return refuse_arg(x, rc, arg);
-    if (x->room.len == 0 || x->room.len > max || x->room.data[0] == '\001')
+    if (name->len == 0 || name->len > max || name->data[0] == '\001')
         return refuse(x, "bad_room", "a room name has 1 to %zu bytes (limits.max_room_length)",
                       max);
-    x->env.room = rc_buf_str(&x->room);
+    x->env.room = rc_buf_str(name);
+    x->named ^= 1;
     return RC_OK;
 }
 
@@ -434,7 +443,9 @@ void rc_verbs_job_free(struct rc_job *job)
     free(job);
 }
 
-RC_ON_SHARD static void send_connect(struct exec *x)
+/* Queues the CONNECT packet, but holds the session's queue until the joins are done: what the
+ * rooms send meanwhile comes after it, and once it is there the socket is in its rooms. */
+RC_ON_SHARD static void queue_connect(struct exec *x)
 {
     struct rc_buf *b = &x->sh->scratch;
 
@@ -442,7 +453,8 @@ RC_ON_SHARD static void send_connect(struct exec *x)
     rc_sio_put_head(b, RC_SIO_CONNECT, 0, x->nsp->name, false, 0);
     rc_buf_printf(b, "{\"sid\":\"%s\"}", x->id);
     rc_frames_end(b);
-    rc_lane_reply(x->sh, x->session, rc_frames(b));
+    rc_session_push(x->sh, x->session, rc_seg_new(rc_frames(b).p, rc_frames(b).len));
+    rc_session_hold(x->session);
 }
 
 /* Runs the actions of one phase. False: it has to wait. */
@@ -478,7 +490,7 @@ RC_ON_SHARD static void run(struct exec *x)
         x->phase = PHASE_CONNECT;
     }
     if (x->phase == PHASE_CONNECT) {
-        send_connect(x);
+        rc_lane_reply(x->sh, x->session, RC_STR_NONE); /* lets the queue go */
         x->phase = PHASE_ALL;
         x->next = 0;
     }
@@ -508,6 +520,12 @@ RC_ON_SHARD static void begin(struct exec *x, struct rc_shard *sh, struct rc_soc
         x->env.nargs = ev->packet->nargs;
         x->env.args_raw = ev->packet->args_raw;
     }
+}
+
+static void end(struct exec *x)
+{
+    rc_buf_deinit(&x->name[0]);
+    rc_buf_deinit(&x->name[1]);
 }
 
 /* The event's name without its JSON: decoded into buf when it has escapes. */
@@ -546,7 +564,7 @@ void rc_verbs_event(struct rc_shard *sh, struct rc_socket *k, const struct rc_ev
         unknown_event(&x);
     else
         run(&x);
-    rc_buf_deinit(&x.room);
+    end(&x);
     rc_buf_deinit(&name);
 }
 
@@ -558,8 +576,10 @@ void rc_verbs_connect(struct rc_shard *sh, struct rc_socket *k)
     x.connect = true;
     x.phase = PHASE_JOINS;
     x.rule = x.nsp->rules.connect;
+    queue_connect(&x);
+    rc_local_enter_all(sh, k);
     run(&x);
-    rc_buf_deinit(&x.room);
+    end(&x);
 }
 
 /* {room} is the last room that was named before the action that waited. */
@@ -600,7 +620,7 @@ void rc_verbs_continue(struct rc_shard *sh, struct rc_session *s)
         x.connect = j->connect;
         restore_room(&x);
         run(&x);
-        rc_buf_deinit(&x.room);
+        end(&x);
         rc_buf_deinit(&name);
     }
     rc_verbs_job_free(j);

@@ -66,7 +66,6 @@ void rc_wsconn_end(struct rc_shard *sh, struct rc_session *s, unsigned code, str
     c->user = NULL;
     s->conn = NULL;
     s->fd = -1;
-    rc_timer_start(&sh->q_linger, &c->timer, sh->loop.now_ms);
     rc_conn_finish(c, why);
 }
 

@@ -74,6 +74,8 @@ int rc_conn_release(struct rc_conn *c, enum rc_close reason)
     RC_ASSERT(fd >= 0);
     update_interest(c, false, false);
     rc_timer_stop(&c->timer);
+    if (rc_list_linked(&c->ready))
+        rc_list_remove(&c->ready);
     c->fd = -1;
     free(c->left);
     c->left = NULL;
@@ -100,29 +102,56 @@ void rc_conn_want_write(struct rc_conn *c)
 RC_ON_SHARD static void linger(struct rc_conn *c)
 {
     if (c->eof) {
-        rc_conn_close(c, c->finish_reason);
+        c->broken = true;
+        rc_conn_later(c);
         return;
     }
     c->lingering = true;
     (void)shutdown(c->fd, SHUT_WR);
+    rc_timer_start(&c->loop->q_linger, &c->timer, c->loop->now_ms);
     update_interest(c, true, false);
+}
+
+void rc_conn_later(struct rc_conn *c)
+{
+    if (c->fd >= 0 && !rc_list_linked(&c->ready))
+        rc_list_append(&c->loop->ready, &c->ready);
+}
+
+void rc_conn_ready(struct rc_conn *c)
+{
+    if (c->broken) {
+        rc_conn_close(c, c->finishing ? (enum rc_close)c->finish_reason : RC_CLOSE_RESET);
+    } else if (!c->finishing) {
+        if (!c->eof)
+            update_interest(c, true, c->writing);
+        if (c->left_len != 0)
+            rc_conn_feed(c, NULL, 0);
+    }
 }
 
 void rc_conn_flush(struct rc_conn *c)
 {
+    bool waited = c->writing;
+    size_t wrote = 0;
     int rc;
 
-    if (c->fd < 0)
+    if (c->fd < 0 || c->broken)
         return;
-    rc = c->out != NULL ? rc_outq_flush(c->out, c->fd, NULL) : RC_OK;
+    rc = c->out != NULL ? rc_outq_flush(c->out, c->fd, &wrote) : RC_OK;
     if (rc == RC_EAGAIN) {
         rc_conn_want_write(c);
+        if (c->finishing && wrote != 0) /* progress */
+            rc_timer_start(&c->loop->q_stall, &c->timer, c->loop->now_ms);
     } else if (rc != RC_OK) {
-        rc_conn_close(c, RC_CLOSE_RESET);
+        c->broken = true;
+        rc_conn_later(c);
     } else {
         update_interest(c, c->reading, false);
         if (c->finishing && !c->lingering)
             linger(c);
+        else if (waited && !c->finishing && c->ops->on_drain != NULL)
+            c->ops->on_drain(c);
     }
 }
 
@@ -135,8 +164,34 @@ void rc_conn_finish(struct rc_conn *c, enum rc_close reason)
     free(c->left);
     c->left = NULL;
     c->left_len = 0;
-    update_interest(c, true, c->writing);
+    rc_timer_start(&c->loop->q_stall, &c->timer, c->loop->now_ms);
+    update_interest(c, !c->eof, c->writing);
     rc_conn_flush(c);
+}
+
+static void on_stalled(struct rc_timer *t, void *arg)
+{
+    const struct rc_loop *l = arg;
+
+    rc_assert_on_shard(l->owner);
+    rc_conn_close(RC_CONTAINER(t, struct rc_conn, timer), RC_CLOSE_LINGER_TIMEOUT);
+}
+
+static void on_lingered(struct rc_timer *t, void *arg)
+{
+    const struct rc_loop *l = arg;
+    struct rc_conn *c = RC_CONTAINER(t, struct rc_conn, timer);
+
+    rc_assert_on_shard(l->owner);
+    rc_conn_close(c, (enum rc_close)c->finish_reason);
+}
+
+void rc_conn_init_timers(struct rc_loop *l)
+{
+    rc_timerq_init(&l->q_stall, RC_STALL_MS, on_stalled, l);
+    rc_timerq_init(&l->q_linger, RC_LINGER_MS, on_lingered, l);
+    rc_loop_add_timerq(l, &l->q_stall);
+    rc_loop_add_timerq(l, &l->q_linger);
 }
 
 RC_ON_SHARD static void keep(struct rc_conn *c, const uint8_t *data, size_t len)

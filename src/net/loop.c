@@ -42,6 +42,8 @@ int rc_loop_init(struct rc_loop *l, const void *owner, uint32_t max_conns)
     l->tick = event_new(l->base, -1, 0, on_tick, l);
     rc_pool_init(&l->conns, sizeof(struct rc_conn), max_conns);
     l->now_ms = rc_clock_ms();
+    rc_list_init(&l->ready);
+    rc_conn_init_timers(l);
     return l->tick != NULL ? RC_OK : RC_ENOMEM;
 }
 
@@ -55,11 +57,12 @@ void rc_loop_deinit(struct rc_loop *l)
     for (unsigned i = 0; i < RC_LOOP_NESTING; i++)
         free(l->rbuf[i]);
     free(l->dead);
+    free(l->timerq);
 }
 
 void rc_loop_add_timerq(struct rc_loop *l, struct rc_timerq *q)
 {
-    RC_ASSERT(l->ntimerqs < RC_LOOP_TIMERQS);
+    l->timerq = rc_realloc(l->timerq, (l->ntimerqs + 1) * sizeof(struct rc_timerq *));
     l->timerq[l->ntimerqs++] = q;
 }
 
@@ -92,6 +95,26 @@ static void bury(struct rc_loop *l)
     l->ndead = 0;
 }
 
+bool rc_loop_ready(struct rc_loop *l)
+{
+    struct rc_list now;
+    bool any = !rc_list_empty(&l->ready);
+
+    if (!any)
+        return false;
+    /* Those that become ready meanwhile have to wait for the next call. */
+    now = l->ready;
+    now.next->prev = now.prev->next = &now;
+    rc_list_init(&l->ready);
+    while (!rc_list_empty(&now)) {
+        struct rc_conn *c = RC_CONTAINER(now.next, struct rc_conn, ready);
+
+        rc_list_remove(&c->ready);
+        rc_conn_ready(c);
+    }
+    return any;
+}
+
 bool rc_loop_turn(struct rc_loop *l, bool wait, rc_turn_fn *turn, void *arg)
 {
     arm_tick(l);
@@ -101,6 +124,7 @@ bool rc_loop_turn(struct rc_loop *l, bool wait, rc_turn_fn *turn, void *arg)
     rc_loop_enter(l);
     for (unsigned i = 0; i < l->ntimerqs; i++)
         rc_timerq_expire(l->timerq[i], l->now_ms);
+    (void)rc_loop_ready(l);
     turn(arg);
     bury(l);
     return true;

@@ -28,6 +28,7 @@ struct rc_http {
     struct rc_buf content; /* of the body */
     struct rc_buf extra;   /* header lines of every answer to this request: CORS */
     size_t scanned;
+    uint32_t idle_bytes; /* of out when the idle timer was last due */
     enum rc_http_state state;
     bool keep_alive, head_only, http10;
     bool head_timer; /* the timer runs for the head of this request */
@@ -36,8 +37,6 @@ struct rc_http {
     uint8_t tag; /* of the request under way: tells a late answer from the right one */
     bool bad;    /* the last answer was to a request that breaks HTTP */
     char sid[RC_SID_LEN + 1]; /* of the Engine.IO request under way, "" for none */
-    struct rc_conn *conn;
-    struct rc_list again; /* in the shard's list of connections that go on at the turn's end */
 };
 
 struct rc_http_answer {
@@ -45,7 +44,9 @@ struct rc_http_answer {
     struct rc_str content_type;
     struct rc_str extra; /* header lines */
     struct rc_str body;
-    bool close; /* end the connection even if the client would go on */
+    bool close;         /* end the connection even if the client would go on */
+    bool stays;         /* body outlives every connection: it need not be copied */
+    struct rc_pub *pub; /* holds body, borrowed; or NULL */
 };
 void rc_http_answer(struct rc_shard *sh, struct rc_conn *c,
                     const struct rc_http_answer *a) RC_ON_SHARD;

@@ -27,10 +27,10 @@ struct rc_shard;
  * from there). False: a fence is under way and the session is paused; take the step when
  * rc_lane_passed says so. */
 bool rc_lane_enter(struct rc_shard *sh, struct rc_session *s, unsigned owner) RC_ON_SHARD;
-/* A step was taken through the lane. */
+/* A step was taken through the lane. Slows the session down when rings are full. */
 void rc_lane_mark(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 /* Sends WebSocket frames to the session itself, behind what it caused before: straight, or
- * through the lane's owner and back. */
+ * through the lane's owner and back. No frames at all: rc_session_release(), in that order. */
 void rc_lane_reply(struct rc_shard *sh, struct rc_session *s, struct rc_str frames) RC_ON_SHARD;
 
 /* The steps of a fence, as their messages arrive. */

@@ -25,6 +25,12 @@
 
 struct rc_mesh;
 
+/* Requests make their consumer post; results do not. Each class has a ring of its own. While a
+ * consumer cannot get rid of what it posts (it spills), it takes results only: those rings always
+ * drain, so every spill ends, and whoever fills a request ring is held back in turn. No cycle
+ * of full rings can lock up. */
+enum rc_mesh_class { RC_MESH_RESULTS, RC_MESH_REQUESTS };
+
 enum { RC_MESH_MAX_SHARDS = 64 };
 
 /* ring_slots: a power of two. NULL: out of memory or of descriptors. */
@@ -53,15 +59,21 @@ bool rc_mesh_wake(struct rc_mesh *m, unsigned from);
 bool rc_mesh_spilling(const struct rc_mesh *m, unsigned from);
 
 typedef void rc_mesh_fn(struct rc_msg *msg, void *arg);
-/* Hands over waiting messages, at most `budget` of each producer. fn takes what the message
- * owns. Returns false when mail is left over: the eventfd is readable again then. */
+/* Hands over waiting messages, at most `budget` of each ring. fn takes what the message owns.
+ * Returns false when mail is left over: the eventfd is readable again then, unless it is left
+ * because `to` spills: rc_mesh_poke once it does not. */
 bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn, void *arg);
 
-/* How many messages `from` has ever posted to `to`, spilled ones included; as seen by a thread
- * that has acquired the effects of from's work. */
-uint64_t rc_mesh_posted(const struct rc_mesh *m, unsigned from, unsigned to);
+/* Makes the consumer's eventfd readable. */
+void rc_mesh_poke(struct rc_mesh *m, unsigned to);
+
+/* How many messages of a class `from` has ever posted to `to`, spilled ones included; as seen by a
+ * thread that has acquired the effects of from's work. */
+uint64_t rc_mesh_posted(const struct rc_mesh *m, unsigned from, unsigned to,
+                        enum rc_mesh_class class);
 /* How many of them `to` has finished. acquire: their effects are visible then. */
-uint64_t rc_mesh_done(const struct rc_mesh *m, unsigned from, unsigned to);
+uint64_t rc_mesh_done(const struct rc_mesh *m, unsigned from, unsigned to,
+                      enum rc_mesh_class class);
 /* How many ever went through a spill list (for statistics). */
 uint64_t rc_mesh_spilled(const struct rc_mesh *m, unsigned from, unsigned to);
 

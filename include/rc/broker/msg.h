@@ -43,8 +43,8 @@ enum rc_msg_type {
     RC_MSG_EIO_ABORT, /* the connection of a pending request is gone */
     RC_MSG_EIO_REPLY, /* reply: answer to the connection that holds the request */
     /* room list */
-    RC_MSG_DIR_WATCH, /* nsp: from now on tell this shard your rooms; count 0: stop */
-    RC_MSG_DIR_ROOMS, /* pub: changed rooms, see broker/directory.c */
+    RC_MSG_DIR_WATCH, /* nsp: from now on tell this shard your rooms; count: epoch, 0: stop */
+    RC_MSG_DIR_ROOMS, /* pub: changed rooms, hash is the epoch, see directory.c */
     RC_MSG_TYPE_COUNT,
 };
 

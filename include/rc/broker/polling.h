@@ -30,7 +30,7 @@ void rc_polling_free(struct rc_session *s);
 
 void rc_upgrade_init(struct rc_shard *sh);
 /* The session ends or the time is over: closes the probing connection. */
-void rc_probe_cancel(struct rc_shard *sh, struct rc_session *s, enum rc_close why) RC_ON_SHARD;
+void rc_probe_cancel(struct rc_session *s, enum rc_close why) RC_ON_SHARD;
 
 struct rc_polling {
     struct rc_session *session;

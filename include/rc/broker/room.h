@@ -120,8 +120,9 @@ void rc_send_to_socket(struct rc_shard *sh, struct rc_session *from, rc_id socke
 void rc_directory_changed(struct rc_shard *sh, struct rc_room *r) RC_ON_SHARD;
 /* The owner of the watchers' room: a watcher came (socket), or the last one went (members 0). */
 void rc_directory_watched(struct rc_shard *sh, struct rc_room *r, rc_id socket) RC_ON_SHARD;
-/* A shard asks for, or no longer wants, the rooms of a namespace. */
-void rc_directory_tell(struct rc_shard *sh, unsigned to, uint16_t nsp, bool on) RC_ON_SHARD;
+/* A shard asks for the rooms of a namespace; epoch 0: it no longer wants them. */
+void rc_directory_tell(struct rc_shard *sh, unsigned to, uint16_t nsp,
+                       uint32_t epoch) RC_ON_SHARD;
 /* Changed rooms from a shard. */
 void rc_directory_learn(struct rc_shard *sh, const struct rc_pub *rooms) RC_ON_SHARD;
 void rc_directory_init(struct rc_shard *sh);

@@ -50,6 +50,7 @@ struct rc_session {
     bool closed;
     bool in_input; /* input is being processed further up the stack */
     bool joined;   /* a namespace was joined: connect_timeout is over */
+    uint8_t held;  /* CONNECTs whose joins are under way: nothing is written meanwhile */
     uint8_t form;  /* enum rc_form */
     uint8_t sid_secret[RC_SID_SECRET];
     uint8_t nsockets;
@@ -109,6 +110,9 @@ void rc_session_push(struct rc_shard *sh, struct rc_session *s, struct rc_seg *s
 void rc_session_touch(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 /* Writes what waits, or answers a poll with it. */
 void rc_session_flush(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
+/* Keeps the queue from being written until as many releases. */
+void rc_session_hold(struct rc_session *s);
+void rc_session_release(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 /* Queues a text frame. */
 void rc_session_text(struct rc_shard *sh, struct rc_session *s, struct rc_str text) RC_ON_SHARD;
 /* Stops or continues its input for a reason (RC_PAUSE_ bit). */
@@ -121,8 +125,7 @@ void rc_session_resume(struct rc_shard *sh, struct rc_session *s, unsigned why) 
 void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp,
                       struct rc_conn *c) RC_ON_SHARD;
 void rc_endpoint_pong(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
-void rc_endpoint_ping_due(struct rc_timer *t, void *arg);
-void rc_endpoint_pong_overdue(struct rc_timer *t, void *arg);
+void rc_endpoint_init(struct rc_shard *sh);
 
 /* A message of an endpoint's client; frame is its opcode, data its bytes. */
 void rc_endpoint_message(struct rc_shard *sh, struct rc_session *s, uint8_t opcode,

@@ -35,12 +35,18 @@ struct rc_batch {
 
 struct rc_directory;
 
+/* An endpoint's heartbeat: pings due, and pongs overdue, each with its ping_interval. */
+struct rc_endpoint_timers {
+    struct rc_timerq ping, pong;
+};
+
 struct rc_shard {
     struct rc_loop loop;
     unsigned index, nshards;
     const struct rc_app *app;
     struct rc_mesh *mesh;
     struct event *mail;
+    bool mail_waits; /* some was left over */
 
     struct rc_pool sessions, sockets, lrooms;
     struct rc_hmap lroom_by_name; /* of rc_lroom */
@@ -52,13 +58,13 @@ struct rc_shard {
     uint32_t ndead, dead_cap;
     struct rc_batch batch;
     struct rc_list ring_paused; /* sessions with RC_PAUSE_RING, by ring_link */
-    struct rc_list pipelined;   /* HTTP connections to go on with, see rc_front_continue() */
     struct rc_directory *directory;
     struct rc_buf scratch; /* building packets; never across calls */
     struct rc_seg *ping;   /* the frame of an Engine.IO ping, shared */
 
-    struct rc_timerq q_ping, q_pong, q_ws_ping, q_ws_pong, q_join, q_head, q_idle, q_linger;
-    struct rc_timerq q_upgrade, q_poll_close, q_directory, q_spill, q_stop;
+    struct rc_timerq q_ping, q_pong, q_join, q_head, q_idle;
+    struct rc_timerq q_upgrade, q_poll_close, q_directory, q_unwatched, q_spill, q_stop;
+    struct rc_endpoint_timers *q_endpoint; /* [nnsps], used for endpoints */
     struct rc_timer spill_timer;
     struct rc_timer stop_timer;
 
@@ -97,9 +103,6 @@ static inline struct rc_shard *rc_shard_of(const struct rc_conn *c)
 /* A new connection, with the bytes that were read already (may be NULL). Takes over fd. */
 void rc_front_accept(struct rc_shard *sh, int fd, const struct rc_addr *peer,
                      const struct rc_pub *bytes) RC_ON_SHARD;
-/* The next requests on connections that were answered in this turn. Not at once: the answer may
- * have been caused in the midst of another request, or of a session's end. */
-void rc_front_continue(struct rc_shard *sh) RC_ON_SHARD;
 /* The server stops: ends connections that wait for a request; waiting_too: all that speak HTTP. */
 void rc_front_stop(struct rc_shard *sh, bool waiting_too) RC_ON_SHARD;
 void rc_front_init(struct rc_shard *sh);

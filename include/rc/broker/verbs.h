@@ -24,7 +24,8 @@ struct rc_event {
 
 void rc_verbs_event(struct rc_shard *sh, struct rc_socket *k,
                     const struct rc_event *ev) RC_ON_SHARD;
-/* Runs [connect] of the socket's namespace: its joins, then the CONNECT packet, then the rest. */
+/* Answers CONNECT and runs [connect] of the socket's namespace. The client is told that it is
+ * connected when its joins are done, and before anything else. */
 void rc_verbs_connect(struct rc_shard *sh, struct rc_socket *k) RC_ON_SHARD;
 /* The session's fence has passed: goes on with the rule that waited, if any. */
 void rc_verbs_continue(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;

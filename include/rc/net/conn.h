@@ -64,6 +64,8 @@ struct rc_conn_ops {
     size_t (*on_data)(struct rc_conn *c, uint8_t *data, size_t len);
     /* The peer ended its side. */
     void (*on_eof)(struct rc_conn *c);
+    /* All of *out is written after it had to wait; may be NULL. */
+    void (*on_drain)(struct rc_conn *c);
     /* Called once, from rc_conn_close: give up all that refers to the connection. */
     void (*on_close)(struct rc_conn *c, enum rc_close reason);
 };
@@ -83,13 +85,15 @@ struct rc_conn {
     uint8_t *left;       /* bytes that on_data did not use up yet, malloc'd */
     uint32_t left_len;
     int fd;                /* -1: closed */
-    struct rc_timer timer; /* of one of the owner's queues */
+    struct rc_timer timer; /* of one of the owner's queues, of the loop's while finishing */
+    struct rc_list ready;  /* in the loop's list while rc_conn_later() is pending */
     struct rc_addr peer;
     bool reading;   /* read interest is on */
     bool writing;   /* write interest is on */
     bool finishing; /* close when everything is written */
     bool lingering; /* our side is shut down; reading until the peer's end */
     bool eof;
+    bool broken;           /* a write failed, or nothing is left to do: closed by the loop */
     uint8_t finish_reason; /* enum rc_close */
     struct event ev;
 };
@@ -104,11 +108,15 @@ void rc_conn_pause(struct rc_conn *c) RC_ON_SHARD;
 void rc_conn_resume(struct rc_conn *c) RC_ON_SHARD;
 /* Reads now what is there, without waiting for the loop. */
 void rc_conn_poll(struct rc_conn *c) RC_ON_SHARD;
-/* Writes what *out holds; asks for write readiness when the socket is full. */
+/* Hands left-over bytes to on_data again, from the loop and not from here. */
+void rc_conn_later(struct rc_conn *c) RC_ON_SHARD;
+/* Writes what *out holds; asks for write readiness when the socket is full. Never closes the
+ * connection before the caller returns to the loop. */
 void rc_conn_flush(struct rc_conn *c) RC_ON_SHARD;
 /* The caller's flush got RC_EAGAIN: continue when the socket takes more. */
 void rc_conn_want_write(struct rc_conn *c) RC_ON_SHARD;
-/* Closes after everything is written and the peer has closed too, or after a short while. */
+/* Closes after everything is written and the peer has closed too; a peer that takes nothing for
+ * RC_STALL_MS, or does not close within RC_LINGER_MS, is not waited for. */
 void rc_conn_finish(struct rc_conn *c, enum rc_close reason) RC_ON_SHARD;
 void rc_conn_close(struct rc_conn *c, enum rc_close reason) RC_ON_SHARD;
 /* Gives the fd away (the caller owns it then) and ends the struct like rc_conn_close. */
@@ -117,6 +125,11 @@ static inline bool rc_conn_open(const struct rc_conn *c)
 {
     return c->fd >= 0;
 }
+
+enum { RC_STALL_MS = 10000, RC_LINGER_MS = 2000 };
+void rc_conn_init_timers(struct rc_loop *l);
+/* The loop's part of rc_conn_later(). */
+void rc_conn_ready(struct rc_conn *c) RC_ON_SHARD;
 
 enum { RC_ADDR_TEXT = 56 };
 /* "127.0.0.1:5123", "[::1]:5123" or "unix"; returns buf. */

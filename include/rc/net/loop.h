@@ -23,7 +23,7 @@ enum {
     RC_READ_SIZE = 65536,                         /* bytes asked of one recv() */
     RC_READ_BUFFER = RC_READ_SIZE * 2 + (1 << 20) /* left-overs of a connection come first */
 };
-enum { RC_LOOP_TIMERQS = 16, RC_LOOP_NESTING = 4 };
+enum { RC_LOOP_NESTING = 4 };
 
 typedef void rc_turn_fn(void *arg);
 
@@ -38,22 +38,27 @@ struct rc_loop {
     struct rc_pool conns;           /* of struct rc_conn */
     void **dead;                    /* pooled conns to be put back at the end of the turn */
     uint32_t ndead, dead_cap;
-    struct rc_timerq *timerq[RC_LOOP_TIMERQS];
+    struct rc_timerq **timerq;
     unsigned ntimerqs;
-    struct event *tick;  /* wakes the loop for the earliest timer */
-    uint64_t tick_at_ms; /* when tick fires, UINT64_MAX: not armed */
+    struct rc_list ready; /* connections with work that waits for nobody, see rc_conn_later */
+    struct rc_timerq q_stall, q_linger; /* of connections that are finishing */
+    struct event *tick;                 /* wakes the loop for the earliest timer */
+    uint64_t tick_at_ms;                /* when tick fires, UINT64_MAX: not armed */
     bool stop;
 };
 
 int rc_loop_init(struct rc_loop *l, const void *owner, uint32_t max_conns) RC_MUSTCHECK;
 void rc_loop_deinit(struct rc_loop *l);
-/* Registers a queue that the loop expires from now on (RC_LOOP_TIMERQS at most). */
+/* Registers a queue that the loop expires from now on. */
 void rc_loop_add_timerq(struct rc_loop *l, struct rc_timerq *q);
 /* Turns until rc_loop_stop(); `turn` runs at the end of each. */
 void rc_loop_run(struct rc_loop *l, rc_turn_fn *turn, void *arg) RC_ON_SHARD;
 /* One turn; wait false: only with what is ready already. False: nothing can ever be ready. */
 bool rc_loop_turn(struct rc_loop *l, bool wait, rc_turn_fn *turn, void *arg) RC_ON_SHARD;
 void rc_loop_stop(struct rc_loop *l) RC_ON_SHARD;
+/* Works on the connections that rc_conn_later() named; the loop does so before each turn hook. True: there
+ * were some. */
+bool rc_loop_ready(struct rc_loop *l) RC_ON_SHARD;
 /* Each libevent callback begins with this: checks the thread and reads the clock once a turn. */
 void rc_loop_enter(struct rc_loop *l) RC_TSA(assert_capability(rc_role_shard));
 
