@@ -114,7 +114,7 @@ void rc_outq_append(struct rc_outq *q, struct rc_outq *tail)
 /* Drops n written bytes from the front. */
 static void advance(struct rc_outq *q, size_t n)
 {
-    while (n > 0 && q->first != NULL) {
+    while (q->first != NULL) {
         uint32_t rest = q->first->len - q->off, off;
 
         if (n < rest) {
