@@ -21,7 +21,7 @@ import WebSocket from 'ws';
 import { Polling, RS, Socket, eioPath } from './lib/eio.mjs';
 import { SHARDS, label, reference, roomcastOnly, sleep, slow, start, startFor, within } from './lib/target.mjs';
 import { RULES } from './lib/vocabulary.mjs';
-import { RawWs, Wire, frame, request } from './lib/wire.mjs';
+import { RawWs, Wire, closePayload, frame, request } from './lib/wire.mjs';
 
 const MESSAGES = [
   'Transport unknown',
@@ -349,6 +349,13 @@ function pollingTests(server) {
     });
   }
 
+  // [REF] decodes it to replacement characters.
+  test('a POST that is no UTF-8 closes the session', roomcastOnly, async () => {
+    const s = await open();
+    await s.raw(Buffer.from('42["echo","\xff"]', 'latin1')).catch(() => null);
+    await s.gone();
+  });
+
   test('packets that mean nothing to a server are ignored', async () => {
     const s = await open();
     await s.post('3', '6', '3probe', '421["ask",1]');
@@ -498,6 +505,43 @@ function webSocketTests(server) {
     ws.destroy();
   });
 
+  test('fragments, pings and pongs of WebSocket itself', async () => {
+    const ws = await RawWs.open(server(), eioPath({ transport: 'websocket' }));
+    await ws.frame();
+    await ws.wire.write(Buffer.concat([frame(1, '4', { fin: false }), frame(9, 'hey'), frame(0, '0', { fin: false }), frame(0, '')]));
+    const pong = await ws.frame();
+    assert.deepEqual([pong.opcode, pong.data.toString()], [10, 'hey']);
+    assert.match((await ws.frame()).data.toString(), /^40\{"sid"/);
+    const text = `421["ask","${'ü'.repeat(300_000)}"]`;
+    const bytes = Buffer.from(text);
+    for (let at = 0; at < bytes.length; at += 9999)
+      await ws.send(at === 0 ? 1 : 0, bytes.subarray(at, at + 9999), { fin: at + 9999 >= bytes.length });
+    assert.equal((await ws.frame()).data.toString(), text.replace('421["ask",', '431['));
+    await ws.wire.trickle(Buffer.concat([frame(1, '422["ask",1]'), frame(10, ''), frame(1, '423["ask",2]')]));
+    assert.equal((await ws.frame()).data.toString(), '432[1]');
+    assert.equal((await ws.frame()).data.toString(), '433[2]');
+    await ws.send(8, closePayload(1000));
+    assert.equal(await ws.closeCode(), 1000);
+    await ws.wire.closed();
+  });
+
+  for (const [code, name, bytes] of [
+    [1002, 'an unmasked frame', frame(1, '42["echo"]', { mask: false })],
+    [1002, 'a reserved bit', frame(1, '42["echo"]', { rsv: 4 })],
+    [1007, 'text that is no UTF-8', frame(1, Buffer.from('42["echo","\xff"]', 'latin1'))],
+  ]) {
+    test(`closes the connection with ${code}: ${name}`, async () => {
+      const ws = await RawWs.open(server(), eioPath({ transport: 'websocket' }));
+      await ws.send(1, '40');
+      await ws.frame();
+      await ws.frame();
+      await ws.wire.write(bytes);
+      assert.equal(await ws.closeCode(), code);
+      await ws.send(8, closePayload(code)).catch(() => {});
+      await ws.wire.closed();
+    });
+  }
+
   test('a bad WebSocket handshake is refused', async () => {
     const path = eioPath({ transport: 'websocket' });
     const refused = async (headers) => (await refusedUpgrade(server(), path, { headers })).status;
@@ -555,8 +599,17 @@ function upgradeTests(server, shards) {
     ws.destroy();
   });
 
-  test('after the upgrade requests are refused, also when they come at once', async () => {
-    for (let i = 0; i < 10; i++) {
+  test('after the upgrade requests are refused, also when they come at once', async (t) => {
+    // With chatter between the shards, a request that was forwarded may be seen before the
+    // WebSocket that is readable, too.
+    const talkers = await Promise.all([...Array(8).keys()].map(() => Socket.open(server(), { namespace: '/' })));
+    for (const ws of talkers) ws.send('42["join","a"]', '42["join","b"]', '42["join","c"]');
+    const chatter = setInterval(() => talkers.forEach((ws, n) => ws.send(`42["tell","${'abc'[n % 3]}",1]`)), 1);
+    t.after(() => {
+      clearInterval(chatter);
+      for (const ws of talkers) ws.destroy();
+    });
+    for (let i = 0; i < 25; i++) {
       const s = await open();
       const ws = await probe(s);
       await new Promise((r) => ws.ws.send('5', r));
@@ -621,6 +674,18 @@ function upgradeTests(server, shards) {
     again.send('5', '422["ask",2]');
     assert.equal(await again.next(), '432[2]');
     again.destroy();
+  });
+
+  // [REF] loses frames that come with the handshake.
+  test('the probe may come with the handshake, on whatever shard', roomcastOnly, async () => {
+    for (let i = 0; i < 12; i++) {
+      const s = await open();
+      const ws = await RawWs.open(server(), s.path({ transport: 'websocket' }), { pipelined: frame(1, '2probe') });
+      assert.equal((await ws.frame()).data.toString(), '3probe');
+      await ws.wire.write(Buffer.concat([frame(1, '5'), frame(1, '421["ask",1]', { fin: false }), frame(0, '')]));
+      assert.equal((await ws.frame()).data.toString(), '431[1]');
+      ws.destroy();
+    }
   });
 
   test('an upgrade without a probe', async () => {

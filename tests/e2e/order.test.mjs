@@ -43,6 +43,24 @@ function totalOrderTests(server) {
     boxes.forEach((box, i) => assert.ok(JSON.stringify(box) === sequence, `client ${i} saw another order`));
   });
 
+  test('with and without the sender, mixed: everybody misses just what it ought to', async () => {
+    const all = await crowd(server(), 8);
+    const boxes = all.map(inbox);
+    await Promise.all(all.map((s) => ask(s, 'join', 'mixed')));
+    const kinds = ['say', 'tell', 'tell'];
+    const silent = 7; // only listens: sees everything
+    for (let n = 0; n < 120; n++) {
+      for (let i = 0; i < silent; i++) all[i].emit(kinds[(n + i) % 3], 'mixed', kinds[(n + i) % 3], i, n);
+      if (n % 6 === 0) await new Promise(setImmediate);
+    }
+    const due = (i) => (m) => m[1] !== 'tell' || m[2] !== i;
+    await until('the listener to have all', () => boxes[silent].length >= 120 * silent, 60_000);
+    const wanted = boxes.map((_, i) => JSON.stringify(boxes[silent].filter(due(i))));
+    await until('all to have theirs', () => boxes.every((b, i) => b.length >= boxes[silent].filter(due(i)).length), 60_000);
+    await sleep(50);
+    boxes.forEach((b, i) => assert.ok(JSON.stringify(b) === wanted[i], `client ${i} has ${b.length}, ${b.filter((m) => !due(i)(m)).length} of its own`));
+  });
+
   test('six rooms at once, members overlap, senders outside', async () => {
     const rooms = range(6).map((r) => `many-${r}`);
     const all = await crowd(server(), 8);

@@ -41,7 +41,8 @@ function fillText(template, env) {
   return template.replace(PLACEHOLDER, (whole, name) => {
     if (whole === '{{') return '{';
     const value = lookup(name, env);
-    if (value === undefined || value === null) return name.endsWith('?') ? '' : String(value);
+    if (value === undefined || (value === null && name.startsWith('auth.'))) return '';
+    if (value === null) return 'null';
     if (typeof value === 'object') throw new Refusal('bad_argument', `${whole} is no text`);
     return String(value);
   });
@@ -84,7 +85,7 @@ function fillValue(value, env) {
   if (typeof value === 'string') return fillText(value, env);
   if (Array.isArray(value)) return value.map((v) => fillValue(v, env));
   if (value && typeof value === 'object')
-    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, fillValue(v, env)]));
+    return Object.fromEntries(Object.entries(value).map(([k, v]) => [fillText(k, env), fillValue(v, env)]));
   return value;
 }
 
@@ -95,15 +96,17 @@ function fillArgs(list, env) {
   });
 }
 
+const unquoted = (text) => (text.startsWith('"') ? JSON.parse(text) : text);
+
 function room(template, env) {
-  const name = fillText(template, env);
+  const name = fillText(unquoted(template), env);
   if (!name) throw new Refusal('bad_room', 'a room needs a name');
   env.room = name;
   return name;
 }
 
 function compileEmit(value) {
-  const m = value.match(/^(all|sender|room|socket)\b\s*(.*?)(\s*\bexcept sender)?\s*:\s+(\S+)\s*(.*)$/);
+  const m = value.match(/^(all|sender|room|socket)\b\s*(.*?)(\s*\bexcept sender)?\s*:\s+("(?:[^"\\]|\\.)*"|\S+)\s*(.*)$/);
   if (!m) throw new Error(`emit = ${value}`);
   const [, kind, target, except, event, args] = m;
   const list = compileArgs(args);
@@ -113,7 +116,7 @@ function compileEmit(value) {
     if (kind === 'socket') to = to.to(fillText(target, env));
     if (except) to = to.except(socket.id);
     if (kind === 'sender') to = socket;
-    to.emit(event, ...fillArgs(list, env));
+    to.emit(fillText(unquoted(event), env), ...fillArgs(list, env));
   };
 }
 
@@ -131,13 +134,10 @@ function compileAction(key, value) {
     case 'emit':
       return compileEmit(value);
     case 'ack': {
-      if (value === 'auto') return (socket, env) => (env.policy = 'auto');
-      if (value === 'none') return (socket, env) => (env.policy = 'none');
+      if (value === 'auto' || value === 'none') return Object.assign(() => {}, { policy: value });
       const list = compileArgs(value);
-      return (socket, env) => {
-        env.policy = 'none';
-        env.ack?.(...fillArgs(list, env));
-      };
+      const act = (socket, env) => env.ack?.(...fillArgs(list, env));
+      return Object.assign(act, { policy: 'own' });
     }
     case 'disconnect':
       return (socket) => socket.disconnect(value === 'connection');
@@ -147,6 +147,8 @@ function compileAction(key, value) {
 }
 
 function carryOut(actions, socket, env, conf) {
+  env.policy = actions?.find((a) => a.policy)?.policy ?? env.policy;
+  if (env.policy === 'none') env.ack = undefined;
   try {
     if (!actions) throw new Refusal('unknown_event', `no rule for ${env.event}`);
     for (const action of actions) action(socket, env);
@@ -167,7 +169,7 @@ export function install(io, ini, { policy = 'auto', errorEvent = 'error', unknow
     return spaces.get(name);
   };
   for (const { header, entries } of parseIni(ini)) {
-    const m = header.match(/^(event|connect|namespace)\b\s*(\/\S*)?\s*(\S+)?$/);
+    const m = header.match(/^(event|connect|namespace)\b\s*(\/\S*)?\s*(.+)?$/);
     if (!m) continue;
     const target = space(m[2] || '/');
     const actions = entries.map(([key, value]) => compileAction(key, value));
