@@ -66,6 +66,7 @@ test('echo endpoint, and an exit that is clean with clients connected', roomcast
   ws.send('hi');
   assert.match(await within(10_000, 'echo', answer), /^You said: ?hi$/);
   const sockets = await Promise.all(Object.values(MODES).map((m) => connect(server, m)));
+  await upgraded(sockets[2]);
   const ends = sockets.map((s) => event(s, 'disconnect'));
   await server.stop(); // exit code 0, in time, no sanitizer report
   for (const end of await Promise.all(ends)) assert.match([end].flat()[0], /^transport (close|error)$/);
