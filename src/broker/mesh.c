@@ -80,7 +80,7 @@ struct rc_mesh *rc_mesh_new(unsigned nshards, uint32_t ring_slots)
     RC_ASSERT(nshards > 0 && nshards <= RC_MESH_MAX_SHARDS);
     m->nshards = nshards;
     m->nproducers = nshards + 2;
-    m->nboxes = m->nproducers * nshards * CLASSES;
+    m->nboxes = (size_t)m->nproducers * nshards * CLASSES;
     m->box = aligned_alloc(RC_CACHELINE, m->nboxes * sizeof(*m->box));
     m->spilling = rc_calloc(m->nproducers, sizeof(*m->spilling));
     m->consumer = aligned_alloc(RC_CACHELINE, nshards * sizeof(*m->consumer));
