@@ -62,7 +62,8 @@ struct rc_mesh {
     unsigned nshards, nproducers;
     size_t nboxes;
     struct mailbox *box; /* [(producer * nshards + consumer) * CLASSES + class] */
-    uint32_t *spilling;  /* [producer]: its mailboxes with a spill list; its own thread only */
+    /* [producer * CLASSES + class]: its mailboxes with a spill list; its own thread only */
+    uint32_t *spilling;
     struct consumer *consumer;
 };
 
@@ -82,7 +83,7 @@ struct rc_mesh *rc_mesh_new(unsigned nshards, uint32_t ring_slots)
     m->nproducers = nshards + 2;
     m->nboxes = (size_t)m->nproducers * nshards * CLASSES;
     m->box = aligned_alloc(RC_CACHELINE, m->nboxes * sizeof(*m->box));
-    m->spilling = rc_calloc(m->nproducers, sizeof(*m->spilling));
+    m->spilling = rc_calloc((size_t)m->nproducers * CLASSES, sizeof(*m->spilling));
     m->consumer = aligned_alloc(RC_CACHELINE, nshards * sizeof(*m->consumer));
     RC_ASSERT(m->box != NULL && m->consumer != NULL);
     for (size_t i = 0; i < m->nboxes; i++) {
@@ -197,11 +198,11 @@ static bool push(struct mailbox *b, const struct rc_msg *msg)
     return true;
 }
 
-static void spill(struct rc_mesh *m, unsigned from, struct mailbox *b, const struct rc_msg *msg)
+static void spill(struct mailbox *b, uint32_t *spilling, const struct rc_msg *msg)
 {
     if (b->nspill == b->first) {
         b->first = b->nspill = 0;
-        m->spilling[from]++;
+        (*spilling)++;
     }
     if (b->nspill == b->spill_cap) {
         b->spill_cap = b->spill_cap != 0 ? b->spill_cap * 2 : 64;
@@ -213,12 +214,13 @@ static void spill(struct rc_mesh *m, unsigned from, struct mailbox *b, const str
 
 void rc_mesh_post(struct rc_mesh *m, unsigned from, unsigned to, const struct rc_msg *msg)
 {
-    struct mailbox *b = box_of(m, from, to, class_of((enum rc_msg_type)msg->type));
+    enum rc_mesh_class class = class_of((enum rc_msg_type)msg->type);
+    struct mailbox *b = box_of(m, from, to, class);
     struct rc_msg copy = *msg;
 
     copy.from = (uint8_t)from;
     if (b->nspill != b->first || !push(b, &copy))
-        spill(m, from, b, &copy);
+        spill(b, &m->spilling[from * CLASSES + class], &copy);
     /* relaxed: who compares it with done() has acquired a later step of ours. */
     atomic_store_explicit(&b->posted,
                           atomic_load_explicit(&b->posted, memory_order_relaxed) + 1,
@@ -230,7 +232,7 @@ void rc_mesh_post(struct rc_mesh *m, unsigned from, unsigned to, const struct rc
 }
 
 /* Moves what fits from the spill list into the ring. */
-static void unspill(struct rc_mesh *m, unsigned from, struct mailbox *b)
+static void unspill(struct mailbox *b, uint32_t *spilling)
 {
     uint32_t before = b->first;
 
@@ -239,7 +241,7 @@ static void unspill(struct rc_mesh *m, unsigned from, struct mailbox *b)
     b->unwoken += b->first - before;
     if (b->first != b->nspill)
         return;
-    m->spilling[from]--;
+    (*spilling)--;
     free(b->spill); /* a burst is over: its memory goes too */
     b->spill = NULL;
     b->first = b->nspill = b->spill_cap = 0;
@@ -254,19 +256,25 @@ bool rc_mesh_wake(struct rc_mesh *m, unsigned from)
             struct mailbox *b = box_of(m, from, to, (enum rc_mesh_class) class);
 
             if (b->nspill != b->first)
-                unspill(m, from, b);
+                unspill(b, &m->spilling[from * CLASSES + class]);
             unwoken += b->unwoken;
             b->unwoken = 0;
         }
         if (unwoken != 0)
             wake(&m->consumer[to]);
     }
-    return m->spilling[from] == 0;
+    return !rc_mesh_spilling(m, from);
 }
 
 bool rc_mesh_spilling(const struct rc_mesh *m, unsigned from)
 {
-    return m->spilling[from] != 0;
+    return m->spilling[from * CLASSES + RC_MESH_RESULTS] != 0 ||
+           m->spilling[from * CLASSES + RC_MESH_REQUESTS] != 0;
+}
+
+bool rc_mesh_blocked(const struct rc_mesh *m, unsigned from)
+{
+    return m->spilling[from * CLASSES + RC_MESH_RESULTS] != 0;
 }
 
 /* Takes up to budget messages of one class from each producer. False: more are there. */
@@ -284,7 +292,7 @@ static bool drain_class(struct rc_mesh *m, unsigned to, enum rc_mesh_class class
             continue;
         while (n < budget && (msg = rc_spsc_front(&b->q)) != NULL) {
             /* Checked each time: the last one may have filled a ring. */
-            if (class == RC_MESH_REQUESTS && rc_mesh_spilling(m, to))
+            if (class == RC_MESH_REQUESTS && rc_mesh_blocked(m, to))
                 return false;
             fn(msg, arg);
             rc_spsc_release(&b->q);
@@ -307,8 +315,7 @@ bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *
     (void)atomic_exchange_explicit(&c->pending, 0, memory_order_acq_rel);
     all = drain_class(m, to, RC_MESH_RESULTS, budget, fn, arg);
     all = drain_class(m, to, RC_MESH_REQUESTS, budget, fn, arg) && all;
-    /* While it spills, its own retries (rc_mesh_wake) give it turns, and this call. */
-    if (!all && !rc_mesh_spilling(m, to))
+    if (!all && !rc_mesh_blocked(m, to))
         wake(c);
     return all;
 }

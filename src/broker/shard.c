@@ -219,7 +219,7 @@ static void on_turn_end(void *arg)
         flush_dirty(sh);
     } while (sh->ndirty != 0 || sh->batch.n != 0 || !rc_list_empty(&sh->loop.ready));
     clear = rc_mesh_wake(sh->mesh, sh->index) && clear;
-    if (clear && sh->mail_waits)
+    if (sh->mail_waits && !rc_mesh_blocked(sh->mesh, sh->index))
         rc_mesh_poke(sh->mesh, sh->index);
     if ((!clear || !rc_list_empty(&sh->ring_paused)) && !rc_timer_running(&sh->spill_timer))
         rc_timer_start(&sh->q_spill, &sh->spill_timer, sh->loop.now_ms);

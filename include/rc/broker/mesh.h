@@ -26,9 +26,9 @@
 struct rc_mesh;
 
 /* Requests make their consumer post; results do not. Each class has a ring of its own. While a
- * consumer cannot get rid of what it posts (it spills), it takes results only: those rings always
- * drain, so every spill ends, and whoever fills a request ring is held back in turn. No cycle
- * of full rings can lock up. */
+ * consumer cannot get rid of the results that it posts, it takes results only: those rings always
+ * drain, so that state ends, and then request rings drain too. No cycle of full rings can lock
+ * up: that requests of its own wait must not keep a consumer from taking others'. */
 enum rc_mesh_class { RC_MESH_RESULTS, RC_MESH_REQUESTS };
 
 enum { RC_MESH_MAX_SHARDS = 64 };
@@ -57,11 +57,13 @@ void rc_mesh_post(struct rc_mesh *m, unsigned from, unsigned to, const struct rc
 bool rc_mesh_wake(struct rc_mesh *m, unsigned from);
 /* True when messages of `from` wait because a ring is full: publish less. */
 bool rc_mesh_spilling(const struct rc_mesh *m, unsigned from);
+/* True when results are among them: it takes no requests. */
+bool rc_mesh_blocked(const struct rc_mesh *m, unsigned from);
 
 typedef void rc_mesh_fn(struct rc_msg *msg, void *arg);
 /* Hands over waiting messages, at most `budget` of each ring. fn takes what the message owns.
  * Returns false when mail is left over: the eventfd is readable again then, unless it is left
- * because `to` spills: rc_mesh_poke once it does not. */
+ * because `to` is blocked: rc_mesh_poke once it is not. */
 bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn, void *arg);
 
 /* Makes the consumer's eventfd readable. */
