@@ -19,6 +19,7 @@ static const struct entry_key {
     {"join", RULES, false},
     {"leave", RULES, false},
     {"emit", RULES, false},
+    {"ask", RULES, true},
     {"ack", RULES, true},
     {"watch", RULES, false},
     {"unwatch", RULES, false},

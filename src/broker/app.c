@@ -272,6 +272,7 @@ static void set_limits(struct rc_app *app)
     app->sio = (struct rc_sio_limits){.max_depth = conf->limits_json_depth,
                                       .max_attachments = conf->limits_max_attachments,
                                       .max_args = conf->limits_max_args,
+                                      .max_id = conf->limits_max_ack_id,
                                       .max_nsp = conf->limits_max_namespace_length,
                                       .max_event = conf->limits_max_event_length};
 }

@@ -1,5 +1,6 @@
 /* local.c - the members that live on this shard, and how a publication gets into their queues. */
 #include "rc/base/mem.h"
+#include "rc/broker/ask.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 
@@ -273,6 +274,21 @@ void rc_local_leave_everything(struct rc_shard *sh, struct rc_socket *k)
 
 /* ---- delivery ---- */
 
+static uint32_t count_receivers(const struct rc_shard *sh, const struct rc_lroom *lr,
+                                const struct rc_socket *except)
+{
+    const struct rc_member *m;
+
+    if (lr == NULL)
+        return 0;
+    if (except == NULL || except->closed)
+        return lr->n;
+    if (lr == sh->all[except->nsp])
+        return lr->n - 1;
+    m = record_of(except, lr);
+    return lr->n - (m != NULL && m->index != RC_NOT_IN);
+}
+
 void rc_local_deliver(struct rc_shard *sh, rc_id lroom, struct rc_pub *pub, rc_id except)
 {
     struct rc_batch *b = &sh->batch;
@@ -281,10 +297,12 @@ void rc_local_deliver(struct rc_shard *sh, rc_id lroom, struct rc_pub *pub, rc_i
                               : rc_pool_find(&sh->lrooms, rc_id_slot(lroom), rc_id_gen(lroom));
     struct rc_socket *ex = NULL;
 
-    if (lr == NULL || lr->n == 0)
-        return;
     if (except != 0 && rc_id_shard(except) == sh->index)
         ex = rc_pool_find(&sh->sockets, rc_id_slot(except), rc_id_gen(except));
+    if (pub->ask != 0)
+        rc_ask_report(sh, pub->ask, RC_MSG_ASK_SOCKETS, count_receivers(sh, lr, ex));
+    if (lr == NULL || lr->n == 0)
+        return;
     if (b->n != 0 && (b->room != lr || b->except != ex || b->n == RC_BATCH_MAX ||
                       b->bytes + pub->len > BATCH_BYTES_MAX))
         rc_batch_distribute(sh);

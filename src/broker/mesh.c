@@ -24,6 +24,9 @@ static enum rc_mesh_class class_of(enum rc_msg_type type)
     case RC_MSG_FENCE_PASS: /* behind the DELIVERs; its answer is one per session at most */
     case RC_MSG_FENCE_ACK:
     case RC_MSG_EIO_REPLY:
+    case RC_MSG_ASK_SHARDS:
+    case RC_MSG_ASK_SOCKETS:
+    case RC_MSG_ASK_ANSWER:
     case RC_MSG_STOP: return RC_MESH_RESULTS; /* must come through whatever is full */
     case RC_MSG_CONN:
     case RC_MSG_JOIN:
@@ -126,6 +129,9 @@ void rc_msg_drop(struct rc_msg *msg)
     case RC_MSG_EIO_BODY:
     case RC_MSG_EIO_ABORT: rc_pub_unref(&msg->u.eio.body); return;
     case RC_MSG_EIO_REPLY: rc_pub_unref(&msg->u.reply.body); return;
+    case RC_MSG_ASK_ANSWER: rc_pub_unref(&msg->u.ask.pub); return;
+    case RC_MSG_ASK_SHARDS:
+    case RC_MSG_ASK_SOCKETS:
     case RC_MSG_STOP:
     case RC_MSG_JOINED:
     case RC_MSG_LEFT:

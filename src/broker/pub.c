@@ -15,6 +15,7 @@ struct rc_pub *rc_pub_new(uint16_t nsp, struct rc_str room, uint64_t hash, const
     p->room_len = (uint32_t)room.len;
     p->nsp = nsp;
     p->hash = hash;
+    p->ask = 0;
     if (len != 0)
         memcpy(p->data, data, len);
     if (room.len != 0)

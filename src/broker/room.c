@@ -3,6 +3,7 @@
 
 #include "rc/base/hash.h"
 #include "rc/base/mem.h"
+#include "rc/broker/ask.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
@@ -162,15 +163,21 @@ void rc_room_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except)
 {
     struct rc_room *r;
 
+    uint32_t reached = 0;
+
     rc_stat_add(&sh->stats.published, 1);
     if (pub->room_len == 0) { /* every shard has the list of all sockets */
         for (unsigned to = 0; to < sh->nshards; to++)
             deliver(sh, to, 0, pub, except);
+        reached = sh->nshards;
     } else if ((r = find(sh, pub)) != NULL) {
         r->seq++;
         for (unsigned i = 0; i < r->nshards; i++)
             deliver(sh, r->shard[i].shard, r->shard[i].lroom, pub, except);
+        reached = r->nshards;
     }
+    if (pub->ask != 0)
+        rc_ask_report(sh, pub->ask, RC_MSG_ASK_SHARDS, reached);
     rc_pub_unref(&pub);
 }
 

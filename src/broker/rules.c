@@ -13,8 +13,10 @@
 
 enum {
     WHY_SIZE = 512,
-    VALUE_SHOWN = 80, /* bytes of a value that a fault repeats */
-    TARGET_WORDS = 4, /* room ROOM except sender */
+    VALUE_SHOWN = 80,      /* bytes of a value that a fault repeats */
+    ASK_WITHIN_MS = 10000, /* unless it is said */
+    ASK_WITHIN_MAX_MS = 600000,
+    TARGET_WORDS = 6, /* room ROOM except sender within 5s: the last two for ask only */
 };
 
 struct compiler {
@@ -196,7 +198,7 @@ struct target {
 };
 
 /* Cuts the words before the colon. *src is what comes behind it. */
-static bool read_target(struct compiler *c, struct rc_str *src, struct target *t)
+static bool read_target(struct compiler *c, struct rc_str *src, struct target *t, unsigned max)
 {
     static const char no_colon[] = "no : with a blank behind it ends the target";
     struct rc_str s = *src;
@@ -213,7 +215,7 @@ static bool read_target(struct compiler *c, struct rc_str *src, struct target *t
             return fault(c, "the second \" is missing");
         colon = quoted ? n < s.len && s.p[n] == ':' : s.p[n - 1] == ':';
         n -= !quoted && colon;
-        if (n != 0 && t->n == TARGET_WORDS)
+        if (n != 0 && t->n == max)
             return fault(c, "the target has too many words; a name needs \" around it if it "
                             "has blanks, and a target ends with : and a blank");
         if (n != 0)
@@ -283,6 +285,16 @@ static void put_json_word(struct rc_str word, struct rc_buf *to)
     rc_buf_putc(to, '"');
 }
 
+static bool fault_reserved(struct compiler *c, struct rc_str json)
+{
+    struct rc_buf name = RC_BUF_INIT;
+
+    if (rc_json_string_decode(json, &name) == RC_OK)
+        (void)fault(c, "Socket.IO reserves the event %.*s", RC_STR_ARG(rc_buf_str(&name)));
+    rc_buf_deinit(&name);
+    return false;
+}
+
 /* Clients close the connection when they are sent an event of their own. */
 static bool check_event(struct compiler *c, const struct rc_template *event)
 {
@@ -297,8 +309,7 @@ static bool check_event(struct compiler *c, const struct rc_template *event)
         rc_str_eq(rc_buf_str(&name), RC_STR("\"\"")))
         ok = fault(c, "the name of the event is missing");
     else if (rc_sio_event_reserved(rc_buf_str(&name)))
-        ok = fault(c, "Socket.IO reserves the event %.*s", (int)name.len - 2,
-                   (const char *)name.data + 1);
+        ok = fault_reserved(c, rc_buf_str(&name));
     rc_buf_deinit(&name);
     return ok;
 }
@@ -327,8 +338,39 @@ static bool compile_emit(struct compiler *c, struct rc_str src, struct rc_action
 {
     struct target t = {.n = 0};
 
-    if (!read_target(c, &src, &t) || !compile_target(c, &t, a) ||
+    if (!read_target(c, &src, &t, TARGET_WORDS - 2) || !compile_target(c, &t, a) ||
         !compile_event(c, &src, &a->event))
+        return false;
+    src = skip_blanks(src);
+    return src.len == 0 || compile_args(c, src, &a->args);
+}
+
+/* As emit, with a time for the answers behind the target. */
+static bool compile_ask(struct compiler *c, struct rc_str src, struct rc_action *a)
+{
+    struct target t = {.n = 0};
+    struct rc_buf why = RC_BUF_INIT;
+    bool ok;
+
+    c->last = c->entry;
+    a->within_ms = ASK_WITHIN_MS;
+    if (c->section->kind == RC_CONF_CONNECT)
+        return fault(c, "[connect] has nobody to answer to");
+    if (!read_target(c, &src, &t, TARGET_WORDS))
+        return false;
+    if (t.n >= 2 && rc_str_eq(t.word[t.n - 2], RC_STR("within"))) {
+        ok = rc_conf_duration(t.word[t.n - 1], 10, ASK_WITHIN_MAX_MS, &a->within_ms, &why) ||
+             fault(c, "within must be followed by %.*s", (int)why.len, (const char *)why.data);
+        rc_buf_deinit(&why);
+        if (!ok)
+            return false;
+        t.n -= 2;
+    }
+    if (!compile_target(c, &t, a))
+        return false;
+    if (a->target == RC_TARGET_SENDER)
+        return fault(c, "the sender is who asks");
+    if (!compile_event(c, &src, &a->event))
         return false;
     src = skip_blanks(src);
     return src.len == 0 || compile_args(c, src, &a->args);
@@ -388,6 +430,7 @@ static bool compile_action(struct compiler *c, struct rc_action *a)
     case RC_VERB_JOIN:
     case RC_VERB_LEAVE: return compile_room(c, src, &a->name);
     case RC_VERB_EMIT: return compile_emit(c, src, a);
+    case RC_VERB_ASK: return compile_ask(c, src, a);
     case RC_VERB_ACK: return compile_ack(c, src, a);
     case RC_VERB_WATCH:
     case RC_VERB_UNWATCH: return compile_watch(c, src);
@@ -422,7 +465,7 @@ static void compile_entry(struct compiler *c)
     if (a.verb == RC_VERB_ACK && a.args == NULL)
         return; /* none, auto: a property of the rule, not a step */
     if (before != NULL)
-        (void)fault(c, "nothing can follow disconnect (line %u)", before->line);
+        (void)fault(c, "nothing can follow %s (line %u)", before->key, before->line);
     c->rule->action[c->rule->nactions++] = a;
 }
 

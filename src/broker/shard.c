@@ -3,6 +3,7 @@
 
 #include "rc/base/b64.h"
 #include "rc/base/mem.h"
+#include "rc/broker/ask.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/front_int.h"
 #include "rc/broker/lane.h"
@@ -141,6 +142,9 @@ static void on_mail(struct rc_msg *msg, void *arg)
         rc_directory_learn(sh, msg->u.direct.pub);
         rc_pub_unref(&msg->u.direct.pub);
         return;
+    case RC_MSG_ASK_SHARDS:
+    case RC_MSG_ASK_SOCKETS:
+    case RC_MSG_ASK_ANSWER: rc_ask_mail(sh, msg); return;
     case RC_MSG_TYPE_COUNT: break;
     }
     RC_ASSERT(false);
@@ -265,6 +269,7 @@ static void init_timers(struct rc_shard *sh)
     rc_engine_init(sh);
     rc_endpoint_init(sh);
     rc_directory_init(sh);
+    rc_ask_init(sh);
 }
 
 struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct rc_mesh *mesh,
@@ -358,6 +363,7 @@ void rc_shard_free(struct rc_shard *sh)
     close_rest(sh);
     put_back_dead(sh);
     rc_directory_deinit(sh);
+    rc_ask_deinit(sh);
     for (unsigned i = 0; i < sh->app->nnsps; i++) {
         free(sh->all[i]->member);
         free(sh->all[i]);

@@ -4,6 +4,7 @@
 #include "rc/base/b64.h"
 #include "rc/base/hash.h"
 #include "rc/base/mem.h"
+#include "rc/broker/ask.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/room.h"
@@ -139,7 +140,11 @@ void rc_socket_deliver(struct rc_shard *sh, rc_id socket, struct rc_pub *pub)
 {
     struct rc_socket *k = rc_pool_find(&sh->sockets, rc_id_slot(socket), rc_id_gen(socket));
 
-    if (k == NULL || k->closed || k->nsp != pub->nsp) {
+    bool there = k != NULL && !k->closed && k->nsp == pub->nsp;
+
+    if (pub->ask != 0)
+        rc_ask_report(sh, pub->ask, RC_MSG_ASK_SOCKETS, there);
+    if (!there) {
         rc_pub_unref(&pub);
         return;
     }
@@ -272,7 +277,10 @@ void rc_socket_text(struct rc_shard *sh, struct rc_session *s, struct rc_str tex
             rc_engine_fail(sh, s, RC_CLOSE_PARSE);
         break;
     case RC_SIO_CONNECT_ERROR: rc_engine_fail(sh, s, RC_CLOSE_PARSE); break;
-    case RC_SIO_ACK: /* nothing of ours asks for acks yet: unknown ids are ignored */
+    case RC_SIO_ACK:
+        if (p.has_id)
+            rc_ask_answer(sh, k, p.id, p.data, NULL, 0);
+        break;
     case RC_SIO_CONNECT: break;
     }
 }
@@ -281,7 +289,7 @@ void rc_socket_binary(struct rc_shard *sh, struct rc_session *s, struct rc_str d
 {
     struct rc_assembly *a = s->assembly;
     struct rc_sio_packet p;
-    struct rc_socket *k;
+    struct rc_socket *k = NULL;
     const char *why;
     char *copy;
 
@@ -302,8 +310,11 @@ void rc_socket_binary(struct rc_shard *sh, struct rc_session *s, struct rc_str d
         return;
     s->assembly = NULL;
     if (rc_sio_parse(a->text, &sh->app->sio, &p, &why) == RC_OK &&
-        p.type == RC_SIO_BINARY_EVENT &&
-        (k = socket_in(s, rc_app_nsp(sh->app, p.nsp, false)->index)) != NULL) {
+        (k = socket_in(s, rc_app_nsp(sh->app, p.nsp, false)->index)) != NULL &&
+        p.type == RC_SIO_BINARY_ACK) {
+        if (p.has_id)
+            rc_ask_answer(sh, k, p.id, p.data, a->attachment, a->have);
+    } else if (k != NULL) {
         struct rc_event ev = {.text = a->text,
                               .packet = &p,
                               .attachment = a->attachment,

@@ -3,6 +3,7 @@
 #include "rc/broker/verbs.h"
 
 #include "rc/base/mem.h"
+#include "rc/broker/ask.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
@@ -27,6 +28,7 @@ struct exec {
     unsigned next; /* action */
     bool acked;
     bool connect;
+    uint64_t ask; /* number of the question that is being built, 0: none */
     struct rc_template_env env;
     char id[RC_SOCKET_ID_LEN + 1];
     struct rc_buf name[2]; /* the last room named, and the one before it */
@@ -87,7 +89,8 @@ static int build(struct exec *x, enum rc_sio_type type, const struct rc_template
     if (n != 0)
         type = is_ack ? RC_SIO_BINARY_ACK : RC_SIO_BINARY_EVENT;
     rc_frames_begin(b);
-    rc_sio_put_head(b, type, n, x->nsp->name, is_ack, is_ack ? x->ev->packet->id : 0);
+    rc_sio_put_head(b, type, n, x->nsp->name, is_ack || x->ask != 0,
+                    is_ack ? x->ev->packet->id : x->ask);
     rc_buf_putc(b, '[');
     start = b->len;
     if (event != NULL)
@@ -268,9 +271,18 @@ RC_ON_SHARD static int verb_leave(struct exec *x, const struct rc_action *a)
     return RC_OK;
 }
 
+/* What build() has made, as a publication. */
+static struct rc_pub *built(struct exec *x, struct rc_str room, uint64_t hash)
+{
+    struct rc_str frames = rc_frames(&x->sh->scratch);
+    struct rc_pub *pub = rc_pub_new(x->nsp->index, room, hash, frames.p, frames.len);
+
+    pub->ask = x->ask;
+    return pub;
+}
+
 RC_ON_SHARD static int emit_to_socket(struct exec *x, rc_id to, const struct rc_action *a)
 {
-    struct rc_str frames;
     int rc;
 
     if (to == 0)
@@ -280,9 +292,7 @@ RC_ON_SHARD static int emit_to_socket(struct exec *x, rc_id to, const struct rc_
     rc = build(x, RC_SIO_EVENT, a->event, a->args);
     if (rc != RC_OK)
         return rc;
-    frames = rc_frames(&x->sh->scratch);
-    rc_send_to_socket(x->sh, x->session, to,
-                      rc_pub_new(x->nsp->index, RC_STR_NONE, 0, frames.p, frames.len));
+    rc_send_to_socket(x->sh, x->session, to, built(x, RC_STR_NONE, 0));
     return RC_OK;
 }
 
@@ -290,26 +300,22 @@ RC_ON_SHARD static int emit_to_room(struct exec *x, struct rc_str room, uint64_t
                                     const struct rc_action *a)
 {
     rc_id except = a->except_sender ? rc_socket_id(x->sh, x->socket) : 0;
-    struct rc_str frames;
     int rc = rc_lane_enter(x->sh, x->session, rc_room_owner(x->sh, hash)) ? RC_OK : RC_EAGAIN;
 
     if (rc == RC_OK)
         rc = build(x, RC_SIO_EVENT, a->event, a->args);
     if (rc != RC_OK)
         return rc;
-    frames = rc_frames(&x->sh->scratch);
-    rc_publish(x->sh, x->session, rc_pub_new(x->nsp->index, room, hash, frames.p, frames.len),
-               except);
+    rc_publish(x->sh, x->session, built(x, room, hash), except);
     return RC_OK;
 }
 
-RC_ON_SHARD static int verb_emit(struct exec *x, const struct rc_action *a)
+/* The target's name is filled in. */
+RC_ON_SHARD static int emit(struct exec *x, const struct rc_action *a)
 {
-    int rc = a->name != NULL ? fill_name(x, a) : RC_OK;
     rc_id id;
+    int rc;
 
-    if (rc != RC_OK)
-        return rc;
     switch (a->target) {
     case RC_TARGET_SENDER:
         rc = build(x, RC_SIO_EVENT, a->event, a->args);
@@ -327,6 +333,38 @@ RC_ON_SHARD static int verb_emit(struct exec *x, const struct rc_action *a)
     if (a->except_sender && id == rc_socket_id(x->sh, x->socket))
         return RC_OK;
     return emit_to_socket(x, id, a);
+}
+
+RC_ON_SHARD static int verb_emit(struct exec *x, const struct rc_action *a)
+{
+    int rc = a->name != NULL ? fill_name(x, a) : RC_OK;
+
+    return rc == RC_OK ? emit(x, a) : rc;
+}
+
+/* Emits with a number to answer to; the answers become the sender's acknowledgement. Without
+ * one wanted it is an emit. */
+RC_ON_SHARD static int verb_ask(struct exec *x, const struct rc_action *a)
+{
+    int rc = a->name != NULL ? fill_name(x, a) : RC_OK;
+    bool one;
+
+    if (rc != RC_OK)
+        return rc;
+    if (!wants_ack(x))
+        return emit(x, a);
+    one = a->target == RC_TARGET_SOCKET ||
+          (a->target == RC_TARGET_ROOM && rc_socket_parse(x->env.room) != 0);
+    x->ask = rc_ask_begin(x->sh, x->socket, x->ev->packet->id, one, a->within_ms);
+    if (x->ask == 0)
+        return refuse(x, "too_many_asks", "limit limits.max_asks is reached");
+    rc = emit(x, a);
+    if (rc == RC_OK)
+        x->acked = true; /* by the answers */
+    else
+        rc_ask_forget(x->sh, x->ask);
+    x->ask = 0;
+    return rc;
 }
 
 RC_ON_SHARD static int verb_ack(struct exec *x, const struct rc_action *a)
@@ -388,6 +426,7 @@ RC_ON_SHARD static int call(struct exec *x, const struct rc_action *a)
     case RC_VERB_JOIN: return verb_join(x, a);
     case RC_VERB_LEAVE: return verb_leave(x, a);
     case RC_VERB_EMIT: return verb_emit(x, a);
+    case RC_VERB_ASK: return verb_ask(x, a);
     case RC_VERB_ACK: return verb_ack(x, a);
     case RC_VERB_WATCH: return verb_watch(x, a);
     case RC_VERB_UNWATCH: return verb_unwatch(x, a);

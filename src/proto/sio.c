@@ -212,6 +212,9 @@ int rc_sio_parse(struct rc_str text, const struct rc_sio_limits *lim, struct rc_
         rc = read_nsp(&rest, lim->max_nsp, out, why);
     if (rc == RC_OK)
         rc = read_id(&rest, out);
+    if (rc == RC_OK && out->type != RC_SIO_ACK && out->type != RC_SIO_BINARY_ACK &&
+        lim->max_id != 0 && out->id > lim->max_id)
+        return exceeded(why, "max_ack_id");
     return rc == RC_OK ? read_data(rest, lim, out, why) : rc;
 }
 

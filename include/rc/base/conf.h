@@ -96,6 +96,10 @@
       "bytes of the auth object of a CONNECT packet")                                         \
     X(limits, max_queue, SIZE, "4MiB", 4096, 1073741824, 0,                                   \
       "bytes that may wait for a slow client before it is closed")                            \
+    X(limits, max_asks, INT, "32", 1, 65535, 0,                                               \
+      "questions (action ask) that a connection may have open")                               \
+    X(limits, max_ack_id, SIZE, "9007199254740991", 0, 9007199254740991, 0,                   \
+      "highest ack id that a client may use")                                                 \
     X(limits, rooms_listed, INT, "1000", 1, 100000, 0,                                        \
       "rooms that a watch of the room list shows at most")
 

@@ -45,6 +45,10 @@ enum rc_msg_type {
     /* room list */
     RC_MSG_DIR_WATCH, /* nsp: from now on tell this shard your rooms; count: epoch, 0: stop */
     RC_MSG_DIR_ROOMS, /* pub: changed rooms, hash is the epoch, see directory.c */
+    /* questions: see broker/ask.h */
+    RC_MSG_ASK_SHARDS,  /* count: shards that were reached */
+    RC_MSG_ASK_SOCKETS, /* count: sockets that were asked on one of them */
+    RC_MSG_ASK_ANSWER,  /* socket, pub: its answer */
     RC_MSG_TYPE_COUNT,
 };
 
@@ -82,6 +86,11 @@ struct rc_msg {
             struct rc_pub *body;
             uint8_t flags;
         } eio;
+        struct {
+            uint64_t number;
+            rc_id socket;
+            struct rc_pub *pub;
+        } ask;
         struct {
             rc_id conn;
             uint16_t status;

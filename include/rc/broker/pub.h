@@ -22,6 +22,7 @@ struct rc_pub {
     uint32_t room_len; /* bytes of the room name behind data */
     uint16_t nsp;      /* index of the namespace */
     uint64_t hash;     /* of (nsp, room), see rc_room_hash() */
+    uint64_t ask;      /* number of the question that this puts, 0: none; see ask.h */
     uint8_t data[];
 };
 

@@ -18,14 +18,15 @@
 #include <stdint.h>
 
 /* X(NAME, ini key, what its value looks like) */
-#define RC_VERB_MAP(X)                                                                  \
-    X(REQUIRE, "require", "member ROOM")                                                \
-    X(JOIN, "join", "ROOM")                                                             \
-    X(LEAVE, "leave", "ROOM")                                                           \
-    X(EMIT, "emit", "room ROOM | all | sender | socket ID [except sender]: EVENT ARGS") \
-    X(ACK, "ack", "none | auto | ARGS")                                                 \
-    X(WATCH, "watch", "rooms")                                                          \
-    X(UNWATCH, "unwatch", "rooms")                                                      \
+#define RC_VERB_MAP(X)                                                                     \
+    X(REQUIRE, "require", "member ROOM")                                                   \
+    X(JOIN, "join", "ROOM")                                                                \
+    X(LEAVE, "leave", "ROOM")                                                              \
+    X(EMIT, "emit", "room ROOM | all | sender | socket ID [except sender]: EVENT ARGS")    \
+    X(ASK, "ask", "room ROOM | all [except sender] | socket ID [within TIME]: EVENT ARGS") \
+    X(ACK, "ack", "none | auto | ARGS")                                                    \
+    X(WATCH, "watch", "rooms")                                                             \
+    X(UNWATCH, "unwatch", "rooms")                                                         \
     X(DISCONNECT, "disconnect", "namespace | connection")
 
 enum rc_verb {
@@ -40,6 +41,7 @@ struct rc_action {
     enum rc_verb verb;
     enum rc_target target;     /* EMIT */
     bool except_sender;        /* EMIT to room or all */
+    uint32_t within_ms;        /* ASK */
     bool whole_connection;     /* DISCONNECT */
     struct rc_template *name;  /* text: the room, or the socket's id */
     struct rc_template *event; /* EMIT: the event name, as a JSON argument */

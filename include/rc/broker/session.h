@@ -54,6 +54,7 @@ struct rc_session {
     uint8_t form;  /* enum rc_form */
     uint8_t sid_secret[RC_SID_SECRET];
     uint8_t nsockets;
+    uint16_t asks;        /* questions of its sockets that are open */
     uint16_t nsp;         /* of an endpoint */
     struct rc_timer beat; /* next ping, or the deadline of the pong */
     struct rc_timer join; /* connect_timeout */

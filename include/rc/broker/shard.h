@@ -48,7 +48,7 @@ struct rc_shard {
     struct event *mail;
     bool mail_waits; /* some was left over */
 
-    struct rc_pool sessions, sockets, lrooms;
+    struct rc_pool sessions, sockets, lrooms, asks;
     struct rc_hmap lroom_by_name; /* of rc_lroom */
     struct rc_hmap room_by_name;  /* of rc_room that this shard owns */
     struct rc_lroom **all;        /* [nnsps]: all sockets of each namespace here */
@@ -63,7 +63,7 @@ struct rc_shard {
     struct rc_seg *ping;   /* the frame of an Engine.IO ping, shared */
 
     struct rc_timerq q_ping, q_pong, q_join, q_head, q_idle;
-    struct rc_timerq q_upgrade, q_poll_close, q_directory, q_unwatched, q_spill, q_stop;
+    struct rc_timerq q_upgrade, q_poll_close, q_directory, q_unwatched, q_ask, q_spill, q_stop;
     struct rc_endpoint_timers *q_endpoint; /* [nnsps], used for endpoints */
     struct rc_timer spill_timer;
     struct rc_timer stop_timer;

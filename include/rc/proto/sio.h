@@ -32,6 +32,7 @@ struct rc_sio_limits {
     unsigned max_depth;       /* JSON nesting */
     unsigned max_attachments; /* the reference allows 10; <= RC_SIO_ATTACHMENTS_MAX */
     unsigned max_args;        /* after the event name; <= RC_SIO_ARGS_MAX */
+    uint64_t max_id;          /* of an ack, at most 2^53 - 1; 0 means that too */
     size_t max_nsp;           /* bytes of the namespace name */
     size_t max_event;         /* bytes of the event name */
 };
@@ -60,7 +61,7 @@ struct rc_sio_packet {
  * numbers in the head are plain digits, no white space follows the head, and the num of a
  * placeholder is one too. *why is NULL unless a limit is exceeded, and *out is valid only after
  * RC_OK. Returns RC_OK; RC_EPROTO; RC_ELIMIT with *why the name of the limit's INI key
- * ("json_depth", "max_attachments", "max_args", "max_namespace_length", "max_event_length"). */
+ * ("json_depth", "max_attachments", "max_args", "max_namespace_length", "max_event_length", "max_ack_id"). */
 int rc_sio_parse(struct rc_str text, const struct rc_sio_limits *lim, struct rc_sio_packet *out,
                  const char **why) RC_MUSTCHECK;
 

@@ -85,11 +85,13 @@ static void put_action(const struct rc_action *a, struct rc_buf *to)
     static const char *const targets[] = {" room", " all", " sender", " socket"};
 
     rc_buf_putz(to, verbs[a->verb]);
-    if (a->verb == RC_VERB_EMIT)
+    if (a->verb == RC_VERB_EMIT || a->verb == RC_VERB_ASK)
         rc_buf_putz(to, targets[a->target]);
     put_text(a->name, to);
     rc_buf_putz(to, a->except_sender ? " -sender" : "");
     rc_buf_putz(to, a->whole_connection ? " connection" : "");
+    if (a->verb == RC_VERB_ASK)
+        rc_buf_printf(to, " %ums", a->within_ms);
     put_args(a->event, to);
     put_args(a->args, to);
 }
@@ -197,6 +199,16 @@ Test(rules, other_verbs)
     check_event("disconnect = namespace", "disconnect");
     check_event("join = a\ndisconnect = connection", "join <a>; disconnect connection");
     check_event("disconnect = connection\nack = none", "disconnect connection; ack none");
+}
+
+Test(rules, ask)
+{
+    check_event("ask = socket {1}: ev", "ask socket <lobby> 10000ms (\"ev\")");
+    check_event("ask = socket {1} within 300ms: ev {2..}",
+                "ask socket <lobby> 300ms (\"ev\") (5,{\"a\":1})");
+    check_event("ask = room \"a within 5s\" except sender within 2m: ev 1",
+                "ask room <a within 5s> -sender 120000ms (\"ev\") (1)");
+    check_event("join = a\nask = all: ev", "join <a>; ask all 10000ms (\"ev\")");
 }
 
 Test(rules, lookup)
@@ -394,6 +406,13 @@ Test(rules, other_faults)
     check_fault("unwatch = x", "only the list of rooms can be watched; expected rooms\n");
     check_fault("disconnect = socket",
                 "it does not say from what; expected namespace | connection\n");
+    compile(&f, "[event x]\nask = all: ev\njoin = a\n");
+    cr_assert_eq(f.e.n, 1u);
+    rc_buf_putc(&f.e.text, '\0');
+    cr_assert_str_eq((const char *)f.e.text.data,
+                     "t.ini:3: [event x] join = a: nothing can follow ask (line 2)"
+                     "; expected ROOM\n");
+    clear(&f);
     compile(&f, "[event x]\ndisconnect = namespace\njoin = a\nack = 1\n");
     cr_assert_eq(f.e.n, 2u);
     rc_buf_putc(&f.e.text, '\0');
@@ -403,6 +422,24 @@ Test(rules, other_faults)
                      "t.ini:4: [event x] ack = 1: nothing can follow disconnect (line 2)"
                      "; expected none | auto | ARGS\n");
     clear(&f);
+}
+
+Test(rules, ask_faults)
+{
+    static const char expected[] = "; expected room ROOM | all [except sender] | socket ID "
+                                   "[within TIME]: EVENT ARGS\n";
+    char text[512];
+
+    (void)snprintf(text, sizeof(text), "the sender is who asks%s", expected);
+    check_fault("ask = sender: ev", text);
+    (void)snprintf(text, sizeof(text), "the target is missing%s", expected);
+    check_fault("ask = within 5s: ev", text);
+    check_fault("ask = all within 5 parsecs: ev", NULL);
+    check_fault("ask = all within 5parsecs: ev", NULL);
+    check_fault("ask = all within 1ms: ev", NULL);
+    check_fault("ask = all within 11m: ev", NULL);
+    check_fault("ask = all: connect", NULL);
+    check_fault_in("[connect]", "ask = all: ev", NULL);
 }
 
 Test(rules, connect_faults)
