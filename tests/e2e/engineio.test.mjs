@@ -723,7 +723,7 @@ function upgradeTests(server, shards) {
 }
 
 function heartbeatTests(shards) {
-  const options = { 'socketio.ping_interval': '300ms', 'socketio.ping_timeout': '250ms' };
+  const options = { 'socketio.ping_interval': '300ms', 'socketio.ping_timeout': '400ms' };
   let server;
   before(async () => (server = await start({ ini: RULES, shards, options })));
   after(() => server.stop());
@@ -734,11 +734,11 @@ function heartbeatTests(shards) {
     return [packet, Date.now() - from];
   };
   const about = (ms, wanted) =>
-    assert.ok(ms > wanted - 80 && ms < wanted + 350 * slow, `${ms} ms, wanted about ${wanted}`);
+    assert.ok(ms > wanted - 80 && ms < wanted + 450 * slow, `${ms} ms, wanted about ${wanted}`);
 
   test('the handshake tells the times', async () => {
     const { handshake } = await Polling.open(server);
-    assert.deepEqual([handshake.pingInterval, handshake.pingTimeout], [300, 250]);
+    assert.deepEqual([handshake.pingInterval, handshake.pingTimeout], [300, 400]);
   });
 
   test('WebSocket: ping, restarted by the pong; silence ends it', async () => {
@@ -756,7 +756,7 @@ function heartbeatTests(shards) {
     about(gap, 300); // since the pong, not since the ping
     const from = Date.now();
     assert.equal((await ws.close()).code, 1005);
-    about(Date.now() - from, 250);
+    about(Date.now() - from, 400);
   });
 
   test('WebSocket: pongs keep it for many intervals', async () => {
@@ -778,13 +778,13 @@ function heartbeatTests(shards) {
     assert.deepEqual(await s.poll(), ['2']);
     const from = Date.now();
     assert.deepEqual(await s.poll(), ['1']);
-    about(Date.now() - from, 250);
+    about(Date.now() - from, 400);
     await s.gone();
   });
 
   test('polling: a client that never comes back is forgotten', async () => {
     const s = await Polling.open(server, { namespace: '/' });
-    await sleep(1000 * slow);
+    await sleep(1100 * slow);
     await s.gone();
   });
 
@@ -797,7 +797,7 @@ function heartbeatTests(shards) {
     await ws.close();
     clearInterval(chatter);
     // [REF] engine.io 6.6.12 extends the timeout once
-    assert.ok(Date.now() - from < (reference ? 1200 : 950) * slow);
+    assert.ok(Date.now() - from < (reference ? 1600 : 1150) * slow);
   });
 
   test('the heartbeat goes on during and after an upgrade', async () => {
