@@ -195,6 +195,8 @@ static int parse_sid(struct rc_str sid, unsigned *shard, uint32_t *slot, uint8_t
     for (unsigned i = 0; i < SID_NAME; i++)
         name |= (uint64_t)raw[i] << (8 * i);
     name ^= rc_hash(raw + SID_NAME, RC_SID_SECRET, HASH_SID);
+    if ((name >> 32 & 0xffff) != 0) /* another node's */
+        return RC_EPROTO;
     memcpy(secret, raw + SID_NAME, RC_SID_SECRET);
     *shard = (unsigned)(name & 0xff);
     *slot = (uint32_t)(name >> 8) & 0xffffff;
