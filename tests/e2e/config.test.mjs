@@ -31,12 +31,21 @@ describe('command line', roomcastOnly, () => {
     for (const flag of ['--help', '-h']) {
       const r = await run([flag]);
       assert.equal(r.code, 0);
-      for (const word of ['--check', '--print-config', 'ping_interval', 'static_root', 'max_queue']) assert.ok(r.stdout.includes(word), word);
+      for (const word of ['--check', '--print-config', 'ping_interval', 'static_root', 'max_queue'])
+        assert.ok(r.stdout.includes(word), word);
     }
   });
 
   test('wrong usage: exit 2 and why', async () => {
-    for (const args of [['--nonsense'], ['-x'], ['extra'], ['-c'], ['-o', 'nonsense', '--check'], ['-o', 'server=1', '--check'], ['-o', 'server.nothing=1', '--check']]) {
+    for (const args of [
+      ['--nonsense'],
+      ['-x'],
+      ['extra'],
+      ['-c'],
+      ['-o', 'nonsense', '--check'],
+      ['-o', 'server=1', '--check'],
+      ['-o', 'server.nothing=1', '--check'],
+    ]) {
       const r = await run(args);
       assert.equal(r.code, 2, args.join(' '));
       assert.ok(r.stderr.length > 0);
@@ -55,7 +64,13 @@ describe('command line', roomcastOnly, () => {
   });
 
   test('the files that are shipped are good', async () => {
-    for (const name of ['roomcast.ini', 'examples/seed-000.ini', 'examples/seed-002.ini', 'examples/seed-003.ini', 'examples/seed-004.ini']) {
+    for (const name of [
+      'roomcast.ini',
+      'examples/seed-000.ini',
+      'examples/seed-002.ini',
+      'examples/seed-003.ini',
+      'examples/seed-004.ini',
+    ]) {
       const r = await run(['-c', join(top, 'conf', name), '--check']);
       assert.equal(r.code, 0, `${name}: ${r.stderr}`);
       assert.equal(r.stderr, '');
@@ -64,7 +79,16 @@ describe('command line', roomcastOnly, () => {
 
   test('--print-config loads to the same', async () => {
     const ini = `${RULES}[endpoint /e]\nprotocol = echo\nprefix = "  said: "\n[event 0 odd; name = x]\njoin = "a b {1}"\n`;
-    const options = ['-o', 'socketio.ping_interval=300ms', '-o', 'server.title= spaced ', '-o', 'socketio.cors_origin=https://a.example, https://b.example', '-o', 'limits.max_queue=64KiB'];
+    const options = [
+      '-o',
+      'socketio.ping_interval=300ms',
+      '-o',
+      'server.title= spaced ',
+      '-o',
+      'socketio.cors_origin=https://a.example, https://b.example',
+      '-o',
+      'limits.max_queue=64KiB',
+    ];
     const first = await run(['-c', file('one.ini', ini), ...options, '--print-config']);
     assert.equal(first.code, 0, first.stderr);
     assert.match(first.stdout, /^ping_interval = 300ms$/m);
@@ -134,13 +158,23 @@ describe('INI faults', roomcastOnly, () => {
   });
 
   test('faults on the command line', async () => {
-    const r = await run(['-o', 'socketio.ping_interval=soon', '-o', 'limits.max_args=0', '-o', 'event x.emit=nobody: x']);
+    const r = await run([
+      '-o',
+      'socketio.ping_interval=soon',
+      '-o',
+      'limits.max_args=0',
+      '-o',
+      'event x.emit=nobody: x',
+    ]);
     assert.equal(r.code, 2);
-    for (const word of ['command line', 'ping_interval', 'max_args', 'nobody']) assert.ok(r.stderr.includes(word), r.stderr);
+    for (const word of ['command line', 'ping_interval', 'max_args', 'nobody'])
+      assert.ok(r.stderr.includes(word), r.stderr);
   });
 
   test('rules on the command line work', async (t) => {
-    const server = await startFor(t, { args: ['-o', 'event hi.ack={"hi":{1}}', '-o', 'namespace /n.=', ].slice(0, 2) });
+    const server = await startFor(t, {
+      args: ['-o', 'event hi.ack={"hi":{1}}', '-o', 'namespace /n.='].slice(0, 2),
+    });
     const s = await connect(server);
     assert.deepEqual(await ask(s, 'hi', 'x'), { hi: 'x' });
     closeAll();
@@ -151,7 +185,10 @@ describe('start', roomcastOnly, () => {
   const oneLine = (r, wanted) => {
     assert.notEqual(r.code, 0);
     assert.notEqual(r.code, null, 'killed');
-    const lines = r.stderr.trim().split('\n').filter((l) => !/ info /.test(l));
+    const lines = r.stderr
+      .trim()
+      .split('\n')
+      .filter((l) => !/ info /.test(l));
     assert.equal(lines.length, 1, r.stderr);
     assert.match(lines[0], wanted);
   };
@@ -160,8 +197,14 @@ describe('start', roomcastOnly, () => {
     const other = createServer();
     await new Promise((done) => other.listen(0, '127.0.0.1', done));
     const { port } = other.address();
-    oneLine(await run(['-o', `server.listen=127.0.0.1:${port}`]), new RegExp(`127\\.0\\.0\\.1:${port}.*in use`));
-    oneLine(await run(['-o', `server.listen=127.0.0.1:0, 127.0.0.1:${port}`]), new RegExp(`127\\.0\\.0\\.1:${port}.*in use`));
+    oneLine(
+      await run(['-o', `server.listen=127.0.0.1:${port}`]),
+      new RegExp(`127\\.0\\.0\\.1:${port}.*in use`),
+    );
+    oneLine(
+      await run(['-o', `server.listen=127.0.0.1:0, 127.0.0.1:${port}`]),
+      new RegExp(`127\\.0\\.0\\.1:${port}.*in use`),
+    );
     other.close();
   });
 
@@ -171,17 +214,26 @@ describe('start', roomcastOnly, () => {
 
   test('a static_root that cannot be read', async () => {
     const listen = ['-o', 'server.listen=127.0.0.1:0'];
-    oneLine(await run([...listen, '-o', 'server.static_root=/nowhere/at/all']), /static_root.*\/nowhere\/at\/all.*No such file/);
+    oneLine(
+      await run([...listen, '-o', 'server.static_root=/nowhere/at/all']),
+      /static_root.*\/nowhere\/at\/all.*No such file/,
+    );
     const path = file('not-a-folder', 'x');
     oneLine(await run([...listen, '-o', `server.static_root=${path}`]), /static_root.*(folder|directory)/i);
     const dir = tempDir();
     mkdirSync(join(dir, 'closed'));
     chmodSync(join(dir, 'closed'), 0);
-    if (process.getuid() !== 0) oneLine(await run([...listen, '-o', `server.static_root=${dir}`]), /static_root.*denied/i);
+    if (process.getuid() !== 0)
+      oneLine(await run([...listen, '-o', `server.static_root=${dir}`]), /static_root.*denied/i);
   });
 
   test('several listeners', async (t) => {
-    const server = await startDaemon({ ini: RULES, listen: '127.0.0.1:0, 127.0.0.2:0, [::1]:0', listeners: 3, shards: 2 });
+    const server = await startDaemon({
+      ini: RULES,
+      listen: '127.0.0.1:0, 127.0.0.2:0, [::1]:0',
+      listeners: 3,
+      shards: 2,
+    });
     t.after(() => server.stop());
     assert.equal(server.ports.length, 3);
     assert.equal(server.stderr().match(/listening on 127\.0\.0\.1:\d+$/gm).length, 1);
@@ -211,7 +263,12 @@ describe('start', roomcastOnly, () => {
     assert.deepEqual(await ask(b, 'leaveRoom', 'r'), { ok: true });
     await atA.wait(4);
     const texts = (box) => box.map((m) => m[1]);
-    assert.deepEqual(texts(atA), ['New member joined the room: r', 'New member joined the room: r', '[r] hi <b>', 'A member left the room: r']);
+    assert.deepEqual(texts(atA), [
+      'New member joined the room: r',
+      'New member joined the room: r',
+      '[r] hi <b>',
+      'A member left the room: r',
+    ]);
     assert.deepEqual(texts(atB), ['New member joined the room: r', '[r] hi <b>']);
     const [, , { time, ...more }] = atB[1];
     assert.deepEqual(more, { room: 'r', type: 'message', text: 'hi <b>', id: a.id, name: 'Ada' });
@@ -230,7 +287,16 @@ describe('end', roomcastOnly, () => {
     test(`SIGTERM: clients lose the transport, not the namespace, and come back; ${label(shards)}`, async (t) => {
       const first = await startFor(t, { ini: RULES, shards });
       const sockets = await Promise.all(
-        range(9).map((i) => connected(client(first, { transports: MODES[i % 3], reconnection: true, reconnectionDelay: 100, reconnectionDelayMax: 300 }))),
+        range(9).map((i) =>
+          connected(
+            client(first, {
+              transports: MODES[i % 3],
+              reconnection: true,
+              reconnectionDelay: 100,
+              reconnectionDelayMax: 300,
+            }),
+          ),
+        ),
       );
       // Not in the middle of an upgrade: the stock client may then wait for its ping timeout.
       await Promise.all(sockets.filter((_, i) => i % 3 === 2).map(upgraded));
@@ -266,7 +332,11 @@ describe('end', roomcastOnly, () => {
   });
 
   test('a client that does not read holds it up for shutdown_timeout at most', async (t) => {
-    const server = await startFor(t, { ini: RULES, shards: 2, options: { 'server.shutdown_timeout': '700ms' } });
+    const server = await startFor(t, {
+      ini: RULES,
+      shards: 2,
+      options: { 'server.shutdown_timeout': '700ms' },
+    });
     const deaf = await RawWs.open(server, eioPath({ transport: 'websocket' }));
     await deaf.send(1, '40');
     await deaf.frame();
@@ -344,7 +414,9 @@ describe('limits', roomcastOnly, () => {
   });
 
   test('namespaces per connection', async (t) => {
-    const ini = `${RULES}${range(4).map((i) => `[namespace /n${i}]\n`).join('')}`;
+    const ini = `${RULES}${range(4)
+      .map((i) => `[namespace /n${i}]\n`)
+      .join('')}`;
     const server = await startFor(t, { ini, options: { 'limits.max_sockets': '2' } });
     const ws = await Socket.open(server, { namespace: '/' });
     await ws.join('/n0');
@@ -371,14 +443,24 @@ describe('limits', roomcastOnly, () => {
       held[0].send('421["ask"]');
       assert.equal(await held[0].next(), '431[]');
       held.slice(0, 3).forEach((ws) => ws.destroy());
-      await until('room for more', async () => (await request(server, { path: '/healthz' }).catch(() => ({}))).status === 200);
+      await until(
+        'room for more',
+        async () => (await request(server, { path: '/healthz' }).catch(() => ({}))).status === 200,
+      );
       held.forEach((ws) => ws.destroy());
     }
   });
 
   test('more clients than descriptors: no spinning, and service goes on after', async (t) => {
-    const server = await startFor(t, { ini: RULES, shards: 2, files: 120, options: { 'limits.max_connections': '5000' } });
-    const wires = (await Promise.allSettled(range(200).map(() => Wire.open(server)))).flatMap((w) => w.value ?? []);
+    const server = await startFor(t, {
+      ini: RULES,
+      shards: 2,
+      files: 120,
+      options: { 'limits.max_connections': '5000' },
+    });
+    const wires = (await Promise.allSettled(range(200).map(() => Wire.open(server)))).flatMap(
+      (w) => w.value ?? [],
+    );
     await sleep(200);
     const cpu = () => {
       const fields = readFileSync(`/proc/${server.pid}/stat`, 'utf8').split(') ')[1].split(' ');
@@ -389,7 +471,10 @@ describe('limits', roomcastOnly, () => {
     const spent = cpu() - before;
     assert.ok(spent < 300, `${spent} ms of CPU in a second of waiting`);
     for (const w of wires) w.destroy();
-    await until('service', async () => (await request(server, { path: '/healthz' }).catch(() => ({}))).status === 200);
+    await until(
+      'service',
+      async () => (await request(server, { path: '/healthz' }).catch(() => ({}))).status === 200,
+    );
   });
 
   test('a client too slow to read is closed; the others do not notice', async (t) => {
@@ -401,7 +486,10 @@ describe('limits', roomcastOnly, () => {
       await deaf.send(1, '421["join","flood"]');
       await deaf.frame();
       deaf.wire.socket.pause();
-      const [a, b] = await Promise.all([connect(server, { transports: ['websocket'] }), connect(server, { transports: ['websocket'] })]);
+      const [a, b] = await Promise.all([
+        connect(server, { transports: ['websocket'] }),
+        connect(server, { transports: ['websocket'] }),
+      ]);
       await Promise.all([ask(a, 'join', 'flood'), ask(b, 'join', 'flood')]);
       const atB = inbox(b);
       const text = 'x'.repeat(50_000);
@@ -410,8 +498,13 @@ describe('limits', roomcastOnly, () => {
         if (i % 10 === 9) await ask(a, 'ask');
       }
       await atB.wait(400, 30_000);
-      assert.deepEqual(atB.map((m) => m[1]), range(400));
-      await until('the slow one to be closed', () => /closed reason=\S*(slow|queue)\S*/.test(server.stderr()));
+      assert.deepEqual(
+        atB.map((m) => m[1]),
+        range(400),
+      );
+      await until('the slow one to be closed', () =>
+        /closed reason=\S*(slow|queue)\S*/.test(server.stderr()),
+      );
       deaf.destroy();
     }
   });
@@ -431,25 +524,36 @@ describe('limits', roomcastOnly, () => {
 
 describe('growth', roomcastOnly, () => {
   test('clients, rooms and sessions that come and go leave nothing behind', async (t) => {
-    const server = await startFor(t, { ini: RULES, shards: 2, options: { 'socketio.close_timeout': '100ms' } });
+    const server = await startFor(t, {
+      ini: RULES,
+      shards: 2,
+      options: { 'socketio.close_timeout': '100ms' },
+    });
     const rss = () => Number(readFileSync(`/proc/${server.pid}/statm`, 'utf8').split(' ')[1]) * 4096;
     const round = async (n) => {
-      await Promise.all(range(20).map(async (i) => {
-        for (let k = 0; k < 5; k++) {
-          const ws = await Socket.open(server, { namespace: '/' });
-          ws.send(...range(40).map((r) => `42["join","${n}-${i}-${k}-${r}-${'x'.repeat(100)}"]`));
-          ws.send(`42["say","${n}-${i}-${k}-0-${'x'.repeat(100)}",1]`, '40/chat,', ...(k % 2 ? ['41'] : []), '42/chat,1["ask"]');
-          while (!(await ws.next()).startsWith('43/chat,1'));
-          if (k % 3) ws.destroy();
-          else ws.ws.close();
-        }
-        const poll = await Polling.open(server, { namespace: '/' });
-        await poll.post('42["join","left behind"]');
-        const half = poll.get();
-        await half.sent;
-        half.abort();
-        await Polling.open(server).then((p) => p.post('1'));
-      }));
+      await Promise.all(
+        range(20).map(async (i) => {
+          for (let k = 0; k < 5; k++) {
+            const ws = await Socket.open(server, { namespace: '/' });
+            ws.send(...range(40).map((r) => `42["join","${n}-${i}-${k}-${r}-${'x'.repeat(100)}"]`));
+            ws.send(
+              `42["say","${n}-${i}-${k}-0-${'x'.repeat(100)}",1]`,
+              '40/chat,',
+              ...(k % 2 ? ['41'] : []),
+              '42/chat,1["ask"]',
+            );
+            while (!(await ws.next()).startsWith('43/chat,1'));
+            if (k % 3) ws.destroy();
+            else ws.ws.close();
+          }
+          const poll = await Polling.open(server, { namespace: '/' });
+          await poll.post('42["join","left behind"]');
+          const half = poll.get();
+          await half.sent;
+          half.abort();
+          await Polling.open(server).then((p) => p.post('1'));
+        }),
+      );
       await sleep(150);
       return rss();
     };
@@ -498,7 +602,12 @@ unwatch = rooms
       await Promise.all(range(20).map((i) => ask(all[i % 5], 'join', `room-${i % 7}`)));
       await ask(all[0], 'leave', 'early');
       const expected = { early: 1 };
-      for (const r of range(7)) expected[`room-${r}`] = new Set(range(20).filter((i) => i % 7 === r).map((i) => i % 5)).size;
+      for (const r of range(7))
+        expected[`room-${r}`] = new Set(
+          range(20)
+            .filter((i) => i % 7 === r)
+            .map((i) => i % 5),
+        ).size;
       await until('the counts', () => isDeepStrictEqual(plain(rooms), expected)).catch(() => {});
       assert.deepEqual(plain(rooms), expected, 'and no rooms of single ids');
       for (const s of all.slice(0, 4)) s.disconnect();
@@ -561,9 +670,13 @@ describe('log', roomcastOnly, () => {
     left.ws.close();
     await Promise.all([mute, bad, left].map((ws) => ws.close()));
     await until('three lines', () => (server.stderr().match(/closed reason=/g) ?? []).length >= 3);
-    const lines = server.stderr().split('\n').filter((l) => / closed reason=/.test(l));
+    const lines = server
+      .stderr()
+      .split('\n')
+      .filter((l) => / closed reason=/.test(l));
     assert.equal(lines.length, 3, lines.join('\n'));
-    for (const wanted of ['ping_timeout', 'parse_error']) assert.equal(lines.filter((l) => l.includes(`reason=${wanted}`)).length, 1, lines.join('\n'));
+    for (const wanted of ['ping_timeout', 'parse_error'])
+      assert.equal(lines.filter((l) => l.includes(`reason=${wanted}`)).length, 1, lines.join('\n'));
     for (const l of lines) assert.match(l, /^\S+Z info .*shard=\d+ conn=\S+ .*peer=127\.0\.0\.1:\d+ /);
   });
 

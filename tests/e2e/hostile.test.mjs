@@ -26,10 +26,36 @@ const ATTACKERS = 16;
 const ATTACKS = 40; // of each
 
 const PACKETS = [
-  '40', '40/chat,', '40{"token":"x"}', '41', '41/chat,', '42["join","den"]', '42["leave","den"]', '42["say","den","hostile"]',
-  '421["ask",1,{"a":[1,2]}]', '42/chat,7["echo","ü👍"]', '451-["echo",{"_placeholder":true,"num":0}]', '452-["ask",{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]',
-  '42["shoutOthers","hostile"]', '42["whisper","AAAAAAAAAAAAAAAAAAAA",1]', '431[]', '2', '3', '2probe', '5', '1', '6',
-  '42["bye"]', '42["hangup"]', '42["watch"]', '42["unwatch"]', `42["echo","${'x'.repeat(70_000)}"]`, '42["join","\\u0000\\ud800"]', '4', '', 'x',
+  '40',
+  '40/chat,',
+  '40{"token":"x"}',
+  '41',
+  '41/chat,',
+  '42["join","den"]',
+  '42["leave","den"]',
+  '42["say","den","hostile"]',
+  '421["ask",1,{"a":[1,2]}]',
+  '42/chat,7["echo","ü👍"]',
+  '451-["echo",{"_placeholder":true,"num":0}]',
+  '452-["ask",{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]',
+  '42["shoutOthers","hostile"]',
+  '42["whisper","AAAAAAAAAAAAAAAAAAAA",1]',
+  '431[]',
+  '2',
+  '3',
+  '2probe',
+  '5',
+  '1',
+  '6',
+  '42["bye"]',
+  '42["hangup"]',
+  '42["watch"]',
+  '42["unwatch"]',
+  `42["echo","${'x'.repeat(70_000)}"]`,
+  '42["join","\\u0000\\ud800"]',
+  '4',
+  '',
+  'x',
 ];
 
 function mutate(rng, bytes) {
@@ -44,18 +70,23 @@ function mutate(rng, bytes) {
       return Buffer.concat([b, b.subarray(rng.below(b.length + 1))]);
     case 3: {
       const at = rng.below(b.length + 1);
-      return Buffer.concat([b.subarray(0, at), Buffer.from([rng.below(256), rng.below(256)]), b.subarray(at)]);
+      return Buffer.concat([
+        b.subarray(0, at),
+        Buffer.from([rng.below(256), rng.below(256)]),
+        b.subarray(at),
+      ]);
     }
     default:
       return b; // as it is: good packets at bad times
   }
 }
 
-const packet = (rng) => (rng.below(8) === 0 ? Buffer.from([rng.below(256), 1, 2]) : Buffer.from(rng.pick(PACKETS)));
+const packet = (rng) =>
+  rng.below(8) === 0 ? Buffer.from([rng.below(256), 1, 2]) : Buffer.from(rng.pick(PACKETS));
 
 // Writes in pieces, to a connection that may be gone.
 async function write(rng, wire, bytes) {
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const n = rng.below(4) === 0 ? 1 + rng.below(20) : bytes.length;
     if (!wire.socket.writable) return;
     await wire.write(bytes.subarray(at, at + n));
@@ -65,11 +96,13 @@ async function write(rng, wire, bytes) {
 }
 
 const frames = (rng, n) =>
-  Buffer.concat([...Array(n)].map(() => {
-    const data = mutate(rng, packet(rng));
-    const text = rng.below(6) !== 0;
-    return mutate(rng, frame(text ? 1 : 2, data, { fin: rng.below(12) !== 0 }));
-  }));
+  Buffer.concat(
+    [...Array(n)].map(() => {
+      const data = mutate(rng, packet(rng));
+      const text = rng.below(6) !== 0;
+      return mutate(rng, frame(text ? 1 : 2, data, { fin: rng.below(12) !== 0 }));
+    }),
+  );
 
 const KINDS = {
   async http(rng, server) {
@@ -83,11 +116,17 @@ const KINDS = {
       `GET / HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(rng.below(20_000))}\r\n\r\n`,
       `OPTIONS ${eioPath({})} HTTP/1.1\r\nHost: x\r\nOrigin: https://x\r\n\r\n`,
     ];
-    for (let i = 0; i < 1 + rng.below(3); i++) await write(rng, wire, mutate(rng, Buffer.concat([Buffer.from(rng.pick(heads)), body])));
+    for (let i = 0; i < 1 + rng.below(3); i++)
+      await write(rng, wire, mutate(rng, Buffer.concat([Buffer.from(rng.pick(heads)), body])));
     return wire;
   },
   async socket(rng, server) {
-    const path = rng.pick([eioPath({ transport: 'websocket' }), eioPath({ transport: 'websocket' }), '/relay', '/echo']);
+    const path = rng.pick([
+      eioPath({ transport: 'websocket' }),
+      eioPath({ transport: 'websocket' }),
+      '/relay',
+      '/echo',
+    ]);
     const ws = await RawWs.open(server, path);
     if (path.startsWith('/socket')) await ws.send(1, '40');
     await write(rng, ws.wire, frames(rng, 1 + rng.below(8)));
@@ -97,7 +136,9 @@ const KINDS = {
     const s = await Polling.open(server, { namespace: '/' });
     const requests = [];
     for (let i = 0; i < 1 + rng.below(4); i++) {
-      const payload = [...Array(1 + rng.below(4))].map(() => (rng.below(8) ? rng.pick(PACKETS) : 'bAQID')).join('\x1e');
+      const payload = [...Array(1 + rng.below(4))]
+        .map(() => (rng.below(8) ? rng.pick(PACKETS) : 'bAQID'))
+        .join('\x1e');
       requests.push(rng.below(2) ? s.get() : s.raw(mutate(rng, payload)));
       if (rng.below(3) === 0) await sleep(rng.below(5));
     }
@@ -124,9 +165,20 @@ for (const shards of SHARDS) {
     test(`${ATTACKERS * ATTACKS} attacks beside an honest conversation`, async (t) => {
       const seed = Number(process.env.ROOMCAST_SEED || Date.now() % 1e9);
       console.log(`# ${label(shards)}: seed ${seed}`);
-      const options = { 'limits.head_timeout': '500ms', 'limits.idle_timeout': '1s', 'socketio.connect_timeout': '1s', 'socketio.upgrade_timeout': '500ms', 'socketio.close_timeout': '500ms', 'socketio.ping_interval': '1s', 'log.level': 'warn' };
+      const options = {
+        'limits.head_timeout': '500ms',
+        'limits.idle_timeout': '1s',
+        'socketio.connect_timeout': '1s',
+        'socketio.upgrade_timeout': '500ms',
+        'socketio.close_timeout': '500ms',
+        'socketio.ping_interval': '1s',
+        'log.level': 'warn',
+      };
       const server = await startFor(t, { ini: INI, shards, options });
-      const [a, b] = await Promise.all([connect(server, { transports: ['websocket'] }), connect(server, { transports: ['polling'] })]);
+      const [a, b] = await Promise.all([
+        connect(server, { transports: ['websocket'] }),
+        connect(server, { transports: ['polling'] }),
+      ]);
       const lost = [];
       for (const s of [a, b]) s.on('disconnect', (reason) => lost.push(reason));
       const atB = inbox(b);
@@ -143,31 +195,40 @@ for (const shards of SHARDS) {
       })();
       let failed = 0;
       const held = []; // left open until the end
-      await Promise.all([...Array(ATTACKERS).keys()].map(async (n) => {
-        const rng = random(seed + n);
-        for (let i = 0; i < ATTACKS; i++) {
-          const kind = rng.pick(Object.keys(KINDS));
-          const h = await KINDS[kind](rng, server).catch(() => (failed++, null));
-          if (rng.below(4)) {
-            await sleep(rng.below(10));
-            h?.destroy();
-          } else if (h) {
-            held.push(h);
+      await Promise.all(
+        [...Array(ATTACKERS).keys()].map(async (n) => {
+          const rng = random(seed + n);
+          for (let i = 0; i < ATTACKS; i++) {
+            const kind = rng.pick(Object.keys(KINDS));
+            const h = await KINDS[kind](rng, server).catch(() => (failed++, null));
+            if (rng.below(4)) {
+              await sleep(rng.below(10));
+              h?.destroy();
+            } else if (h) {
+              held.push(h);
+            }
           }
-        }
-      }));
+        }),
+      );
       attacking = false;
       for (const h of held) h.destroy();
       await honest;
       assert.deepEqual(lost, [], 'an honest client was disconnected');
       const own = () => atB.filter(([e]) => e === 'said');
       await until('B to hear everything', () => own().length >= said, 20_000);
-      assert.deepEqual(own().map((m) => m[1]), [...Array(said).keys()]);
+      assert.deepEqual(
+        own().map((m) => m[1]),
+        [...Array(said).keys()],
+      );
       assert.ok(said > 20, `only ${said} messages`);
       assert.ok(failed < ATTACKERS * ATTACKS * 0.2, `${failed} attacks did not even start`);
       // These two and their polls remain.
       const files = () => readdirSync(`/proc/${server.pid}/fd`).length;
-      await until(`descriptors to be freed (${files()} now, ${before} before)`, () => files() <= before + 4, 10_000);
+      await until(
+        `descriptors to be freed (${files()} now, ${before} before)`,
+        () => files() <= before + 4,
+        10_000,
+      );
       const fresh = await Socket.open(server, { namespace: '/' });
       fresh.send('421["ask",1]');
       assert.equal(await fresh.next(), '431[1]');

@@ -79,7 +79,9 @@ function fileTests(server) {
   });
 
   test('a large file, byte for byte, many at once', async () => {
-    const all = await Promise.all([...Array(10).keys()].map(() => request(server(), { path: '/big.bin', binary: true })));
+    const all = await Promise.all(
+      [...Array(10).keys()].map(() => request(server(), { path: '/big.bin', binary: true })),
+    );
     for (const r of all) assert.ok(r.body.equals(BIG));
   });
 
@@ -99,7 +101,15 @@ function fileTests(server) {
   test('names with blanks and other letters', async () => {
     assert.equal((await get(server(), '/a%20b%20%C3%BC%25.txt')).body, 'odd name');
     assert.equal((await get(server(), '/%73tyle.css')).status, 200);
-    for (const path of ['/a+b+%C3%BC%25.txt', '/style.css/', '/STYLE.CSS', '/style.css%00', '/%zz', '/style.css%', '/nothing'])
+    for (const path of [
+      '/a+b+%C3%BC%25.txt',
+      '/style.css/',
+      '/STYLE.CSS',
+      '/style.css%00',
+      '/%zz',
+      '/style.css%',
+      '/nothing',
+    ])
       assert.ok([400, 404].includes((await get(server(), path)).status), path);
   });
 
@@ -112,7 +122,8 @@ function fileTests(server) {
         const same = await get(server(), path, { 'If-None-Match': tag });
         assert.deepEqual([tag, same.status, same.body, same.headers.etag], [tag, 304, '', etag]);
       }
-      for (const tag of ['"x"', etag.slice(1, -1)]) assert.equal((await get(server(), path, { 'If-None-Match': tag })).status, 200);
+      for (const tag of ['"x"', etag.slice(1, -1)])
+        assert.equal((await get(server(), path, { 'If-None-Match': tag })).status, 200);
     }
     const [a, b] = await Promise.all([get(server(), '/style.css'), get(server(), '/app.js')]);
     assert.notEqual(a.headers.etag, b.headers.etag);
@@ -120,7 +131,9 @@ function fileTests(server) {
 
   test('HEAD is GET without the body', async () => {
     for (const path of ['/', '/big.bin', '/nothing', '/healthz', '/socket.io/socket.io.js']) {
-      const { first, wire } = await talk(server(), `HEAD ${path} HTTP/1.1\r\nHost: x\r\n\r\n`, 1, { head: true });
+      const { first, wire } = await talk(server(), `HEAD ${path} HTTP/1.1\r\nHost: x\r\n\r\n`, 1, {
+        head: true,
+      });
       const g = await get(server(), path);
       assert.equal(first.status, g.status, path);
       assert.equal(first.headers['content-length'], g.headers['content-length'], path);
@@ -133,10 +146,31 @@ function fileTests(server) {
 
   test('no way out of the folder, no dot files', async () => {
     const paths = [
-      '/../secret.txt', '/sub/../../secret.txt', '/..%2fsecret.txt', '/%2e%2e/secret.txt', '/%2e%2e%2fsecret.txt',
-      '/..\\secret.txt', '/..%5csecret.txt', '//../secret.txt', '/./../secret.txt', '/sub/%2e%2e/%2e%2e/secret.txt',
-      '/..%c0%afsecret.txt', '/%252e%252e/secret.txt', '/....//secret.txt', '/sub/..;/../secret.txt', '/etc/passwd', '//etc/passwd',
-      '/.hidden', '/.git/config', '/.git/', '/sub/.env', '/%2ehidden', '/sub/%2eenv', '/.', '/..', '/sub/circle/.env',
+      '/../secret.txt',
+      '/sub/../../secret.txt',
+      '/..%2fsecret.txt',
+      '/%2e%2e/secret.txt',
+      '/%2e%2e%2fsecret.txt',
+      '/..\\secret.txt',
+      '/..%5csecret.txt',
+      '//../secret.txt',
+      '/./../secret.txt',
+      '/sub/%2e%2e/%2e%2e/secret.txt',
+      '/..%c0%afsecret.txt',
+      '/%252e%252e/secret.txt',
+      '/....//secret.txt',
+      '/sub/..;/../secret.txt',
+      '/etc/passwd',
+      '//etc/passwd',
+      '/.hidden',
+      '/.git/config',
+      '/.git/',
+      '/sub/.env',
+      '/%2ehidden',
+      '/sub/%2eenv',
+      '/.',
+      '/..',
+      '/sub/circle/.env',
     ];
     for (const path of paths) {
       const wire = await Wire.open(server()); // as written: no client tidies it up
@@ -190,9 +224,11 @@ function errorTests(server) {
 
   // RFC 9112: what two parsers could read in two ways is refused, and the connection ends.
   const AMBIGUOUS = {
-    'two lengths that differ': 'POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde',
+    'two lengths that differ':
+      'POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde',
     'a list of lengths that differ': 'POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 4, 5\r\n\r\nabcde',
-    'length and chunked': 'POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    'length and chunked':
+      'POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
     'a signed length': 'POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: +4\r\n\r\nabcd',
     'a negative length': 'POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: -4\r\n\r\nabcd',
     'a hexadecimal length': 'POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 0x4\r\n\r\nabcd',
@@ -207,7 +243,7 @@ function errorTests(server) {
     'a blank in the target': 'GET /a b HTTP/1.1\r\nHost: x\r\n\r\n',
     'no version': 'GET /\r\nHost: x\r\n\r\n',
     'no target': 'GET HTTP/1.1\r\nHost: x\r\n\r\n',
-    'garbage': '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n',
+    garbage: '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n',
     'no Host': 'GET / HTTP/1.1\r\n\r\n',
     'two Hosts': 'GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n',
     'a bad chunk size': `POST ${eioPath({ sid: 'x' })} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nabc\r\n0\r\n\r\n`,
@@ -229,7 +265,10 @@ function errorTests(server) {
 
   test('refused: unknown transfer codings', async () => {
     for (const coding of ['gzip, chunked', 'identity', 'chunked, chunked', 'xchunked']) {
-      const { first, wire } = await talk(server(), `POST /p HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: ${coding}\r\n\r\n0\r\n\r\n`);
+      const { first, wire } = await talk(
+        server(),
+        `POST /p HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: ${coding}\r\n\r\n0\r\n\r\n`,
+      );
       assert.ok([400, 501].includes(first.status), `${coding}: ${first.status}`);
       await wire.closed();
     }
@@ -276,7 +315,10 @@ function connectionTests(server, shards) {
     const bytes = paths.map((p) => `GET ${p} HTTP/1.1\r\nHost: x\r\n\r\n`).join('');
     for (let i = 0; i < 3; i++) {
       const { all, wire } = await talk(server(), bytes.repeat(4), paths.length * 4);
-      assert.deepEqual(all.slice(0, 8).map((r) => r.status), [200, 404, 200, 200, 200, 200, 200, 200]);
+      assert.deepEqual(
+        all.slice(0, 8).map((r) => r.status),
+        [200, 404, 200, 200, 200, 200, 200, 200],
+      );
       assert.equal(all[0].body, 'body { color: red }');
       assert.equal(all[5].body, 'sub index');
       assert.equal(all[12].body, 'ok\n');
@@ -297,7 +339,9 @@ function connectionTests(server, shards) {
     const path = eioPath({ sid });
     const wire = await Wire.open(server());
     const chunks = '1\r\n4\r\n1;name="value"\r\n0\r\n00\r\nX-Trailer: y\r\n\r\n';
-    await wire.trickle(`POST ${path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n${chunks}${HEALTH}`);
+    await wire.trickle(
+      `POST ${path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n${chunks}${HEALTH}`,
+    );
     assert.equal((await wire.response()).body, 'ok');
     assert.equal((await wire.response()).body, 'ok\n');
     assert.match((await get(server(), path)).body, /^40\{"sid"/);
@@ -307,17 +351,24 @@ function connectionTests(server, shards) {
   test('Expect: 100-continue', async () => {
     const sid = JSON.parse((await get(server(), eioPath())).body.slice(1)).sid;
     const wire = await Wire.open(server());
-    await wire.write(`POST ${eioPath({ sid })} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n`);
+    await wire.write(
+      `POST ${eioPath({ sid })} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n`,
+    );
     assert.equal((await wire.response()).status, 100);
     await wire.write('40');
     assert.equal((await wire.response()).body, 'ok');
-    await wire.write(`POST ${eioPath({ sid })} HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\nExpect: 100-continue\r\n\r\n`);
+    await wire.write(
+      `POST ${eioPath({ sid })} HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\nExpect: 100-continue\r\n\r\n`,
+    );
     assert.equal((await wire.response()).status, 413, 'the body is not asked for');
     wire.destroy();
   });
 
   test('absolute form, and what proxies send', async () => {
-    const { first } = await talk(server(), 'GET http://x.example/style.css?q HTTP/1.1\r\nHost: x.example\r\nVia: 1.1 p\r\n\r\n');
+    const { first } = await talk(
+      server(),
+      'GET http://x.example/style.css?q HTTP/1.1\r\nHost: x.example\r\nVia: 1.1 p\r\n\r\n',
+    );
     assert.equal(first.body, 'body { color: red }');
   });
 
@@ -351,7 +402,10 @@ function connectionTests(server, shards) {
       return wire.data.toString();
     };
     const dripping = await Wire.open(own);
-    const drip = setInterval(() => dripping.socket.writable && dripping.write('X: y\r\n').catch(() => {}), 100);
+    const drip = setInterval(
+      () => dripping.socket.writable && dripping.write('X: y\r\n').catch(() => {}),
+      100,
+    );
     await dripping.write('GET / HTTP/1.1\r\nHost: x\r\n');
     dripping.socket.on('error', () => {});
     const text = await ends(dripping, 250, 1500);
@@ -364,12 +418,20 @@ function connectionTests(server, shards) {
     assert.match(await ends(silent, 250, 2500), /^$|^HTTP\/1\.1 408 /);
 
     const sid = JSON.parse((await get(own, eioPath())).body.slice(1)).sid;
-    const body = await talk(own, `POST ${eioPath({ sid })} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n40`, 0);
+    const body = await talk(
+      own,
+      `POST ${eioPath({ sid })} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n40`,
+      0,
+    );
     assert.match(await ends(body.wire, 250, 3000), /^$|^HTTP\/1\.1 408 /);
   });
 
   test('a held poll is not idle', async (t) => {
-    const options = { 'limits.head_timeout': '200ms', 'limits.idle_timeout': '200ms', 'socketio.ping_interval': '900ms' };
+    const options = {
+      'limits.head_timeout': '200ms',
+      'limits.idle_timeout': '200ms',
+      'socketio.ping_interval': '900ms',
+    };
     const own = await startFor(t, { ini: RULES, shards, options });
     const sid = JSON.parse((await get(own, eioPath())).body.slice(1)).sid;
     await request(own, { method: 'POST', path: eioPath({ sid }), body: '40' });

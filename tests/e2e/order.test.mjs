@@ -9,11 +9,20 @@ import { SHARDS, label, sleep, slow, start, until } from './lib/target.mjs';
 import { RULES } from './lib/vocabulary.mjs';
 
 const range = (n) => [...Array(n).keys()];
-const MODES = [['websocket'], ['websocket'], ['polling', 'websocket'], ['websocket'], ['polling'], ['websocket']];
+const MODES = [
+  ['websocket'],
+  ['websocket'],
+  ['polling', 'websocket'],
+  ['websocket'],
+  ['polling'],
+  ['websocket'],
+];
 
 // The members of a mixed crowd, upgraded where an upgrade is due.
 async function crowd(server, n) {
-  const all = await Promise.all(range(n).map((i) => connect(server, { transports: MODES[i % MODES.length] })));
+  const all = await Promise.all(
+    range(n).map((i) => connect(server, { transports: MODES[i % MODES.length] })),
+  );
   await Promise.all(all.map((s, i) => MODES[i % MODES.length].length > 1 && upgraded(s)));
   return all;
 }
@@ -37,7 +46,11 @@ function totalOrderTests(server) {
     for (const box of boxes) {
       assert.equal(box.length, 2000);
       for (const i of range(12))
-        assert.deepEqual(box.filter((m) => m[1] === i).map((m) => m[2]), range(each[i]), `order of sender ${i}`);
+        assert.deepEqual(
+          box.filter((m) => m[1] === i).map((m) => m[2]),
+          range(each[i]),
+          `order of sender ${i}`,
+        );
     }
     const sequence = JSON.stringify(boxes[0]);
     boxes.forEach((box, i) => assert.ok(JSON.stringify(box) === sequence, `client ${i} saw another order`));
@@ -56,9 +69,18 @@ function totalOrderTests(server) {
     const due = (i) => (m) => m[1] !== 'tell' || m[2] !== i;
     await until('the listener to have all', () => boxes[silent].length >= 120 * silent, 60_000);
     const wanted = boxes.map((_, i) => JSON.stringify(boxes[silent].filter(due(i))));
-    await until('all to have theirs', () => boxes.every((b, i) => b.length >= boxes[silent].filter(due(i)).length), 60_000);
+    await until(
+      'all to have theirs',
+      () => boxes.every((b, i) => b.length >= boxes[silent].filter(due(i)).length),
+      60_000,
+    );
     await sleep(50);
-    boxes.forEach((b, i) => assert.ok(JSON.stringify(b) === wanted[i], `client ${i} has ${b.length}, ${b.filter((m) => !due(i)(m)).length} of its own`));
+    boxes.forEach((b, i) =>
+      assert.ok(
+        JSON.stringify(b) === wanted[i],
+        `client ${i} has ${b.length}, ${b.filter((m) => !due(i)(m)).length} of its own`,
+      ),
+    );
   });
 
   test('six rooms at once, members overlap, senders outside', async () => {
@@ -66,7 +88,9 @@ function totalOrderTests(server) {
     const all = await crowd(server(), 8);
     const boxes = all.map(inbox);
     const member = (i, r) => (i + r) % 4 !== 0;
-    await Promise.all(all.flatMap((s, i) => rooms.filter((_, r) => member(i, r)).map((room) => ask(s, 'join', room))));
+    await Promise.all(
+      all.flatMap((s, i) => rooms.filter((_, r) => member(i, r)).map((room) => ask(s, 'join', room))),
+    );
     for (let n = 0; n < 40; n++) {
       all.forEach((s, i) => s.emit('say', rooms[(n + i) % 6], (n + i) % 6, i, n));
       if (n % 4 === 0) await new Promise(setImmediate);
@@ -78,7 +102,9 @@ function totalOrderTests(server) {
     await sleep(50);
     boxes.forEach((b, i) => assert.equal(b.length, total(i)));
     for (const r of range(6)) {
-      const seen = boxes.filter((_, i) => member(i, r)).map((b) => JSON.stringify(b.filter((m) => m[1] === r)));
+      const seen = boxes
+        .filter((_, i) => member(i, r))
+        .map((b) => JSON.stringify(b.filter((m) => m[1] === r)));
       for (const s of seen) assert.ok(s === seen[0], `room ${r}: another order`);
     }
   });
@@ -97,7 +123,8 @@ function script(id, rooms, n) {
     step(`42["say","${room}","${room}",${i}]`, `42["said","${room}",${i}]`);
     if (i % 2 === 0) step(`42${i}["ask",${i}]`, `43${i}[${i}]`);
     if (i % 3 === 0) step(`42["echo",${i}]`, `42["echo",${i}]`);
-    if (i % 5 === 0) step(`42${i}["say","${room}","acked",${i}]`, `42["said","acked",${i}]`, `43${i}[{"ok":true}]`);
+    if (i % 5 === 0)
+      step(`42${i}["say","${room}","acked",${i}]`, `42["said","acked",${i}]`, `43${i}[{"ok":true}]`);
     if (i % 7 === 0) step(`42["whisper","${id}",${i}]`, `42["whispered",${i}]`);
     if (i % 7 === 1) step(`42["tell","${room}",${i}]`);
     if (i % 7 === 2) step(`42["shout","${id}",${i}]`, `42["shouted","${id}",${i}]`);
@@ -171,8 +198,16 @@ function fifoTests(server) {
     for (let i = 0; i < 20; i++) {
       const ws = await Socket.open(server(), { namespace: '/' });
       const r = `pipe-${i}`;
-      ws.send(`42["join","${r}"]`, `42["sayMember","${r}",1]`, `42["leave","${r}"]`, `42["say","${r}",2]`,
-        `421["sayMember","${r}",3]`, `42["join","${r}"]`, `42["say","${r}",4]`, '422["ask"]');
+      ws.send(
+        `42["join","${r}"]`,
+        `42["sayMember","${r}",1]`,
+        `42["leave","${r}"]`,
+        `42["say","${r}",2]`,
+        `421["sayMember","${r}",3]`,
+        `42["join","${r}"]`,
+        `42["say","${r}",4]`,
+        '422["ask"]',
+      );
       const rest = await ws.take(4);
       assert.match(rest[1], /^431\[\{"ok":false,"error":"not_a_member"/);
       rest[1] = 'refused';
@@ -190,7 +225,10 @@ function fifoTests(server) {
       ws.send(...range(50).map((n) => `42["say","last words",${i},${n}]`));
       if (i % 2) ws.send('41');
       ws.ws.close();
-      assert.deepEqual(await listener.take(50), range(50).map((n) => `42["said",${i},${n}]`));
+      assert.deepEqual(
+        await listener.take(50),
+        range(50).map((n) => `42["said",${i},${n}]`),
+      );
     }
     listener.destroy();
   });
@@ -222,7 +260,8 @@ function membershipTests(server) {
         assert.equal(await ws.next(), '431[{"ok":true}]');
         await sleep(10 * slow);
         ws.send('422["leave","busy"]');
-        for (let m = ''; m !== '432[{"ok":true}]'; m = await ws.next()) heard += m.startsWith('42["said"') ? 1 : 0;
+        for (let m = ''; m !== '432[{"ok":true}]'; m = await ws.next())
+          heard += m.startsWith('42["said"') ? 1 : 0;
         await sleep(15);
         ws.send('423["ask"]');
         assert.equal(await ws.next(), '433[]', 'a message after the leave');
@@ -239,7 +278,12 @@ function membershipTests(server) {
     const [a, b] = await Promise.all([1, 2].map(() => Socket.open(server(), { namespace: '/' })));
     for (let i = 0; i < 60; i++) {
       a.send('421["join","flicker"]', `422["say","flicker",${i}]`, '423["leave","flicker"]');
-      assert.deepEqual(await a.take(4), ['431[{"ok":true}]', `42["said",${i}]`, '432[{"ok":true}]', '433[{"ok":true}]']);
+      assert.deepEqual(await a.take(4), [
+        '431[{"ok":true}]',
+        `42["said",${i}]`,
+        '432[{"ok":true}]',
+        '433[{"ok":true}]',
+      ]);
       b.send('421["join","flicker"]');
       assert.equal(await b.next(), '431[{"ok":true}]');
       a.send(`422["say","flicker","b",${i}]`);

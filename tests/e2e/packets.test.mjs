@@ -10,7 +10,17 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import { Polling, Socket } from './lib/eio.mjs';
-import { SHARDS, label, reference, roomcastOnly, sleep, slow, start, startFor, until } from './lib/target.mjs';
+import {
+  SHARDS,
+  label,
+  reference,
+  roomcastOnly,
+  sleep,
+  slow,
+  start,
+  startFor,
+  until,
+} from './lib/target.mjs';
 import { RULES } from './lib/vocabulary.mjs';
 
 const P = (n) => `{"_placeholder":true,"num":${n}}`;
@@ -68,12 +78,27 @@ const INVALID = [
   ['BINARY_EVENT with a count of -1', '45-1-["echo"]'],
   ['BINARY_EVENT with a broken count', '451.5-["echo"]'],
   ['BINARY_EVENT with a letter for a count', '45a-["echo"]'],
-  ['BINARY_EVENT with 11 attachments', `4511-["echo",${bin(11).map((_, i) => P(i)).join()}]`],
+  [
+    'BINARY_EVENT with 11 attachments',
+    `4511-["echo",${bin(11)
+      .map((_, i) => P(i))
+      .join()}]`,
+  ],
   ['BINARY_EVENT with a huge count', '4599999999999999999999-["echo"]'],
-  ['BINARY_ACK with 11 attachments', `4611-1[${bin(11).map((_, i) => P(i)).join()}]`],
+  [
+    'BINARY_ACK with 11 attachments',
+    `4611-1[${bin(11)
+      .map((_, i) => P(i))
+      .join()}]`,
+  ],
   ['BINARY_EVENT with a reserved name', `451-["connect",${P(0)}]`],
   ['a text packet while attachments are missing', `451-["echo",${P(0)}]`, '42["echo"]'],
-  ['a text packet while the last attachment is missing', `452-["echo",${P(0)},${P(1)}]`, Buffer.from('a'), '42["echo"]'],
+  [
+    'a text packet while the last attachment is missing',
+    `452-["echo",${P(0)},${P(1)}]`,
+    Buffer.from('a'),
+    '42["echo"]',
+  ],
   ['an attachment without an event', Buffer.from('a')],
   ['an attachment too many', `451-["echo",${P(0)}]`, Buffer.from('a'), Buffer.from('b')],
   ['placeholder out of range', `451-["echo",${P(1)}]`, Buffer.from('a')],
@@ -103,11 +128,33 @@ const VALID = [
   ['ack id 2^53 - 1', ['429007199254740991["ask"]'], ['439007199254740991[]']],
   ['the same ack id again', ['427["ask",1]', '427["ask",2]'], ['437[1]', '437[2]']],
   ['an ack that nobody asked for', ['43999[1]', '421["ask",1]'], ['431[1]']],
-  ['10 attachments', [`4510-["echo",${bin(10).map((_, i) => P(i)).join()}]`, ...bin(10)], [`4510-["echo",${bin(10).map((_, i) => P(i)).join()}]`, ...bin(10)]],
+  [
+    '10 attachments',
+    [
+      `4510-["echo",${bin(10)
+        .map((_, i) => P(i))
+        .join()}]`,
+      ...bin(10),
+    ],
+    [
+      `4510-["echo",${bin(10)
+        .map((_, i) => P(i))
+        .join()}]`,
+      ...bin(10),
+    ],
+  ],
   ['an ack with attachments', [`451-5["ask",${P(0)}]`, ...bin(1)], [`461-5[${P(0)}]`, ...bin(1)]],
   ['an unwanted ack with attachments', [`461-5[${P(0)}]`, ...bin(1), '421["ask",1]'], ['431[1]']],
-  ['an empty attachment', [`451-["echo",${P(0)}]`, Buffer.alloc(0)], [`451-["echo",${P(0)}]`, Buffer.alloc(0)]],
-  ['reserved names as arguments', ['42["echo","connect","disconnect"]'], ['42["echo","connect","disconnect"]']],
+  [
+    'an empty attachment',
+    [`451-["echo",${P(0)}]`, Buffer.alloc(0)],
+    [`451-["echo",${P(0)}]`, Buffer.alloc(0)],
+  ],
+  [
+    'reserved names as arguments',
+    ['42["echo","connect","disconnect"]'],
+    ['42["echo","connect","disconnect"]'],
+  ],
   ['an event without a rule', ['42["nobody",1]', '421["ask",1]'], ['431[1]']],
   ['an event named by a number', ['42[5,1]', '421["ask",1]'], ['431[1]']],
   ['escapes in the event name', ['42["\\u0065cho",1]'], ['42["echo",1]']],
@@ -128,7 +175,11 @@ for (const shards of SHARDS) {
         const ws = await Socket.open(server, { namespace: '/' });
         ws.send(...packets);
         assert.equal((await ws.close()).code, 1005);
-        assert.deepEqual(ws.queue.filter((m) => String(m).startsWith('42')), [], 'nothing is answered');
+        assert.deepEqual(
+          ws.queue.filter((m) => String(m).startsWith('42')),
+          [],
+          'nothing is answered',
+        );
       });
     for (const [name, ...packets] of INVALID) closes(name, packets);
     for (const [name, ...packets] of INVALID_HERE) closes(name, packets, roomcastOnly);
@@ -166,7 +217,15 @@ for (const shards of SHARDS) {
     });
 
     test('nothing may come before CONNECT', async () => {
-      for (const first of ['42["echo"]', '43[]', '41', '44{"message":"x"}', '42/chat,["echo"]', '40[]', '40"x"']) {
+      for (const first of [
+        '42["echo"]',
+        '43[]',
+        '41',
+        '44{"message":"x"}',
+        '42/chat,["echo"]',
+        '40[]',
+        '40"x"',
+      ]) {
         const ws = await Socket.open(server);
         ws.send(first);
         assert.equal((await ws.close()).code, 1005, first);
@@ -210,7 +269,13 @@ for (const shards of SHARDS) {
       const main = ws.id;
       await ws.join('/chat');
       assert.notEqual(ws.id, main);
-      ws.send('42/chat,["echo",1]', '42["echo",2]', '42/chat,7["ask",3]', '427["ask",4]', '42/chat,8["unknown"]');
+      ws.send(
+        '42/chat,["echo",1]',
+        '42["echo",2]',
+        '42/chat,7["ask",3]',
+        '427["ask",4]',
+        '42/chat,8["unknown"]',
+      );
       const [a, b, c, d, e] = await ws.take(5);
       assert.deepEqual([a, b, c, d], ['42/chat,["echo",1]', '42["echo",2]', '43/chat,7[3]', '437[4]']);
       assert.match(e, /^43\/chat,8\[\{"ok":false,"error":"unknown_event"/);
@@ -254,7 +319,9 @@ for (const shards of SHARDS) {
 
     test('connect_timeout: a connection that joins nothing is closed', async (t) => {
       const own = await startFor(t, { ini: RULES, shards, options: { 'socketio.connect_timeout': '300ms' } });
-      const [idle, refused, joined, left] = await Promise.all([...Array(4).keys()].map(() => Socket.open(own)));
+      const [idle, refused, joined, left] = await Promise.all(
+        [...Array(4).keys()].map(() => Socket.open(own)),
+      );
       const from = Date.now();
       refused.send('40/nowhere,');
       await joined.join('/');

@@ -5,8 +5,30 @@ import { after, before, describe, test } from 'node:test';
 
 import WebSocket from 'ws';
 
-import { SHARDS, label, reference, roomcastOnly, sleep, slow, start, startFor, within } from './lib/target.mjs';
-import { BINARY, CLOSE, CONT, PING, PONG, RawWs, TEXT, Wire, closePayload, frame, request } from './lib/wire.mjs';
+import {
+  SHARDS,
+  label,
+  reference,
+  roomcastOnly,
+  sleep,
+  slow,
+  start,
+  startFor,
+  within,
+} from './lib/target.mjs';
+import {
+  BINARY,
+  CLOSE,
+  CONT,
+  PING,
+  PONG,
+  RawWs,
+  TEXT,
+  Wire,
+  closePayload,
+  frame,
+  request,
+} from './lib/wire.mjs';
 
 const INI = `
 [endpoint /chat]
@@ -60,7 +82,15 @@ class Plain {
   }
 }
 
-const MESSAGES = ['hello', '', 'ünïcödé 漢字 👩‍👩‍👧‍👦', '{"json":[1, 2]}', Buffer.from([0, 1, 255]), Buffer.alloc(0), '\u0000\n'];
+const MESSAGES = [
+  'hello',
+  '',
+  'ünïcödé 漢字 👩‍👩‍👧‍👦',
+  '{"json":[1, 2]}',
+  Buffer.from([0, 1, 255]),
+  Buffer.alloc(0),
+  '\u0000\n',
+];
 
 function relayTests(server) {
   const open = (path = '/chat') => Plain.open(server(), path);
@@ -185,7 +215,8 @@ function handshakeTests(server) {
       await wire.write(RawWs.handshake('/echo', { headers }).text);
       const r = await wire.response();
       assert.ok([status, 400].includes(r.status), `${JSON.stringify(headers)}: ${r.status}`);
-      if (r.status === 426 && 'Sec-WebSocket-Version' in headers) assert.equal(r.headers['sec-websocket-version'], '13');
+      if (r.status === 426 && 'Sec-WebSocket-Version' in headers)
+        assert.equal(r.headers['sec-websocket-version'], '13');
       wire.destroy();
     }
   });
@@ -196,7 +227,9 @@ function frameTests(server) {
 
   test('one byte at a time', async () => {
     const ws = await open();
-    await ws.wire.trickle(Buffer.concat([frame(TEXT, 'drip 👍'), frame(PING, 'p'), frame(BINARY, 'x'.repeat(130))]));
+    await ws.wire.trickle(
+      Buffer.concat([frame(TEXT, 'drip 👍'), frame(PING, 'p'), frame(BINARY, 'x'.repeat(130))]),
+    );
     assert.equal((await ws.frame()).data.toString(), 'drip 👍');
     const pong = await ws.frame();
     assert.deepEqual([pong.opcode, pong.data.toString()], [PONG, 'p']);
@@ -215,15 +248,17 @@ function frameTests(server) {
   test('fragments, with control frames in between', async () => {
     const ws = await open();
     const face = Buffer.from('👍');
-    await ws.wire.write(Buffer.concat([
-      frame(TEXT, 'a', { fin: false }),
-      frame(PING, 'one'),
-      frame(CONT, face.subarray(0, 2), { fin: false }), // in the middle of a character
-      frame(PONG, 'unasked'),
-      frame(CONT, face.subarray(2), { fin: false }),
-      frame(CONT, '', { fin: false }),
-      frame(CONT, 'z'),
-    ]));
+    await ws.wire.write(
+      Buffer.concat([
+        frame(TEXT, 'a', { fin: false }),
+        frame(PING, 'one'),
+        frame(CONT, face.subarray(0, 2), { fin: false }), // in the middle of a character
+        frame(PONG, 'unasked'),
+        frame(CONT, face.subarray(2), { fin: false }),
+        frame(CONT, '', { fin: false }),
+        frame(CONT, 'z'),
+      ]),
+    );
     const pong = await ws.frame();
     assert.deepEqual([pong.opcode, pong.data.toString()], [PONG, 'one']);
     const whole = await ws.frame();
@@ -276,7 +311,11 @@ function frameTests(server) {
     [1007, 'bad text, before its last fragment', frame(TEXT, Buffer.from([0xff]), { fin: false })],
     [1009, 'a frame that is too long', frame(BINARY, Buffer.alloc(1_000_001))],
     [1009, 'a length of 2^62', frame(BINARY, '', { length: 2 ** 62 })],
-    [1009, 'fragments that are too long', Buffer.concat([frame(TEXT, 'x'.repeat(600_000), { fin: false }), frame(CONT, 'x'.repeat(600_000))])],
+    [
+      1009,
+      'fragments that are too long',
+      Buffer.concat([frame(TEXT, 'x'.repeat(600_000), { fin: false }), frame(CONT, 'x'.repeat(600_000))]),
+    ],
   ];
   for (const [code, name, bytes] of CLOSES) {
     test(`closes with ${code}: ${name}`, async () => {
@@ -297,7 +336,12 @@ function frameTests(server) {
   });
 
   test('close is answered with its code, and the server ends the connection', async () => {
-    for (const [payload, code] of [['', 1005], [closePayload(1000), 1000], [closePayload(1001, 'leaving'), 1001], [closePayload(4321), 4321]]) {
+    for (const [payload, code] of [
+      ['', 1005],
+      [closePayload(1000), 1000],
+      [closePayload(1001, 'leaving'), 1001],
+      [closePayload(4321), 4321],
+    ]) {
       const ws = await open();
       await ws.send(CLOSE, payload);
       assert.equal(await ws.closeCode(), code);
@@ -309,7 +353,9 @@ function frameTests(server) {
 
   test('nothing is answered after a close', async () => {
     const ws = await open();
-    await ws.wire.write(Buffer.concat([frame(TEXT, 'before'), frame(CLOSE, closePayload(1000)), frame(TEXT, 'after')]));
+    await ws.wire.write(
+      Buffer.concat([frame(TEXT, 'before'), frame(CLOSE, closePayload(1000)), frame(TEXT, 'after')]),
+    );
     assert.equal((await ws.frame()).data.toString(), 'before');
     assert.equal((await ws.frame()).opcode, CLOSE);
     await ws.wire.closed();

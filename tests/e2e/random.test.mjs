@@ -102,7 +102,8 @@ class Member {
     else if (dice < 0.36) await this.leave(mine.length ? rng.pick(mine).room : room);
     else if (dice < 0.7) await this.send('say', room, rng.next() < 0.15);
     else if (dice < 0.88) await this.send('tell', room, rng.next() < 0.15);
-    else if (dice < 0.98) await Promise.all([this.join(room), this.send('say', room), this.leave(room), this.send('say', room)]);
+    else if (dice < 0.98)
+      await Promise.all([this.join(room), this.send('say', room), this.leave(room), this.send('say', room)]);
     else await this.reconnect(rng.next() < 0.5);
   }
 }
@@ -125,7 +126,10 @@ function check(world) {
       const n = member.got.get(m.id) ?? 0;
       counts[v]++;
       const fine = v === 'must' ? n === 1 : v === 'may' ? n <= 1 : n === 0;
-      if (!fine) world.faults.push(`client ${member.index} ${v} get ${m.id} (${m.event} ${m.room}), got it ${n} times`);
+      if (!fine)
+        world.faults.push(
+          `client ${member.index} ${v} get ${m.id} (${m.event} ${m.room}), got it ${n} times`,
+        );
     }
     for (const room of ROOMS) {
       const order = world.monitor.seen.get(room);
@@ -169,8 +173,13 @@ for (const shards of SHARDS) {
 
       const all = [...world.messages.values()];
       await until('the monitor to see every message', () => all.every((m) => m.seen), 60_000);
-      const missing = () => world.members.some((c) => all.some((m) => verdict(c, m) === 'must' && !c.got.has(m.id)));
-      await until('the members to get theirs', async () => !missing() || sleep(100).then(() => false), 10_000).catch(() => {});
+      const missing = () =>
+        world.members.some((c) => all.some((m) => verdict(c, m) === 'must' && !c.got.has(m.id)));
+      await until(
+        'the members to get theirs',
+        async () => !missing() || sleep(100).then(() => false),
+        10_000,
+      ).catch(() => {});
       await sleep(200); // for what ought not to come
       world.members.push(world.monitor);
       const counts = check(world);

@@ -137,7 +137,13 @@ for (const shards of SHARDS) {
       a.emit('rest', { a: [1] }, Buffer.from('b'), { c: Buffer.from('d') });
       await box.wait(2);
       const args = [{ a: [1] }, Buffer.from('b'), { c: Buffer.from('d') }];
-      assert.deepEqual([...box], [['rested', ...args.slice(1), 'end'], ['rested', ...args, ...args]]);
+      assert.deepEqual(
+        [...box],
+        [
+          ['rested', ...args.slice(1), 'end'],
+          ['rested', ...args, ...args],
+        ],
+      );
     });
 
     test('an object where a text is needed', async () => {
@@ -166,7 +172,13 @@ for (const shards of SHARDS) {
     test('all arguments, the rest of them, none', async () => {
       const [a, box] = await open();
       assert.deepEqual(await ask(a, 'rest', 1, 2, 3), [2, 3]);
-      assert.deepEqual([...box.splice(0)], [['rested', 2, 3, 'end'], ['rested', 1, 2, 3, 1, 2, 3]]);
+      assert.deepEqual(
+        [...box.splice(0)],
+        [
+          ['rested', 2, 3, 'end'],
+          ['rested', 1, 2, 3, 1, 2, 3],
+        ],
+      );
       assert.equal(await ask(a, 'rest'), undefined);
       assert.deepEqual([...box], [['rested', 'end'], ['rested']]);
     });
@@ -181,7 +193,14 @@ for (const shards of SHARDS) {
     test('actions in their order; {room} is the room named last', async () => {
       const [a, box] = await open();
       assert.deepEqual(await ask(a, 'rooms', 'den'), { ok: true });
-      assert.deepEqual([...box], [['first', 'den'], ['second', 'den too', { in: 'den too' }], ['last', 'den']]);
+      assert.deepEqual(
+        [...box],
+        [
+          ['first', 'den'],
+          ['second', 'den too', { in: 'den too' }],
+          ['last', 'den'],
+        ],
+      );
     });
 
     test('a refusal ends the rule where it happens', async () => {
@@ -194,7 +213,10 @@ for (const shards of SHARDS) {
       assert.deepEqual([...box.splice(0)], [['one', 1]]);
       a.emit('tooFew', 1);
       await box.wait(2);
-      assert.deepEqual([box[1][0], box[1][1].event, box[1][1].error], ['error', 'tooFew', 'missing_argument']);
+      assert.deepEqual(
+        [box[1][0], box[1][1].event, box[1][1].error],
+        ['error', 'tooFew', 'missing_argument'],
+      );
     });
 
     test('acks: auto, early, none', async () => {
@@ -230,7 +252,13 @@ for (const shards of SHARDS) {
       await boxB.wait(2);
       await sleep(20);
       assert.deepEqual([...boxA], [['broadcast', 1]]);
-      assert.deepEqual([...boxB], [['broadcast', 1], ['broadcast', 2]]);
+      assert.deepEqual(
+        [...boxB],
+        [
+          ['broadcast', 1],
+          ['broadcast', 2],
+        ],
+      );
     });
 
     test('the fallback, and names that are odd', async () => {
@@ -282,7 +310,10 @@ describe('policies', () => {
     await assert.rejects(s.timeout(200).emitWithAck('ok'), /timed out/);
     s.emit('no');
     await box.wait(2);
-    assert.deepEqual(box.map((m) => m[0]), ['done', 'oops']);
+    assert.deepEqual(
+      box.map((m) => m[0]),
+      ['done', 'oops'],
+    );
   });
 
   test('error_event = nothing', async (t) => {
@@ -295,7 +326,9 @@ describe('policies', () => {
   });
 
   test('unknown_event = disconnect', async (t) => {
-    const s = await connect(await startFor(t, { ini: RULE, options: { 'socketio.unknown_event': 'disconnect' } }));
+    const s = await connect(
+      await startFor(t, { ini: RULE, options: { 'socketio.unknown_event': 'disconnect' } }),
+    );
     const end = event(s, 'disconnect');
     s.emit('ok');
     s.emit('what');

@@ -45,9 +45,17 @@ describe('seed 000: rooms on Koa and Socket.IO', options, () => {
     assert.ok(html.includes('<%=title-%>') && html.includes("io.connect('http://localhost:3000/')"));
     const port = await freePort();
     const root = tempDir();
-    writeFileSync(join(root, 'index.html'), html.replace('<%=title-%>', '{title}').replace('localhost:3000', `localhost:${port}`));
+    writeFileSync(
+      join(root, 'index.html'),
+      html.replace('<%=title-%>', '{title}').replace('localhost:3000', `localhost:${port}`),
+    );
     copyFileSync(join(DIST, 'socket.io.min.js'), join(root, 'socket.io.min.js'));
-    return startFor(t, { conf: example('seed-000'), shards, listen: `127.0.0.1:${port}`, options: { 'server.static_root': root } });
+    return startFor(t, {
+      conf: example('seed-000'),
+      shards,
+      listen: `127.0.0.1:${port}`,
+      options: { 'server.static_root': root },
+    });
   }
 
   async function visit(server) {
@@ -69,10 +77,14 @@ describe('seed 000: rooms on Koa and Socket.IO', options, () => {
       },
       shows: async (...texts) => {
         let seen;
-        await until(`the chat box to show ${texts}`, async () => {
-          seen = await page.locator('#chatBox p').allTextContents();
-          return seen.length >= texts.length;
-        }, WAIT).catch(() => {});
+        await until(
+          `the chat box to show ${texts}`,
+          async () => {
+            seen = await page.locator('#chatBox p').allTextContents();
+            return seen.length >= texts.length;
+          },
+          WAIT,
+        ).catch(() => {});
         await sleep(50);
         seen = await page.locator('#chatBox p').allTextContents();
         assert.deepEqual(seen, texts);
@@ -110,7 +122,10 @@ describe('seed 000: rooms on Koa and Socket.IO', options, () => {
     await a.shows(joined, joined, ...talk, left, joined);
     await d.page.close({ runBeforeUnload: true }); // its beforeunload handler says goodbye
     await a.shows(joined, joined, ...talk, left, joined, left);
-    assert.deepEqual([a, b, c].flatMap((v) => v.faults.filter((f) => !f.includes('favicon') && !f.includes('404'))), []);
+    assert.deepEqual(
+      [a, b, c].flatMap((v) => v.faults.filter((f) => !f.includes('favicon') && !f.includes('404'))),
+      [],
+    );
     for (const v of [a, b, c]) await v.page.context().close();
   });
 
@@ -122,16 +137,24 @@ describe('seed 000: rooms on Koa and Socket.IO', options, () => {
     await b.page.evaluate("socket.emit('sendMessageToRoom', 'open', 'from outside')");
     await a.shows('New member joined the room: open', '[open] from outside');
     await b.shows();
-    await b.page.evaluate("new Promise((r) => { socket.timeout(300).emit('joinRoom', 'x', (e) => r(String(e))) })").then((e) => assert.match(e, /timed out/));
+    await b.page
+      .evaluate("new Promise((r) => { socket.timeout(300).emit('joinRoom', 'x', (e) => r(String(e))) })")
+      .then((e) => assert.match(e, /timed out/));
     for (const v of [a, b]) await v.page.context().close();
   });
 
   test('the client it copies is served, at the version it is', async (t) => {
     const server = await serve(t, 1);
-    const r = await request(server, { path: '/socket.io/socket.io.min.js', headers: { Origin: 'https://elsewhere.example' } });
+    const r = await request(server, {
+      path: '/socket.io/socket.io.min.js',
+      headers: { Origin: 'https://elsewhere.example' },
+    });
     const { version } = createRequire(import.meta.url)('socket.io-client/package.json');
     assert.match(r.body.slice(0, 100), new RegExp(`Socket\\.IO v${version.replaceAll('.', '\\.')}`));
-    const handshake = await request(server, { path: '/socket.io/?EIO=4&transport=polling', headers: { Origin: 'https://elsewhere.example' } });
+    const handshake = await request(server, {
+      path: '/socket.io/?EIO=4&transport=polling',
+      headers: { Origin: 'https://elsewhere.example' },
+    });
     assert.equal(handshake.headers['access-control-allow-origin'], '*');
   });
 });
@@ -143,7 +166,12 @@ describe('seed 004: Socket.IO in three minutes', options, () => {
     const first = all.findIndex((b) => b.code.includes("from 'socket.io-client'"));
     const added = all.slice(first + 1).filter((b) => b.language === 'diff');
     assert.equal(added.length, 2);
-    const lines = added.flatMap((b) => b.code.split('\n').filter((l) => l.startsWith('+ ')).map((l) => l.slice(2)));
+    const lines = added.flatMap((b) =>
+      b.code
+        .split('\n')
+        .filter((l) => l.startsWith('+ '))
+        .map((l) => l.slice(2)),
+    );
     const code = `${all[first].code}\n${lines.join('\n')}\n`;
     assert.match(code, /const socket = io\(\)/);
     assert.match(code, /socket\.emit\('talk', '我打野，不给就送'\)/);
@@ -172,23 +200,37 @@ describe('seed 004: Socket.IO in three minutes', options, () => {
       sockets.push(socket);
       await until(`${hero} to connect`, () => socket.connected, WAIT);
       const before = sockets.length - 1;
-      await until(`${before} to hear ${hero}`, () => sockets.slice(0, before).every((s, i) => s.heard.length === before - i), WAIT);
+      await until(
+        `${before} to hear ${hero}`,
+        () => sockets.slice(0, before).every((s, i) => s.heard.length === before - i),
+        WAIT,
+      );
     }
     assert.equal(new Set(sockets.map((s) => s.id)).size, 5);
     sockets[2].disconnect();
     sockets[0].emit('talk', '上路');
     await until('the others', () => [1, 3, 4].every((i) => sockets[i].heard.at(-1)?.[1] === '上路'));
     await sleep(50);
-    assert.deepEqual(sockets.map((s) => s.heard.length), [4, 4, 2, 2, 1]);
-    for (const s of sockets) for (const m of s.heard) assert.ok(m[0] === 'talk' && [SAID, '上路'].includes(m[1]) && m.length === 2, JSON.stringify(m));
+    assert.deepEqual(
+      sockets.map((s) => s.heard.length),
+      [4, 4, 2, 2, 1],
+    );
+    for (const s of sockets)
+      for (const m of s.heard)
+        assert.ok(m[0] === 'talk' && [SAID, '上路'].includes(m[1]) && m.length === 2, JSON.stringify(m));
   });
 
   test('two pages in Chromium', async (t) => {
     const root = tempDir();
-    const map = '<script type="importmap">{"imports":{"socket.io-client":"/socket.io/socket.io.esm.min.js"}}</script>';
+    const map =
+      '<script type="importmap">{"imports":{"socket.io-client":"/socket.io/socket.io.esm.min.js"}}</script>';
     const script = `<script type="module">\n${clientCode()}${watch}window.socket = socket;\n</script>`;
     writeFileSync(join(root, 'index.html'), `<!DOCTYPE html><meta charset="utf-8">${map}${script}`);
-    const server = await startFor(t, { conf: example('seed-004'), shards: 2, options: { 'server.static_root': root } });
+    const server = await startFor(t, {
+      conf: example('seed-004'),
+      shards: 2,
+      options: { 'server.static_root': root },
+    });
     const browser = await launch();
     try {
       const pages = [];
@@ -203,14 +245,27 @@ describe('seed 004: Socket.IO in three minutes', options, () => {
       await pages[1].page.evaluate("socket.emit('talk', '上路')");
       await pages[0].page.waitForFunction('socket.heard.length > 1');
       const heard = await Promise.all(pages.map(({ page }) => page.evaluate('socket.heard')));
-      assert.deepEqual(heard, [[['talk', SAID], ['talk', '上路']], []]);
+      assert.deepEqual(heard, [
+        [
+          ['talk', SAID],
+          ['talk', '上路'],
+        ],
+        [],
+      ]);
       await pages[0].page.evaluate('socket.io.engine.close()'); // the connection breaks
       await pages[0].page.waitForFunction('socket.connected', null, { polling: 50 });
-      await until('the room again', async () => {
-        await pages[1].page.evaluate("socket.emit('talk', '后羿')");
-        return (await pages[0].page.evaluate('socket.heard')).some((m) => m[1] === '后羿');
-      }, WAIT);
-      assert.deepEqual(pages.flatMap((p) => p.faults.filter((f) => !f.includes('favicon') && !f.includes('404'))), []);
+      await until(
+        'the room again',
+        async () => {
+          await pages[1].page.evaluate("socket.emit('talk', '后羿')");
+          return (await pages[0].page.evaluate('socket.heard')).some((m) => m[1] === '后羿');
+        },
+        WAIT,
+      );
+      assert.deepEqual(
+        pages.flatMap((p) => p.faults.filter((f) => !f.includes('favicon') && !f.includes('404'))),
+        [],
+      );
     } finally {
       await browser.close();
     }
@@ -234,10 +289,19 @@ describe('seeds 002 and 003: plain WebSocket', options, () => {
     const all = await Promise.all([1, 2, 3].map(() => open(t, server)));
     all[0].send('大家好');
     all[1].send('hi');
-    await until('all to hear', () => all[0].heard.length >= 1 && all[1].heard.length >= 1 && all[2].heard.length >= 2);
+    await until(
+      'all to hear',
+      () => all[0].heard.length >= 1 && all[1].heard.length >= 1 && all[2].heard.length >= 2,
+    );
     await sleep(50);
-    assert.deepEqual(all.map((ws) => ws.heard.length), [1, 1, 2]);
-    assert.deepEqual([all[0].heard, all[1].heard, new Set(all[2].heard)], [['hi'], ['大家好'], new Set(['大家好', 'hi'])]);
+    assert.deepEqual(
+      all.map((ws) => ws.heard.length),
+      [1, 1, 2],
+    );
+    assert.deepEqual(
+      [all[0].heard, all[1].heard, new Set(all[2].heard)],
+      [['hi'], ['大家好'], new Set(['大家好', 'hi'])],
+    );
     assert.equal((await request(server, { path: '/' })).status, 426);
   });
 

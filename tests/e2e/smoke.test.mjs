@@ -33,7 +33,10 @@ for (const shards of reference ? [1] : [1, 2]) {
         assert.deepEqual(await ask(c, 'say', 'den', 'anyone?'), { ok: true });
         await atA.wait(2);
         await sleep(50); // nothing more is on its way
-        assert.deepEqual(atA, [['said', 'hello', { n: 1 }], ['said', 'anyone?']]);
+        assert.deepEqual(atA, [
+          ['said', 'hello', { n: 1 }],
+          ['said', 'anyone?'],
+        ]);
         assert.deepEqual(atB, [['said', 'hello', { n: 1 }]]);
         assert.deepEqual(atC, []);
       });
@@ -59,7 +62,10 @@ for (const shards of reference ? [1] : [1, 2]) {
 }
 
 test('echo endpoint, and an exit that is clean with clients connected', roomcastOnly, async (t) => {
-  const server = await startFor(t, { ini: `${RULES}[endpoint /echo]\nprotocol = echo\nprefix = You said:\n`, shards: 2 });
+  const server = await startFor(t, {
+    ini: `${RULES}[endpoint /echo]\nprotocol = echo\nprefix = You said:\n`,
+    shards: 2,
+  });
   const ws = new WebSocket(`ws://127.0.0.1:${server.port}/echo`);
   await within(10_000, 'open', new Promise((r, f) => ws.once('open', r).once('error', f)));
   const answer = new Promise((r) => ws.once('message', (d) => r(d.toString())));

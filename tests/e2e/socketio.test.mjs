@@ -25,7 +25,17 @@ const TEXTS = [
 ];
 
 const VALUES = [
-  null, true, false, 0, -0.5, 1e21, 1e-7, 9007199254740991, [], {}, [[[[]]]],
+  null,
+  true,
+  false,
+  0,
+  -0.5,
+  1e21,
+  1e-7,
+  9007199254740991,
+  [],
+  {},
+  [[[[]]]],
   { a: { b: { c: [null, { '': '' }] } } },
   { __proto__: null, constructor: 1, toString: 'x' },
   { _placeholder: 'no', num: 1 },
@@ -62,14 +72,22 @@ function roomTests(server, transports) {
     const atB = inbox(b);
     await connected(b);
     await Promise.all([atA.wait(2), atB.wait(1)]);
-    assert.deepEqual(atA, [['welcome', { id: a.id, name: 'Ada' }], ['arrived', b.id]]);
+    assert.deepEqual(atA, [
+      ['welcome', { id: a.id, name: 'Ada' }],
+      ['arrived', b.id],
+    ]);
     assert.deepEqual(atB, [['welcome', { id: b.id, name: null }]]);
   });
 
   test('rooms: members only, with and without the sender', async () => {
     const [a, b, c] = await Promise.all([join(), join(), join()]);
     const [atA, atB, atC] = [a, b, c].map(inbox);
-    await Promise.all([ask(a, 'join', 'r1'), ask(b, 'join', 'r1'), ask(b, 'join', 'r2'), ask(c, 'join', 'r2')]);
+    await Promise.all([
+      ask(a, 'join', 'r1'),
+      ask(b, 'join', 'r1'),
+      ask(b, 'join', 'r2'),
+      ask(c, 'join', 'r2'),
+    ]);
     await ask(a, 'say', 'r1', 'one');
     await ask(a, 'tell', 'r1', 'two');
     await Promise.all([atA.wait(1), atB.wait(2)]);
@@ -81,8 +99,15 @@ function roomTests(server, transports) {
     await atC.wait(2);
     await sleep(30);
     assert.deepEqual(atA, [['said', 'one']]);
-    assert.deepEqual(atB, [['said', 'one'], ['said', 'two'], ['said', 'from outside']]);
-    assert.deepEqual(atC, [['said', 'from outside'], ['said', 'alone']]);
+    assert.deepEqual(atB, [
+      ['said', 'one'],
+      ['said', 'two'],
+      ['said', 'from outside'],
+    ]);
+    assert.deepEqual(atC, [
+      ['said', 'from outside'],
+      ['said', 'alone'],
+    ]);
   });
 
   test('joining twice delivers once; leaving twice is harmless', async () => {
@@ -111,9 +136,18 @@ function roomTests(server, transports) {
     await boxes[1].wait(4);
     await sleep(30);
     assert.deepEqual(boxes[0], [['shouted', 'all']]);
-    assert.deepEqual(boxes[1].slice(0, 2), [['shouted', 'all'], ['shouted', 'others']]);
-    assert.deepEqual(boxes[1].slice(2), [['whispered', 'psst'], ['said', 'by room']]);
-    assert.deepEqual(boxes[2], [['shouted', 'all'], ['shouted', 'others']]);
+    assert.deepEqual(boxes[1].slice(0, 2), [
+      ['shouted', 'all'],
+      ['shouted', 'others'],
+    ]);
+    assert.deepEqual(boxes[1].slice(2), [
+      ['whispered', 'psst'],
+      ['said', 'by room'],
+    ]);
+    assert.deepEqual(boxes[2], [
+      ['shouted', 'all'],
+      ['shouted', 'others'],
+    ]);
   });
 
   test('a member that has gone gets nothing, the others everything', async () => {
@@ -123,7 +157,10 @@ function roomTests(server, transports) {
     const atA = inbox(a);
     for (let i = 0; i < 20; i++) a.emit('say', 'gone', i);
     await atA.wait(20);
-    assert.deepEqual(atA.map((m) => m[1]), [...Array(20).keys()]);
+    assert.deepEqual(
+      atA.map((m) => m[1]),
+      [...Array(20).keys()],
+    );
   });
 }
 
@@ -146,7 +183,10 @@ function namespaceTests(server, transports) {
     await Promise.all([atA.wait(1), atChat.wait(2)]);
     await sleep(30);
     assert.deepEqual(atA, [['said', 'in main']]);
-    assert.deepEqual(atChat, [['said', 'in chat'], ['shouted', 'chat only']]);
+    assert.deepEqual(atChat, [
+      ['said', 'in chat'],
+      ['shouted', 'chat only'],
+    ]);
     assert.deepEqual(atEmpty, []);
     assert.deepEqual(await ask(chat, 'ask', 1, { two: 2 }), [1, { two: 2 }]);
   });
@@ -238,7 +278,20 @@ function payloadTests(server, transports) {
   test('room and event names with odd characters', async () => {
     const [a, b] = await Promise.all([join(), join()]);
     const atB = inbox(b);
-    const rooms = [' ', 'a b', 'ü', '👩‍👩‍👧‍👦', '"', '\\', 'a\nb', '{1}', '__proto__', 'constructor', '0', 'x'.repeat(200)];
+    const rooms = [
+      ' ',
+      'a b',
+      'ü',
+      '👩‍👩‍👧‍👦',
+      '"',
+      '\\',
+      'a\nb',
+      '{1}',
+      '__proto__',
+      'constructor',
+      '0',
+      'x'.repeat(200),
+    ];
     for (const r of rooms) assert.deepEqual(await ask(b, 'join', r), { ok: true }, r);
     for (const r of rooms) await ask(a, 'say', r, r);
     await atB.wait(rooms.length);
@@ -253,7 +306,10 @@ function payloadTests(server, transports) {
     await ask(a, 'say', '42', 'text');
     await ask(a, 'say', 42, 'number');
     await atB.wait(2);
-    assert.deepEqual(atB, [['said', 'text'], ['said', 'number']]);
+    assert.deepEqual(atB, [
+      ['said', 'text'],
+      ['said', 'number'],
+    ]);
   });
 
   test('binary: several, nested, empty, in rooms and acks', async () => {
@@ -262,14 +318,30 @@ function payloadTests(server, transports) {
     await ask(b, 'join', 'bin');
     const [atA, atB] = [a, b].map(inbox);
     const bytes = Buffer.from([...Array(256).keys()]);
-    const args = ['head', bytes, { a: [new Uint8Array([1, 2]), { b: Buffer.alloc(0) }], t: 'ü' }, Buffer.alloc(70_000, 7), 5];
-    const expected = ['head', bytes, { a: [Buffer.from([1, 2]), { b: Buffer.alloc(0) }], t: 'ü' }, Buffer.alloc(70_000, 7), 5];
+    const args = [
+      'head',
+      bytes,
+      { a: [new Uint8Array([1, 2]), { b: Buffer.alloc(0) }], t: 'ü' },
+      Buffer.alloc(70_000, 7),
+      5,
+    ];
+    const expected = [
+      'head',
+      bytes,
+      { a: [Buffer.from([1, 2]), { b: Buffer.alloc(0) }], t: 'ü' },
+      Buffer.alloc(70_000, 7),
+      5,
+    ];
     a.emit('say', 'bin', ...args);
     a.emit('say', 'bin', 'text between');
     a.emit('say', 'bin', Buffer.from('last'));
     await Promise.all([atA.wait(3), atB.wait(3)]);
     for (const box of [atA, atB])
-      assert.deepEqual(box, [['said', ...expected], ['said', 'text between'], ['said', Buffer.from('last')]]);
+      assert.deepEqual(box, [
+        ['said', ...expected],
+        ['said', 'text between'],
+        ['said', Buffer.from('last')],
+      ]);
     assert.deepEqual(await ask(a, 'ask', bytes, { x: Buffer.from('y') }), [bytes, { x: Buffer.from('y') }]);
     const ten = [...Array(10).keys()].map((i) => Buffer.from([i]));
     assert.deepEqual(await ask(a, 'ask', ...ten), ten);
@@ -294,7 +366,10 @@ function payloadTests(server, transports) {
     const atB = inbox(b);
     for (let i = 0; i < 1000; i++) a.emit('say', 'many', i, i % 50 ? 'text' : Buffer.from([i & 255]));
     await atB.wait(1000, 20_000);
-    assert.deepEqual(atB.map((m) => m[1]), [...Array(1000).keys()]);
+    assert.deepEqual(
+      atB.map((m) => m[1]),
+      [...Array(1000).keys()],
+    );
   });
 }
 
@@ -378,7 +453,8 @@ for (const shards of SHARDS) {
     }
 
     // The reference parses and prints again; roomcast passes the bytes on.
-    const RAW = '1e400,1.0,-0,1E+2,0.10,12345678901234567890, "\\u00e9\\/é😀\\ud83d\\ude00\\ud800" ,{ "a" : [ 1 ,2 ] ,"a":3}';
+    const RAW =
+      '1e400,1.0,-0,1E+2,0.10,12345678901234567890, "\\u00e9\\/é😀\\ud83d\\ude00\\ud800" ,{ "a" : [ 1 ,2 ] ,"a":3}';
 
     test('payloads pass byte for byte over WebSocket', roomcastOnly, async () => {
       const a = await Socket.open(server, { namespace: '/' });

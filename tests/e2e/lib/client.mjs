@@ -7,15 +7,24 @@ const open = new Set();
 
 // A socket of its own connection, not yet connected; closed by closeAll().
 export function client(server, { nsp = '/', ...options } = {}) {
-  const socket = io(server.url + nsp, { forceNew: true, autoConnect: false, reconnection: false, ...options });
+  const socket = io(server.url + nsp, {
+    forceNew: true,
+    autoConnect: false,
+    reconnection: false,
+    ...options,
+  });
   open.add(socket);
   return socket;
 }
 
 export function event(emitter, name, ms = 20_000) {
-  return within(ms, `event ${name}`, new Promise((done) => {
-    emitter.once(name, (...args) => done(args.length > 1 ? args : args[0]));
-  }));
+  return within(
+    ms,
+    `event ${name}`,
+    new Promise((done) => {
+      emitter.once(name, (...args) => done(args.length > 1 ? args : args[0]));
+    }),
+  );
 }
 
 export async function connected(socket) {
@@ -56,9 +65,13 @@ export function inbox(socket) {
 // An event with an acknowledgement in bounded time.
 export function ask(socket, ...args) {
   const what = `ack of ${args[0]} (${socket.io.engine?.transport?.name})`;
-  return within(30_000, what, new Promise((done) => {
-    socket.emit(...args, (...answer) => done(answer.length > 1 ? answer : answer[0]));
-  }));
+  return within(
+    30_000,
+    what,
+    new Promise((done) => {
+      socket.emit(...args, (...answer) => done(answer.length > 1 ? answer : answer[0]));
+    }),
+  );
 }
 
 // Waits until the polling session has moved to WebSocket.

@@ -111,9 +111,13 @@ export class Socket {
       this.queue.push(message);
       this._serve();
     });
-    this.opened = within(20_000, 'WebSocket open', new Promise((done, fail) => {
-      this.ws.on('open', done).on('error', fail);
-    }));
+    this.opened = within(
+      20_000,
+      'WebSocket open',
+      new Promise((done, fail) => {
+        this.ws.on('open', done).on('error', fail);
+      }),
+    );
     this.opened.catch(() => {});
     // { code, reason } of the close frame
     this.closed = new Promise((done) => {

@@ -19,7 +19,11 @@ function size(text) {
   return n * SIZES[unit.toUpperCase()];
 }
 
-const list = (text) => text.split(',').map((s) => s.trim()).filter(Boolean);
+const list = (text) =>
+  text
+    .split(',')
+    .map((s) => s.trim())
+    .filter(Boolean);
 const yes = (text) => ['yes', 'true', 'on', '1'].includes(text);
 
 // [socketio] keys in terms of the reference server's options.
@@ -39,8 +43,7 @@ function settings(ini, options) {
   const all = {};
   for (const { header, entries } of parseIni(ini))
     if (header === 'socketio') for (const [k, v] of entries) all[k] = v;
-  for (const [k, v] of Object.entries(options))
-    if (k.startsWith('socketio.')) all[k.slice(9)] = String(v);
+  for (const [k, v] of Object.entries(options)) if (k.startsWith('socketio.')) all[k.slice(9)] = String(v);
   return all;
 }
 

@@ -58,7 +58,7 @@ function compileArgs(source) {
     if (text) list.push(JSON.parse(text));
     text = '';
   };
-  for (let i = 0; i < source.length; ) {
+  for (let i = 0; i < source.length;) {
     const rest = source.slice(i);
     const string = rest.match(/^"(?:[^"\\]|\\.)*"/);
     const mark = rest.match(/^\{(\d+\?|\d+\.\.|\d+|args|room|id|user|time|event|nsp|auth\.[\w.-]+)\}/);
@@ -106,7 +106,9 @@ function room(template, env) {
 }
 
 function compileEmit(value) {
-  const m = value.match(/^(all|sender|room|socket)\b\s*(.*?)(\s*\bexcept sender)?\s*:\s+("(?:[^"\\]|\\.)*"|\S+)\s*(.*)$/);
+  const m = value.match(
+    /^(all|sender|room|socket)\b\s*(.*?)(\s*\bexcept sender)?\s*:\s+("(?:[^"\\]|\\.)*"|\S+)\s*(.*)$/,
+  );
   if (!m) throw new Error(`emit = ${value}`);
   const [, kind, target, except, event, args] = m;
   const list = compileArgs(args);
@@ -180,7 +182,14 @@ export function install(io, ini, { policy = 'auto', errorEvent = 'error', unknow
   for (const [name, { connect, events }] of spaces) {
     io.of(name).on('connection', (socket) => {
       const env = (event, args, ack) => ({
-        event: String(event), args, ack, policy, nsp: name, id: socket.id, auth: socket.handshake.auth, room: '',
+        event: String(event),
+        args,
+        ack,
+        policy,
+        nsp: name,
+        id: socket.id,
+        auth: socket.handshake.auth,
+        room: '',
       });
       socket.onAny((event, ...args) => {
         const ack = typeof args.at(-1) === 'function' ? args.pop() : undefined;

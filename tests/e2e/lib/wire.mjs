@@ -37,9 +37,13 @@ export function request(server, { method = 'GET', path = '/', headers = {}, body
 export class Wire {
   static async open(server) {
     const wire = new Wire(connect({ host: '127.0.0.1', port: server.port, noDelay: true }));
-    await within(5000, 'TCP connect', new Promise((done, fail) => {
-      wire.socket.once('connect', done).once('error', fail);
-    }));
+    await within(
+      5000,
+      'TCP connect',
+      new Promise((done, fail) => {
+        wire.socket.once('connect', done).once('error', fail);
+      }),
+    );
     return wire;
   }
 
@@ -86,7 +90,8 @@ export class Wire {
         try {
           const found = parse(this.data, this.ended);
           if (found !== undefined) done(found);
-          else if (this.ended) fail(new Error(`connection closed: ${what}; had ${this.data.toString('latin1', 0, 300)}`));
+          else if (this.ended)
+            fail(new Error(`connection closed: ${what}; had ${this.data.toString('latin1', 0, 300)}`));
         } catch (e) {
           fail(e);
         }
@@ -114,11 +119,15 @@ export class Wire {
 
   // The next response: { status, reason, headers, body }. head: it answers a HEAD request.
   response({ head = false, ms } = {}) {
-    return this.take('an HTTP response', (data, ended) => {
-      const r = parseResponse(data, ended, head);
-      if (r) this.consume(r.size);
-      return r;
-    }, ms);
+    return this.take(
+      'an HTTP response',
+      (data, ended) => {
+        const r = parseResponse(data, ended, head);
+        if (r) this.consume(r.size);
+        return r;
+      },
+      ms,
+    );
   }
 }
 
@@ -231,26 +240,30 @@ export class RawWs {
 
   // The next frame of the server: { opcode, fin, rsv, data }.
   frame(ms) {
-    return this.wire.take('a WebSocket frame', (data) => {
-      if (data.length < 2) return undefined;
-      if (data[1] & 0x80) throw new Error('the server masked a frame');
-      let n = data[1] & 127;
-      let at = 2;
-      if (n === 126) {
-        if (data.length < 4) return undefined;
-        n = data.readUInt16BE(2);
-        at = 4;
-      } else if (n === 127) {
-        if (data.length < 10) return undefined;
-        n = Number(data.readBigUInt64BE(2));
-        at = 10;
-      }
-      if (data.length < at + n) return undefined;
-      const f = { opcode: data[0] & 15, fin: !!(data[0] & 0x80), rsv: (data[0] >> 4) & 7 };
-      f.data = Buffer.from(data.subarray(at, at + n));
-      this.wire.consume(at + n);
-      return f;
-    }, ms);
+    return this.wire.take(
+      'a WebSocket frame',
+      (data) => {
+        if (data.length < 2) return undefined;
+        if (data[1] & 0x80) throw new Error('the server masked a frame');
+        let n = data[1] & 127;
+        let at = 2;
+        if (n === 126) {
+          if (data.length < 4) return undefined;
+          n = data.readUInt16BE(2);
+          at = 4;
+        } else if (n === 127) {
+          if (data.length < 10) return undefined;
+          n = Number(data.readBigUInt64BE(2));
+          at = 10;
+        }
+        if (data.length < at + n) return undefined;
+        const f = { opcode: data[0] & 15, fin: !!(data[0] & 0x80), rsv: (data[0] >> 4) & 7 };
+        f.data = Buffer.from(data.subarray(at, at + n));
+        this.wire.consume(at + n);
+        return f;
+      },
+      ms,
+    );
   }
 
   // Expects text frames only until the close frame; its code (1005: none was given).
