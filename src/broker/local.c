@@ -127,6 +127,18 @@ static rc_id socket_id(const struct rc_shard *sh, const struct rc_socket *k)
     return rc_id_make(sh->index, k->hdr.slot, k->hdr.gen);
 }
 
+/* Rooms that it is leaving do not count, though the owner's answer may still be on its way. */
+static bool has_rooms_left(const struct rc_shard *sh, const struct rc_socket *k)
+{
+    uint32_t max = sh->app->conf->limits_max_rooms_per_socket, wanted = 0;
+
+    if (k->nrooms < max)
+        return true;
+    for (unsigned i = 0; i < k->nrooms; i++)
+        wanted += k->room[i].want;
+    return wanted < max && k->nrooms < UINT16_MAX;
+}
+
 int rc_local_join(struct rc_shard *sh, struct rc_socket *k, struct rc_str name,
                   const char **why)
 {
@@ -137,7 +149,7 @@ int rc_local_join(struct rc_shard *sh, struct rc_socket *k, struct rc_str name,
     if (m != NULL && m->want)
         return RC_OK;
     if (m == NULL) {
-        if (k->nrooms >= sh->app->conf->limits_max_rooms_per_socket) {
+        if (!has_rooms_left(sh, k)) {
             *why = "max_rooms_per_socket";
             return RC_ELIMIT;
         }

@@ -255,14 +255,33 @@ static size_t whole_frame(const struct rc_buf *b, size_t *len)
     return b->len >= head + *len ? head : 0;
 }
 
+/* Does something wait for a client of this shard to read? */
+static bool is_writing(const struct rc_shard *sh)
+{
+    uint32_t cursor = 0;
+    const struct rc_conn *c;
+
+    while ((c = rc_pool_next(&sh->loop.conns, &cursor)) != NULL)
+        if (c->writing)
+            return true;
+    return false;
+}
+
 bool rig_hear(struct rig_client *c)
 {
     size_t head, len = 0;
 
     (void)fill(c);
-    head = whole_frame(&c->in, &len);
-    if (head == 0)
-        return false;
+    while ((head = whole_frame(&c->in, &len)) == 0) {
+        size_t before = c->in.len;
+
+        if (!is_writing(c->rig->shard[c->shard]))
+            return false;
+        rig_turn(c->rig, c->shard); /* we have made room */
+        (void)fill(c);
+        if (c->in.len == before)
+            return false;
+    }
     cr_assert_eq(c->in.data[0] & 0xf0, 0x80); /* whole messages, nothing reserved */
     cr_assert_eq(c->in.data[1] & 0x80, 0);    /* servers do not mask */
     c->opcode = c->in.data[0] & 0xf;
