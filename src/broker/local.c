@@ -350,9 +350,9 @@ static struct rc_seg *seal(struct rc_batch *b)
 }
 
 /* Gives every member but one a reference: of seg, or of its other form when it wants that,
- * which is made once. Takes over seg. */
+ * which is made once. Takes over seg, which holds npubs publications. */
 RC_ON_SHARD static void hand_out(struct rc_shard *sh, const struct rc_batch *b,
-                                 struct rc_seg *seg)
+                                 struct rc_seg *seg, unsigned npubs)
 {
     const struct rc_lmember *m = b->room->member;
     struct rc_seg *form[RC_FORM_COUNT] = {[RC_FORM_FRAMES] = seg};
@@ -374,7 +374,7 @@ RC_ON_SHARD static void hand_out(struct rc_shard *sh, const struct rc_batch *b,
     for (unsigned i = 0; i < RC_FORM_COUNT; i++)
         if (form[i] != NULL)
             rc_seg_unref(form[i]);
-    rc_stat_add(&sh->stats.deliveries, given);
+    rc_stat_add(&sh->stats.deliveries, (int64_t)given * npubs);
 }
 
 void rc_batch_distribute(struct rc_shard *sh)
@@ -385,12 +385,10 @@ void rc_batch_distribute(struct rc_shard *sh)
         return;
     if (b->n > 1 && b->bytes > BATCH_COPY_MAX) {
         for (unsigned i = 0; i < b->n; i++)
-            hand_out(sh, b, rc_seg_pin(b->pub[i]->data, b->pub[i]->len, b->pub[i], unpin_pub));
+            hand_out(sh, b, rc_seg_pin(b->pub[i]->data, b->pub[i]->len, b->pub[i], unpin_pub),
+                     1);
     } else {
-        unsigned n = b->n;
-
-        hand_out(sh, b, seal(b));
-        rc_stat_add(&sh->stats.deliveries, (int64_t)(n - 1) * b->room->n);
+        hand_out(sh, b, seal(b), b->n);
     }
     b->n = 0;
     b->bytes = 0;
