@@ -134,10 +134,15 @@ export class Socket {
     if (this.isClosed) for (const w of this.waiting.splice(0)) w.fail(new Error('closed by the server'));
   }
 
-  next(ms = 20_000) {
-    const value = new Promise((done, fail) => this.waiting.push({ done, fail }));
+  async next(ms = 20_000) {
+    let waiter;
+    const value = new Promise((done, fail) => this.waiting.push((waiter = { done, fail })));
     this._serve();
-    return within(ms, 'a WebSocket message', value);
+    try {
+      return await within(ms, 'a WebSocket message', value);
+    } finally {
+      this.waiting = this.waiting.filter((w) => w !== waiter); // a late message is for the next one
+    }
   }
 
   async take(n) {
