@@ -25,6 +25,8 @@ uint8_t *rc_buf_reserve(struct rc_buf *b, size_t n)
         return b->data + b->len;
     while (cap < want)
         cap += cap / 2;
+    if (b->max != 0 && cap > b->max)
+        cap = b->max;
     p = rc_try_realloc(b->data, cap);
     if (p == NULL) {
         b->failed = true;
