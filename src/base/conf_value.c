@@ -174,6 +174,14 @@ static bool parse_bool(struct rc_str s, bool *v)
     return false;
 }
 
+bool rc_conf_bool(struct rc_str value, bool *yes, struct rc_buf *expected)
+{
+    if (parse_bool(value, yes))
+        return true;
+    rc_buf_putz(expected, "yes or no");
+    return false;
+}
+
 static bool parse_number(const struct rc_conf_key *k, struct rc_str s, uint32_t *to)
 {
     struct rc_str rest;

@@ -112,6 +112,8 @@ static void read_entry(struct rc_nsp *nsp, const struct rc_conf_section *s,
         ok = rc_conf_size(value, PAYLOAD_MIN, PAYLOAD_MAX, &bytes, &expected);
         if (ok)
             nsp->max_payload = (uint32_t)bytes;
+    } else if (strcmp(entry->key, "per_message_deflate") == 0) {
+        ok = rc_conf_bool(value, &nsp->deflate, &expected);
     }
     if (!ok) {
         rc_buf_putc(&expected, '\0');
@@ -266,6 +268,9 @@ static void set_limits(struct rc_app *app)
     app->polling = has_item(&conf->socketio_transports, "polling");
     app->websocket = has_item(&conf->socketio_transports, "websocket");
     app->cors_any = has_item(&conf->socketio_cors_origin, "*");
+    app->deflate = (struct rc_deflate_policy){
+        .client_bits = (uint8_t)conf->socketio_deflate_window_bits,
+        .client_takeover = !conf->socketio_deflate_no_context_takeover};
     app->http = (struct rc_http_limits){.max_head = conf->limits_max_head_size,
                                         .max_target = conf->limits_max_target_size,
                                         .max_headers = conf->limits_max_headers};

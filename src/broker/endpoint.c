@@ -53,10 +53,12 @@ void rc_endpoint_message(struct rc_shard *sh, struct rc_session *s, uint8_t opco
     }
 }
 
-void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp, struct rc_conn *c)
+void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp, struct rc_conn *c,
+                      const struct rc_deflate_params *deflate)
 {
     struct rc_session *s = rc_session_new(sh, RC_SESSION_ENDPOINT);
     struct rc_socket *k = s != NULL ? rc_pool_get(&sh->sockets) : NULL;
+    struct rc_wsin in;
 
     RC_ASSERT(s != NULL && k != NULL); /* rc_session_possible() was asked */
     s->nsp = k->nsp = nsp->index;
@@ -66,8 +68,8 @@ void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp, struct rc_c
     k->session = s;
     rc_stat_add(&sh->stats.sockets, 1);
     rc_local_enter_all(sh, k);
-    rc_wsconn_attach(sh, s, c);
-    s->ws.max_message = nsp->max_payload;
+    rc_wsin_init(&in, nsp->max_payload, deflate);
+    rc_wsconn_attach(sh, s, c, &in);
     rc_timer_start(&sh->q_endpoint[nsp->index].ping, &s->beat, sh->loop.now_ms);
 }
 

@@ -120,14 +120,17 @@ void rc_engine_open_polling(struct rc_shard *sh, rc_id conn)
     rc_shard_log(sh, RC_LOG_DEBUG, "session=%u opened transport=polling", s->hdr.slot);
 }
 
-void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c, bool b64)
+void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c, bool b64,
+                              const struct rc_deflate_params *deflate)
 {
     struct rc_session *s = rc_session_new(sh, RC_SESSION_WEBSOCKET);
     struct rc_buf open = RC_BUF_INIT;
+    struct rc_wsin in;
 
     RC_ASSERT(s != NULL); /* rc_session_possible() was asked */
-    rc_wsconn_attach(sh, s, c);
     s->form = b64 ? RC_FORM_B64 : RC_FORM_FRAMES;
+    rc_wsin_init(&in, (uint32_t)sh->app->conf->socketio_max_payload, deflate);
+    rc_wsconn_attach(sh, s, c, &in);
     put_open(sh, s, &open);
     rc_session_text(sh, s, rc_buf_str(&open));
     rc_buf_deinit(&open);

@@ -366,7 +366,7 @@ RC_ON_SHARD static void hand_out(struct rc_shard *sh, const struct rc_batch *b,
         if (m[i].socket == b->except)
             continue;
         if (form[s->form] == NULL)
-            form[s->form] = rc_form_make(seg, (enum rc_form)s->form);
+            form[s->form] = rc_form_make(sh->deflater, seg, s->form);
         rc_outq_push(&s->out, rc_seg_ref(form[s->form]));
         rc_session_touch(sh, s);
         given++;

@@ -10,10 +10,21 @@
 
 /* ---- WebSocket handshakes ---- */
 
+/* permessage-deflate, if it is enabled and offered. */
+static void negotiate(const struct rc_shard *sh, const struct rc_http_req *req, bool enabled,
+                      struct rc_deflate_params *deflate)
+{
+    *deflate = (struct rc_deflate_params){.on = false};
+    if (enabled)
+        rc_deflate_negotiate(req, &sh->app->deflate, deflate);
+}
+
 /* Queues the 101 in the connection's queue and frees what HTTP needed; the queue is handed over
  * in *out for the protocol that follows. */
 RC_ON_SHARD static void switch_protocols(struct rc_conn *c, const struct rc_http_req *req,
-                                         const char accept[29], struct rc_outq *out)
+                                         const char accept[29],
+                                         const struct rc_deflate_params *deflate,
+                                         struct rc_outq *out)
 {
     struct rc_http *h = c->user;
     struct rc_buf b = RC_BUF_INIT;
@@ -30,6 +41,10 @@ RC_ON_SHARD static void switch_protocols(struct rc_conn *c, const struct rc_http
     if (protocol.len != 0) {
         rc_buf_putz(&b, "\r\nSec-WebSocket-Protocol: ");
         rc_buf_puts(&b, protocol);
+    }
+    if (deflate->on) {
+        rc_buf_putz(&b, "\r\nSec-WebSocket-Extensions: ");
+        rc_deflate_answer(deflate, &b);
     }
     rc_buf_putz(&b, "\r\n\r\n");
     rc_outq_push(&h->out, rc_seg_new(b.data, b.len));
@@ -172,6 +187,7 @@ RC_ON_SHARD static void upgrade_session(struct rc_shard *sh, struct rc_conn *c,
                                         struct rc_str head)
 {
     int shard = rc_engine_sid_shard(sh, sid), error;
+    struct rc_deflate_params deflate;
     struct rc_outq out = {0};
     char accept[29];
 
@@ -186,8 +202,9 @@ RC_ON_SHARD static void upgrade_session(struct rc_shard *sh, struct rc_conn *c,
     }
     if (!handshake_ok(sh, c, req, accept))
         return;
-    switch_protocols(c, req, accept, &out);
-    rc_engine_probe(sh, rc_engine_find(sh, sid), c);
+    negotiate(sh, req, sh->app->conf->socketio_per_message_deflate, &deflate);
+    switch_protocols(c, req, accept, &deflate, &out);
+    rc_engine_probe(sh, rc_engine_find(sh, sid), c, &deflate);
 }
 
 RC_ON_SHARD static void request_session(struct rc_shard *sh, struct rc_conn *c,
@@ -229,6 +246,7 @@ RC_ON_SHARD static void open_session(struct rc_shard *sh, struct rc_conn *c,
     struct rc_http *h = c->user;
     struct rc_outq out = {0};
     struct rc_buf b64 = RC_BUF_INIT;
+    struct rc_deflate_params deflate;
     char accept[29];
 
     if (req->method != RC_HTTP_GET) {
@@ -242,9 +260,10 @@ RC_ON_SHARD static void open_session(struct rc_shard *sh, struct rc_conn *c,
         h->state = RC_HTTP_AT_WAIT;
         rc_engine_open_polling(sh, rc_http_request_id(sh, c));
     } else if (handshake_ok(sh, c, req, accept)) {
-        switch_protocols(c, req, accept, &out);
+        negotiate(sh, req, sh->app->conf->socketio_per_message_deflate, &deflate);
+        switch_protocols(c, req, accept, &deflate, &out);
         (void)query(req, "b64", &b64);
-        rc_engine_open_websocket(sh, c, b64.len != 0);
+        rc_engine_open_websocket(sh, c, b64.len != 0, &deflate);
         rc_buf_deinit(&b64);
     }
 }
@@ -446,13 +465,15 @@ RC_ON_SHARD static void endpoint(struct rc_shard *sh, struct rc_conn *c,
                                .body = RC_STR("426 Upgrade Required: this is a WebSocket "
                                               "endpoint\n")};
     const struct rc_site_file *f;
+    struct rc_deflate_params deflate;
     struct rc_outq out = {0};
     char accept[29];
 
     if (req->upgrade_websocket) {
         if (handshake_ok(sh, c, req, accept)) {
-            switch_protocols(c, req, accept, &out);
-            rc_endpoint_open(sh, nsp, c);
+            negotiate(sh, req, nsp->deflate, &deflate);
+            switch_protocols(c, req, accept, &deflate, &out);
+            rc_endpoint_open(sh, nsp, c, &deflate);
         }
         return;
     }

@@ -58,10 +58,7 @@ void rc_session_close(struct rc_shard *sh, struct rc_session *s, enum rc_close w
         rc_polling_closed(sh, s, why);
     if (rc_list_linked(&s->ring_link))
         rc_list_remove(&s->ring_link);
-    if (s->message != NULL)
-        rc_buf_deinit(s->message);
-    free(s->message);
-    s->message = NULL;
+    rc_wsin_deinit(&s->in);
     rc_assembly_free(s->assembly);
     s->assembly = NULL;
     rc_verbs_job_free(s->job);
@@ -91,7 +88,7 @@ void rc_session_push(struct rc_shard *sh, struct rc_session *s, struct rc_seg *s
     if (s->form != RC_FORM_FRAMES) {
         struct rc_seg *frames = seg;
 
-        seg = rc_form_make(frames, (enum rc_form)s->form);
+        seg = rc_form_make(sh->deflater, frames, s->form);
         rc_seg_unref(frames);
     }
     rc_outq_push(&s->out, seg);

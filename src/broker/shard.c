@@ -293,6 +293,8 @@ struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct r
     rc_pool_init(&sh->sockets, sizeof(struct rc_socket),
                  (uint32_t)(sockets < RC_POOL_MAX ? sockets : RC_POOL_MAX));
     rc_pool_init(&sh->lrooms, sizeof(struct rc_lroom), app->conf->limits_max_rooms);
+    sh->deflater = rc_deflater_new((int)app->conf->socketio_deflate_level,
+                                   app->conf->socketio_deflate_threshold);
     rc_list_init(&sh->ring_paused);
     sh->all = rc_calloc(app->nnsps, sizeof(struct rc_lroom *));
     for (unsigned i = 0; i < app->nnsps; i++)
@@ -378,6 +380,7 @@ void rc_shard_free(struct rc_shard *sh)
     rc_pool_deinit(&sh->sockets);
     rc_pool_deinit(&sh->lrooms);
     rc_buf_deinit(&sh->scratch);
+    rc_deflater_free(sh->deflater);
     rc_loop_deinit(&sh->loop);
     free(sh->dirty);
     free(sh->dead);

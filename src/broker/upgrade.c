@@ -12,12 +12,12 @@
 
 #include <stdlib.h>
 
+enum { PROBE_MAX = 125 };
+
 struct rc_probe {
     struct rc_outq out;
-    struct rc_ws_decoder ws;
+    struct rc_wsin in;
     struct rc_session *session; /* NULL: given up, the connection only ends */
-    char text[8];               /* of a message, which may come in pieces */
-    uint8_t len;
 };
 
 int rc_engine_may_upgrade(struct rc_shard *sh, struct rc_str sid)
@@ -79,23 +79,13 @@ RC_ON_SHARD static void complete(struct rc_shard *sh, struct rc_conn *c)
     s->polling->probe = NULL;
     rc_polling_free(s);
     s->kind = RC_SESSION_WEBSOCKET;
-    rc_wsconn_attach(sh, s, c);
+    pr->in.ws.max_message = (uint32_t)sh->app->conf->socketio_max_payload;
+    rc_wsconn_attach(sh, s, c, &pr->in);
     free(pr);
     if (get != 0)
         rc_front_reply(sh, get, RC_REPLY_PAYLOAD, 200, rc_pub_new(0, RC_STR_NONE, 0, "6", 1));
     rc_shard_log(sh, RC_LOG_DEBUG, "conn=%u.%u session=%u upgraded to websocket", sh->index,
                  c->hdr.slot, s->hdr.slot);
-}
-
-/* Gathers a text message. False: it is none that a probing client sends. */
-static bool gather(struct rc_probe *pr, const struct rc_ws_event *ev)
-{
-    if (ev->opcode != RC_WS_TEXT || ev->data.len > sizeof(pr->text) - pr->len)
-        return false;
-    if (ev->data.len != 0)
-        memcpy(pr->text + pr->len, ev->data.p, ev->data.len);
-    pr->len += (uint8_t)ev->data.len;
-    return true;
 }
 
 /* A whole message. True when the connection now is the session's own. */
@@ -119,21 +109,33 @@ RC_ON_SHARD static bool on_text(struct rc_shard *sh, struct rc_conn *c, struct r
     return false;
 }
 
+/* True when the connection now is the session's own. */
+RC_ON_SHARD static bool on_piece(struct rc_shard *sh, struct rc_conn *c,
+                                 const struct rc_ws_event *ev)
+{
+    struct rc_probe *pr = c->user;
+    struct rc_buf hold = RC_BUF_INIT;
+    struct rc_str text;
+    int rc = rc_wsin_piece(&pr->in, ev, &hold, &text);
+    bool over = false;
+
+    if (rc == RC_OK && ev->opcode == RC_WS_TEXT)
+        over = on_text(sh, c, text);
+    else if (rc == RC_OK || ev->opcode != RC_WS_TEXT)
+        give_up(c, 0, RC_CLOSE_UPGRADE_FAILED);
+    else if (rc != RC_EAGAIN)
+        give_up(c, rc_wsin_code(rc), RC_CLOSE_WS_PROTOCOL);
+    rc_buf_deinit(&hold);
+    return over;
+}
+
 RC_ON_SHARD static bool on_ws_event(struct rc_shard *sh, struct rc_conn *c,
                                     const struct rc_ws_event *ev)
 {
-    struct rc_probe *pr = c->user;
-
-    if (ev->type == RC_WS_EV_CLOSE) {
+    if (ev->type == RC_WS_EV_DATA)
+        return on_piece(sh, c, ev);
+    if (ev->type == RC_WS_EV_CLOSE)
         give_up(c, ev->code, RC_CLOSE_WS_CLOSED);
-    } else if (ev->type == RC_WS_EV_DATA && !gather(pr, ev)) {
-        give_up(c, 0, RC_CLOSE_UPGRADE_FAILED);
-    } else if (ev->type == RC_WS_EV_DATA && ev->last) {
-        size_t len = pr->len;
-
-        pr->len = 0;
-        return on_text(sh, c, rc_str_make(pr->text, len));
-    }
     return false;
 }
 
@@ -152,7 +154,7 @@ static size_t on_data(struct rc_conn *c, uint8_t *data, size_t len)
             rc_conn_pause(c);
             break;
         }
-        n = rc_ws_decode(&pr->ws, data + used, len - used, &ev);
+        n = rc_ws_decode(&pr->in.ws, data + used, len - used, &ev);
         if (n == RC_EAGAIN)
             break;
         if (n < 0) {
@@ -185,6 +187,7 @@ static void on_close(struct rc_conn *c, enum rc_close reason)
     rc_shard_log(sh, RC_LOG_INFO, "conn=%u.%u peer=%s probe closed reason=%s", sh->index,
                  c->hdr.slot, rc_addr_text(&c->peer, peer), rc_close_text(reason));
     rc_outq_clear(&pr->out);
+    rc_wsin_deinit(&pr->in);
     free(pr);
     c->user = NULL;
 }
@@ -193,14 +196,15 @@ static const struct rc_conn_ops probe_ops = {.on_data = on_data,
                                              .on_eof = on_eof,
                                              .on_close = on_close};
 
-void rc_engine_probe(struct rc_shard *sh, struct rc_session *s, struct rc_conn *c)
+void rc_engine_probe(struct rc_shard *sh, struct rc_session *s, struct rc_conn *c,
+                     const struct rc_deflate_params *deflate)
 {
     struct rc_probe *pr = rc_calloc(1, sizeof(*pr));
 
     if (c->out != NULL)
         rc_outq_append(&pr->out, c->out);
     pr->session = s;
-    pr->ws.max_message = 125;
+    rc_wsin_init(&pr->in, PROBE_MAX, deflate);
     s->polling->probe = c;
     c->ops = &probe_ops;
     c->user = pr;

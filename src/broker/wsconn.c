@@ -90,31 +90,21 @@ RC_ON_SHARD static void dispatch(struct rc_shard *sh, struct rc_session *s, uint
         rc_socket_binary(sh, s, data);
 }
 
-/* A piece of a message: handed on at once when it is whole, else gathered. */
 RC_ON_SHARD static void on_piece(struct rc_shard *sh, struct rc_session *s,
                                  const struct rc_ws_event *ev)
 {
-    struct rc_buf *m = s->message;
+    struct rc_buf hold = RC_BUF_INIT;
+    struct rc_str message;
+    int rc = rc_wsin_piece(&s->in, ev, &hold, &message);
 
-    if (ev->first && ev->last) {
-        dispatch(sh, s, ev->opcode, ev->data);
-        return;
-    }
-    if (m == NULL) {
-        m = s->message = rc_malloc(sizeof(*m));
-        *m = RC_BUF_INIT;
-    }
-    rc_buf_puts(m, ev->data);
-    if (m->failed) {
-        end_both(sh, s, RC_WS_INTERNAL, RC_CLOSE_MEMORY);
-        return;
-    }
-    if (!ev->last)
-        return;
-    s->message = NULL;
-    dispatch(sh, s, ev->opcode, rc_buf_str(m));
-    rc_buf_deinit(m);
-    free(m);
+    if (rc == RC_OK)
+        dispatch(sh, s, ev->opcode, message);
+    else if (rc != RC_EAGAIN)
+        end_both(sh, s, rc_wsin_code(rc),
+                 rc == RC_EPROTO   ? RC_CLOSE_WS_PROTOCOL
+                 : rc == RC_ELIMIT ? RC_CLOSE_TOO_BIG
+                                   : RC_CLOSE_MEMORY);
+    rc_buf_deinit(&hold);
 }
 
 RC_ON_SHARD static void on_ws_event(struct rc_shard *sh, struct rc_session *s,
@@ -150,7 +140,7 @@ static size_t on_data(struct rc_conn *c, uint8_t *data, size_t len)
     rc_assert_on_shard(sh);
     s->in_input = true;
     while (used < len && s->paused == 0 && s->conn == c) {
-        int64_t n = rc_ws_decode(&s->ws, data + used, len - used, &ev);
+        int64_t n = rc_ws_decode(&s->in.ws, data + used, len - used, &ev);
 
         if (n == RC_EAGAIN)
             break;
@@ -193,7 +183,8 @@ static const struct rc_conn_ops ws_ops = {.on_data = on_data,
                                           .on_eof = on_eof,
                                           .on_close = on_close};
 
-void rc_wsconn_attach(struct rc_shard *sh, struct rc_session *s, struct rc_conn *c)
+void rc_wsconn_attach(struct rc_shard *sh, struct rc_session *s, struct rc_conn *c,
+                      const struct rc_wsin *in)
 {
     struct rc_outq before = {0};
 
@@ -207,7 +198,9 @@ void rc_wsconn_attach(struct rc_shard *sh, struct rc_session *s, struct rc_conn 
     c->user = s;
     c->out = &s->out;
     rc_timer_stop(&c->timer);
-    s->ws.max_message = (uint32_t)sh->app->conf->socketio_max_payload;
+    s->in = *in;
+    if (in->deflate.on)
+        s->form += (uint8_t)RC_FORM_DEFLATE(rc_deflate_window(&in->deflate));
     if (!rc_outq_empty(&s->out))
         rc_session_touch(sh, s);
 }

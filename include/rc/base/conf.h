@@ -62,6 +62,16 @@
       "allowed transports: polling, websocket")                                               \
     X(socketio, allow_upgrades, BOOL, "yes", 0, 0, 0,                                         \
       "may a polling session move to WebSocket?")                                             \
+    X(socketio, per_message_deflate, BOOL, "no", 0, 0, 0,                                     \
+      "compress WebSocket messages for clients that offer it (RFC 7692)")                     \
+    X(socketio, deflate_threshold, SIZE, "1KiB", 0, 1073741824, 0,                            \
+      "shorter messages are sent uncompressed, also on endpoints")                            \
+    X(socketio, deflate_level, INT, "6", 1, 9, 0,                                             \
+      "1 compresses fastest, 9 best; also on endpoints")                                      \
+    X(socketio, deflate_no_context_takeover, BOOL, "yes", 0, 0, 0,                            \
+      "clients must compress each message by itself; no costs memory; also on endpoints")     \
+    X(socketio, deflate_window_bits, INT, "15", 8, 15, 0,                                     \
+      "window of clients, 2^N bytes, if they let us choose; also on endpoints")               \
     X(socketio, cors_origin, ORIGINS, "", 0, 256, 0,                                          \
       "origins that may use the endpoint from other sites; * is all; empty none")             \
     X(socketio, cors_credentials, BOOL, "no", 0, 0, 0,                                        \
@@ -189,6 +199,7 @@ bool rc_conf_duration(struct rc_str value, uint32_t min_ms, uint32_t max_ms, uin
                       struct rc_buf *expected) RC_MUSTCHECK;
 bool rc_conf_size(struct rc_str value, uint64_t min, uint64_t max, uint64_t *bytes,
                   struct rc_buf *expected) RC_MUSTCHECK;
+bool rc_conf_bool(struct rc_str value, bool *yes, struct rc_buf *expected) RC_MUSTCHECK;
 
 /* Writes the effective configuration as an INI file that loads to the same. */
 void rc_conf_print(const struct rc_conf *conf, FILE *to);

@@ -9,6 +9,7 @@
 
 #include "rc/base/conf.h"
 #include "rc/broker/rules.h"
+#include "rc/net/deflate.h"
 #include "rc/net/http.h"
 #include "rc/net/site.h"
 #include "rc/proto/sio.h"
@@ -26,6 +27,7 @@ struct rc_nsp {
     struct rc_str prefix;               /* ECHO */
     uint32_t ping_ms;                   /* of an endpoint: from a pong to the next ping */
     uint32_t max_payload;               /* of an endpoint: bytes of a message */
+    bool deflate;                       /* of an endpoint: permessage-deflate is on */
     struct rc_ruleset rules;
 };
 
@@ -39,6 +41,7 @@ struct rc_app {
     char client_etag[40];    /* of the bundles: their version, quoted */
     bool polling, websocket; /* enabled transports */
     bool cors_any;           /* cors_origin has * */
+    struct rc_deflate_policy deflate;
     struct rc_http_limits http;
     struct rc_sio_limits sio;
 };

@@ -23,7 +23,8 @@ struct rc_shard;
 /* A new polling session; the open packet is the answer to `conn`. */
 void rc_engine_open_polling(struct rc_shard *sh, rc_id conn) RC_ON_SHARD;
 /* A new WebSocket session; the 101 is queued in c->out. b64: binary data is to be text. */
-void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c, bool b64) RC_ON_SHARD;
+void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c, bool b64,
+                              const struct rc_deflate_params *deflate) RC_ON_SHARD;
 
 /* ---- requests with a sid, on the session's shard ---- */
 
@@ -45,7 +46,8 @@ void rc_engine_abort(struct rc_shard *sh, struct rc_str sid, rc_id conn, bool go
 /* May this session be upgraded to WebSocket? RC_EIO_ error, or -1: yes. */
 int rc_engine_may_upgrade(struct rc_shard *sh, struct rc_str sid) RC_ON_SHARD;
 /* The WebSocket of an upgrade: the 101 is queued in c->out. */
-void rc_engine_probe(struct rc_shard *sh, struct rc_session *s, struct rc_conn *c) RC_ON_SHARD;
+void rc_engine_probe(struct rc_shard *sh, struct rc_session *s, struct rc_conn *c,
+                     const struct rc_deflate_params *deflate) RC_ON_SHARD;
 
 /* ---- what sessions call ---- */
 

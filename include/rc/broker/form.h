@@ -6,21 +6,27 @@
  * function of those frames, made once per publication and form on each shard, and shared by all
  * members that want it. Polling payloads are put together from the frames of a session's form.
  *
- * Threads:   any.
- * Ownership: rc_form_make returns a new segment; the frames are borrowed.
+ * A form is an enum rc_form and, for clients that agreed to permessage-deflate, the window to
+ * compress for: RC_FORM_DEFLATE() of it is added.
+ *
+ * Threads:   that of the deflater.
+ * Ownership: rc_form_make returns a reference of the caller's; the frames are borrowed.
  */
 #ifndef RC_BROKER_FORM_H
 #define RC_BROKER_FORM_H
 
+#include "rc/net/deflate.h"
 #include "rc/net/outq.h"
 
 enum rc_form {
-    RC_FORM_FRAMES, /* as they are */
-    RC_FORM_B64,    /* binary frames as text: 'b' and base64 (b64=1 in the handshake) */
-    RC_FORM_COUNT,
+    RC_FORM_FRAMES,    /* as they are */
+    RC_FORM_B64,       /* binary frames as text: 'b' and base64 (b64=1 in the handshake) */
+    RC_FORM_PLAIN = 8, /* all forms that are not compressed are below this */
+    RC_FORM_COUNT = RC_FORM_PLAIN * RC_DEFLATE_WINDOWS,
 };
+#define RC_FORM_DEFLATE(window) (RC_FORM_PLAIN * (unsigned)(window))
 
-/* form is not RC_FORM_FRAMES. */
-struct rc_seg *rc_form_make(const struct rc_seg *frames, enum rc_form form);
+/* May be the frames themselves. */
+struct rc_seg *rc_form_make(struct rc_deflater *d, struct rc_seg *frames, unsigned form);
 
 #endif /* RC_BROKER_FORM_H */

@@ -21,7 +21,7 @@
 #include "rc/broker/pub.h"
 #include "rc/net/conn.h"
 #include "rc/net/outq.h"
-#include "rc/net/ws.h"
+#include "rc/net/wsin.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -51,15 +51,14 @@ struct rc_session {
     bool in_input; /* input is being processed further up the stack */
     bool joined;   /* a namespace was joined: connect_timeout is over */
     uint8_t held;  /* CONNECTs whose joins are under way: nothing is written meanwhile */
-    uint8_t form;  /* enum rc_form */
+    uint8_t form;  /* see form.h */
     uint8_t sid_secret[RC_SID_SECRET];
     uint8_t nsockets;
-    uint16_t asks;        /* questions of its sockets that are open */
-    uint16_t nsp;         /* of an endpoint */
-    struct rc_timer beat; /* next ping, or the deadline of the pong */
-    struct rc_timer join; /* connect_timeout */
-    struct rc_ws_decoder ws;
-    struct rc_buf *message;       /* a WebSocket message of which more is to come */
+    uint16_t asks;                /* questions of its sockets that are open */
+    uint16_t nsp;                 /* of an endpoint */
+    struct rc_timer beat;         /* next ping, or the deadline of the pong */
+    struct rc_timer join;         /* connect_timeout */
+    struct rc_wsin in;            /* of a WebSocket */
     struct rc_socket *sockets;    /* list by ->next */
     struct rc_assembly *assembly; /* a packet that waits for attachments, see socket.c */
     struct rc_polling *polling;   /* of a polling session, see engine.c */
@@ -123,8 +122,8 @@ void rc_session_resume(struct rc_shard *sh, struct rc_session *s, unsigned why) 
 /* ---- endpoint.c: plain WebSocket ---- */
 
 /* A client of the endpoint; the 101 is queued in c->out. */
-void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp,
-                      struct rc_conn *c) RC_ON_SHARD;
+void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp, struct rc_conn *c,
+                      const struct rc_deflate_params *deflate) RC_ON_SHARD;
 void rc_endpoint_pong(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 void rc_endpoint_init(struct rc_shard *sh);
 
@@ -135,8 +134,9 @@ void rc_endpoint_message(struct rc_shard *sh, struct rc_session *s, uint8_t opco
 /* ---- wsconn.c: a WebSocket connection of a session ---- */
 
 /* The handshake is done and answered (its bytes wait in conn->out, which moves over): the
- * connection belongs to the session from now on. */
-void rc_wsconn_attach(struct rc_shard *sh, struct rc_session *s, struct rc_conn *c) RC_ON_SHARD;
+ * connection belongs to the session from now on. So does what `in` holds. */
+void rc_wsconn_attach(struct rc_shard *sh, struct rc_session *s, struct rc_conn *c,
+                      const struct rc_wsin *in) RC_ON_SHARD;
 /* Starts the closing handshake: code 0 sends a frame without one. Detaches the connection. */
 void rc_wsconn_end(struct rc_shard *sh, struct rc_session *s, unsigned code, struct rc_str text,
                    enum rc_close why) RC_ON_SHARD;

@@ -99,8 +99,8 @@ static const struct {
     {"[namespace /x]\njoin = a\n",
      "t.ini:2: [namespace /x] join = a: unknown key; expected no keys in this section\n"},
     {"[endpoint /x]\nproto = a\n",
-     "t.ini:2: [endpoint /x] proto = a: unknown key; expected protocol, prefix, ping_interval "
-     "or max_payload\n"},
+     "t.ini:2: [endpoint /x] proto = a: unknown key; expected protocol, prefix, ping_interval, "
+     "max_payload or per_message_deflate\n"},
     {"[event]\n", "t.ini:1: [event]: expected [event NAME] or [event /namespace NAME]\n"},
     {"[event /chat]\n",
      "t.ini:1: [event /chat]: expected [event NAME] or [event /namespace NAME]\n"},
