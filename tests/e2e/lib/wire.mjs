@@ -49,14 +49,15 @@ export class Wire {
 
   constructor(socket) {
     this.socket = socket;
-    this.data = Buffer.alloc(0);
+    this.store = Buffer.alloc(0); // what has been read, with room behind it
+    this.from = this.to = 0;
     this.ended = false; // the peer has sent FIN or RST
     this.waiting = new Set();
     const wake = () => {
       for (const w of this.waiting) w();
     };
     socket.on('data', (d) => {
-      this.data = Buffer.concat([this.data, d]);
+      this.append(d);
       wake();
     });
     const end = () => {
@@ -106,9 +107,26 @@ export class Wire {
     }
   }
 
+  // What has been read and not yet consumed.
+  get data() {
+    return this.store.subarray(this.from, this.to);
+  }
+
+  append(d) {
+    if (this.to + d.length > this.store.length) {
+      const rest = this.data;
+      this.store = Buffer.allocUnsafe(2 * (rest.length + d.length));
+      rest.copy(this.store);
+      this.from = 0;
+      this.to = rest.length;
+    }
+    d.copy(this.store, this.to);
+    this.to += d.length;
+  }
+
   consume(n) {
     const head = this.data.subarray(0, n);
-    this.data = this.data.subarray(n);
+    this.from += head.length;
     return head;
   }
 
