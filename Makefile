@@ -94,12 +94,14 @@ $(NPM): $(call npm_files,tests)
 # What is missing, found out when a rule asks for it: by pkg-config name or by command.
 need_lib = $(if $(shell $(PKG_CONFIG) --exists $1 2>/dev/null && echo yes),,$2)
 need_cmd = $(if $(shell command -v $1 2>/dev/null),,$(or $2,$1))
+need_py  = $(if $(shell /usr/bin/python3 -c 'import $1' 2>/dev/null && echo yes),,$2)
 MISSING      = $(strip $(call need_cmd,$(PKG_CONFIG),pkg-config) \
                $(call need_lib,libevent_core libevent_extra,libevent-dev) \
                $(call need_lib,jansson,libjansson-dev) $(call need_lib,libcrypto,libssl-dev) \
                $(call need_lib,zlib,zlib1g-dev))
 MISSING_RUN  = $(MISSING) $(call need_cmd,npm)
-MISSING_TEST = $(MISSING_RUN) $(call need_lib,criterion,libcriterion-dev) $(call need_cmd,chromium)
+MISSING_TEST = $(MISSING_RUN) $(call need_lib,criterion,libcriterion-dev) $(call need_cmd,chromium) \
+               $(call need_py,websockets,python3-websockets)
 MISSING_DEV  = $(MISSING_TEST) $(foreach c,clang clang-format clang-tidy cppcheck,$(call need_cmd,$c)) \
                $(if $(wildcard /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a),,libclang-rt-dev)
 apt_install  = $(if $(strip $1),@.ci/apt-install $(strip $1))

@@ -32,13 +32,17 @@ int rc_engine_may_upgrade(struct rc_shard *sh, struct rc_str sid)
     return -1;
 }
 
-RC_ON_SHARD static void send_text(struct rc_conn *c, struct rc_probe *pr, struct rc_str text)
+/* A short frame: payload has 125 bytes at most. */
+RC_ON_SHARD static void send_frame(struct rc_conn *c, enum rc_ws_opcode op,
+                                   struct rc_str payload)
 {
+    struct rc_probe *pr = c->user;
     uint8_t frame[2 + 125];
-    size_t n = rc_ws_header(frame, RC_WS_TEXT, false, text.len);
+    size_t n = rc_ws_header(frame, op, false, payload.len);
 
-    memcpy(frame + n, text.p, text.len);
-    rc_outq_push(&pr->out, rc_seg_new(frame, n + text.len));
+    if (payload.len != 0)
+        memcpy(frame + n, payload.p, payload.len);
+    rc_outq_push(&pr->out, rc_seg_new(frame, n + payload.len));
     rc_conn_flush(c);
 }
 
@@ -105,7 +109,7 @@ RC_ON_SHARD static bool on_text(struct rc_shard *sh, struct rc_conn *c, struct r
     p->upgrading = true;
     if (p->get != 0)
         rc_polling_noop(sh, pr->session);
-    send_text(c, pr, RC_STR("3probe"));
+    send_frame(c, RC_WS_TEXT, RC_STR("3probe"));
     return false;
 }
 
@@ -134,8 +138,13 @@ RC_ON_SHARD static bool on_ws_event(struct rc_shard *sh, struct rc_conn *c,
 {
     if (ev->type == RC_WS_EV_DATA)
         return on_piece(sh, c, ev);
-    if (ev->type == RC_WS_EV_CLOSE)
+    if (ev->type == RC_WS_EV_CLOSE) {
         give_up(c, ev->code, RC_CLOSE_WS_CLOSED);
+    } else if (ev->type == RC_WS_EV_PING) {
+        send_frame(c, RC_WS_PONG, ev->data);
+        if (c->out != NULL && c->out->bytes > sh->app->conf->limits_max_queue)
+            give_up(c, 0, RC_CLOSE_SLOW);
+    }
     return false;
 }
 

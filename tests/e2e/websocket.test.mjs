@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import zlib from 'node:zlib';
 
+import { PMD, RSV1, pack, prose, unpack } from './lib/deflate.mjs';
 import { startEcho } from './lib/echo.mjs';
 import { reference, roomcastOnly, sleep } from './lib/target.mjs';
 import { BINARY, CLOSE, CONT, PING, PONG, RawWs, TEXT, Wire, closePayload, frame } from './lib/wire.mjs';
@@ -478,32 +479,7 @@ function sizes(server) {
 
 // ---------------------------------------------------------------- RFC 7692
 
-const PMD = 'permessage-deflate';
 const deflated = (path, server, offer = PMD) => connect(server, path, { headers: { 'Sec-WebSocket-Extensions': offer } });
-
-// A message as a client compresses it: without the tail of the flush.
-function pack(data, options = {}) {
-  const bytes = zlib.deflateRawSync(data, { finishFlush: zlib.constants.Z_SYNC_FLUSH, ...options });
-  assert.equal(bytes.toString('hex', bytes.length - 4), '0000ffff');
-  return bytes.subarray(0, bytes.length - 4);
-}
-// Small pieces of output: zlib then notices what is farther away than the window.
-const unpack = (data, windowBits = 15) => zlib.inflateRawSync(Buffer.concat([data, Buffer.from([0, 0, 255, 255])]), {
-  finishFlush: zlib.constants.Z_SYNC_FLUSH, windowBits, chunkSize: 64,
-});
-const RSV1 = { rsv: 4 };
-
-// Compressible, with repetitions from near and from far.
-function prose(n) {
-  let x = 7;
-  const out = Buffer.alloc(n);
-  for (let i = 0; i < n; i++) {
-    x = (x * 1103515245 + 12345) & 0x7fffffff;
-    const back = [220, 3000, 15_000, 30_000][(i / 5000) & 3];
-    out[i] = i > 30_000 && i % 1000 < 700 ? out[i - back] : 97 + (x >> 16) % 26;
-  }
-  return out;
-}
 
 function negotiation(servers) {
   const extensions = async (server, offer) => {

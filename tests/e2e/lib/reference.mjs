@@ -37,7 +37,15 @@ const OPTIONS = {
   transports: (v) => ({ transports: list(v) }),
   allow_upgrades: (v) => ({ allowUpgrades: yes(v) }),
   serve_client: (v) => ({ serveClient: yes(v) }),
+  per_message_deflate: (v, all) => ({ perMessageDeflate: yes(v) && deflate(all) }),
 };
+
+// The daemon always compresses each message by itself.
+const deflate = (all) => ({
+  threshold: size(all.deflate_threshold || '1KiB'),
+  serverNoContextTakeover: true,
+  ...(yes(all.deflate_no_context_takeover || 'yes') && { clientNoContextTakeover: true }),
+});
 
 function settings(ini, options) {
   const all = {};
@@ -50,7 +58,7 @@ function settings(ini, options) {
 export async function start({ ini = '', options = {} } = {}) {
   const conf = settings(ini, options);
   const opts = {};
-  for (const [k, v] of Object.entries(conf)) Object.assign(opts, OPTIONS[k]?.(v));
+  for (const [k, v] of Object.entries(conf)) Object.assign(opts, OPTIONS[k]?.(v, conf));
   const origins = list(conf.cors_origin || '');
   if (origins.length)
     opts.cors = {
