@@ -202,32 +202,47 @@ static struct rc_str end_event(struct rc_shard *sh)
     return rc_frames(&sh->scratch);
 }
 
+/* Publishes to the watchers what has been put since begin_event. */
+RC_ON_SHARD static void publish_event(struct rc_shard *sh, uint16_t nsp)
+{
+    uint64_t hash = rc_room_hash(nsp, RC_DIRECTORY_ROOM);
+    struct rc_str frames = end_event(sh);
+
+    rc_room_publish(sh, rc_pub_new(nsp, RC_DIRECTORY_ROOM, hash, frames.p, frames.len), 0);
+}
+
+/* The next room of what put_change() wrote. */
+static struct rc_str next_change(struct rc_str *rest, uint32_t *members)
+{
+    uint32_t len;
+    struct rc_str name;
+
+    memcpy(members, rest->p, sizeof(*members));
+    memcpy(&len, rest->p + sizeof(*members), sizeof(len));
+    name = rc_str_make(rest->p + sizeof(*members) + sizeof(len), len);
+    *rest = rc_str_skip(*rest, sizeof(*members) + sizeof(len) + len);
+    return name;
+}
+
 void rc_directory_learn(struct rc_shard *sh, const struct rc_pub *rooms)
 {
     struct watched *w = &sh->directory->nsp[rooms->nsp];
-    struct rc_str rest = rc_pub_data(rooms), frames;
-    uint64_t hash = rc_room_hash(rooms->nsp, RC_DIRECTORY_ROOM);
-    unsigned n = 0, max = sh->app->conf->limits_rooms_listed;
+    unsigned max = sh->app->conf->limits_rooms_listed;
+    struct rc_str rest = rc_pub_data(rooms);
 
     if (!w->keeping || rooms->hash != w->epoch)
         return;
-    begin_event(sh, rooms->nsp, false);
-    while (rest.len != 0) {
-        uint32_t members, len;
-        struct rc_str name;
+    while (rest.len != 0) { /* in several events when there is much: no change gets lost */
+        begin_event(sh, rooms->nsp, false);
+        for (unsigned n = 0; n < max && rest.len != 0; n++) {
+            uint32_t members;
+            struct rc_str name = next_change(&rest, &members);
 
-        memcpy(&members, rest.p, sizeof(members));
-        memcpy(&len, rest.p + sizeof(members), sizeof(len));
-        name = rc_str_make(rest.p + sizeof(members) + sizeof(len), len);
-        rest = rc_str_skip(rest, sizeof(members) + sizeof(len) + len);
-        set_entry(w, name, members);
-        if (n < max)
+            set_entry(w, name, members);
             put_room(&sh->scratch, name, members, n == 0);
-        n++;
+        }
+        publish_event(sh, rooms->nsp);
     }
-    frames = end_event(sh);
-    rc_room_publish(sh, rc_pub_new(rooms->nsp, RC_DIRECTORY_ROOM, hash, frames.p, frames.len),
-                    0);
 }
 
 /* The whole list, to a new watcher. */

@@ -68,8 +68,11 @@ RC_ON_SHARD static void on_stop(struct rc_shard *sh)
     struct rc_session *s;
 
     sh->stopping = true;
-    while ((s = rc_pool_next(&sh->sessions, &cursor)) != NULL)
-        rc_session_close(sh, s, RC_CLOSE_SHUTDOWN);
+    while ((s = rc_pool_next(&sh->sessions, &cursor)) != NULL) {
+        /* A client that has paused polling for its upgrade would not notice: after it. */
+        if (s->polling == NULL || !s->polling->upgrading)
+            rc_session_close(sh, s, RC_CLOSE_SHUTDOWN);
+    }
     rc_front_stop(sh, false);
     rc_timer_start_in(&sh->q_stop, &sh->stop_timer, sh->loop.now_ms, STOP_WAIT_MS);
 }
@@ -243,16 +246,20 @@ static void on_stop_overdue(struct rc_timer *t, void *arg)
 {
     struct rc_shard *sh = arg;
     uint32_t timeout = sh->app->conf->server_shutdown_timeout, cursor = 0;
+    struct rc_session *s;
     struct rc_conn *c;
 
     rc_assert_on_shard(sh);
     if (!sh->stop_hard) {
         sh->stop_hard = true;
+        while ((s = rc_pool_next(&sh->sessions, &cursor)) != NULL)
+            rc_session_close(sh, s, RC_CLOSE_SHUTDOWN);
         rc_front_stop(sh, true);
         rc_timer_start_in(&sh->q_stop, t, sh->loop.now_ms,
                           timeout > STOP_WAIT_MS ? timeout - STOP_WAIT_MS : 0);
         return;
     }
+    cursor = 0;
     while ((c = rc_pool_next(&sh->loop.conns, &cursor)) != NULL)
         rc_conn_close(c, RC_CLOSE_SHUTDOWN);
 }

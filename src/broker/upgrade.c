@@ -90,6 +90,8 @@ RC_ON_SHARD static void complete(struct rc_shard *sh, struct rc_conn *c)
         rc_front_reply(sh, get, RC_REPLY_PAYLOAD, 200, rc_pub_new(0, RC_STR_NONE, 0, "6", 1));
     rc_shard_log(sh, RC_LOG_DEBUG, "conn=%u.%u session=%u upgraded to websocket", sh->index,
                  c->hdr.slot, s->hdr.slot);
+    if (sh->stopping) /* on_stop() let the upgrade come to its end */
+        rc_session_close(sh, s, RC_CLOSE_SHUTDOWN);
 }
 
 /* A whole message. True when the connection now is the session's own. */

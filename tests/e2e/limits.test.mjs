@@ -289,6 +289,17 @@ unwatch = rooms
     assert.deepEqual(plain(other), { 'only here': 1 });
   });
 
+  test('more changes at once than rooms_listed: none is lost', async (t) => {
+    const server = await startFor(t, { ini, shards: 1, options: { 'limits.rooms_listed': '5' } });
+    const [watcher, a] = [await connect(server), await connect(server)];
+    const rooms = follow(watcher);
+    await ask(watcher, 'watchRooms');
+    await Promise.all(range(12).map((r) => ask(a, 'join', `r${r}`)));
+    await until('all to come', () => rooms.size === 12);
+    a.disconnect();
+    await until('all to go', () => rooms.size === 0);
+  });
+
   test('a thousand rooms', async (t) => {
     const server = await startFor(t, { ini, shards: 2, options: { 'limits.max_rooms_per_socket': '2000' } });
     const ws = await Socket.open(server, { namespace: '/' });
