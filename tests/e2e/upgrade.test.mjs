@@ -353,12 +353,25 @@ function heartbeatTests(shards) {
   const about = (ms, wanted) =>
     assert.ok(ms > wanted - 80 && ms < wanted + 450 * slow, `${ms} ms, wanted about ${wanted}`);
 
+  // A busy machine may hold this process up between two looks at the clock: what is wrong is wrong
+  // three times in a row.
+  const timed = (name, body) =>
+    test(name, async () => {
+      for (let left = 2; ; left--) {
+        try {
+          return await body();
+        } catch (e) {
+          if (left === 0 || !/wanted about/.test(e.message)) throw e;
+        }
+      }
+    });
+
   test('the handshake tells the times', async () => {
     const { handshake } = await Polling.open(server);
     assert.deepEqual([handshake.pingInterval, handshake.pingTimeout], [300, 400]);
   });
 
-  test('WebSocket: ping, restarted by the pong; silence ends it', async () => {
+  timed('WebSocket: ping, restarted by the pong; silence ends it', async () => {
     const ws = await Socket.open(server);
     ws.pong = false;
     await ws.join();
@@ -384,7 +397,7 @@ function heartbeatTests(shards) {
     ws.destroy();
   });
 
-  test('polling: ping in a poll, pong by POST; silence ends it', async () => {
+  timed('polling: ping in a poll, pong by POST; silence ends it', async () => {
     const s = await Polling.open(server, { namespace: '/' });
     for (let i = 0; i < 3; i++) {
       const from = Date.now();
