@@ -88,12 +88,10 @@ RC_ON_SHARD static bool handshake_ok(struct rc_shard *sh, struct rc_conn *c,
 
 /* ---- Engine.IO ---- */
 
-/* A value of the query; "" when it is absent or not well-formed. */
+/* A value of the query; "" when it is absent. */
 static struct rc_str query(const struct rc_http_req *req, const char *name, struct rc_buf *buf)
 {
-    rc_buf_reset(buf);
-    if (rc_http_query_get(req->query, name, buf) != RC_OK)
-        rc_buf_reset(buf);
+    (void)rc_http_query_get(req->query, name, buf);
     return rc_buf_str(buf);
 }
 

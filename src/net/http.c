@@ -84,63 +84,62 @@ void rc_http_respond(struct rc_buf *out, const struct rc_http_resp *r)
         rc_buf_puts(out, r->body);
 }
 
-/* Decodes the character at s->p and drops it from s; -1 for a bad escape. s is not empty. */
+/* Decodes the character at s->p and drops it from s; -1 for a bad escape, of which the '%' is
+ * dropped. s is not empty. */
 static int next_char(struct rc_str *s, bool plus)
 {
     int c = (uint8_t)s->p[0], high, low;
 
-    if (c != '%') {
-        *s = rc_str_skip(*s, 1);
-        return plus && c == '+' ? ' ' : c;
+    if (c == '%' && s->len >= 3) {
+        high = rc_http_hex((uint8_t)s->p[1]);
+        low = rc_http_hex((uint8_t)s->p[2]);
+        if (high >= 0 && low >= 0) {
+            *s = rc_str_skip(*s, 3);
+            return high << 4 | low;
+        }
     }
-    if (s->len < 3)
+    *s = rc_str_skip(*s, 1);
+    if (c == '%')
         return -1;
-    high = rc_http_hex((uint8_t)s->p[1]);
-    low = rc_http_hex((uint8_t)s->p[2]);
-    *s = rc_str_skip(*s, 3);
-    return high < 0 || low < 0 ? -1 : high << 4 | low;
+    return plus && c == '+' ? ' ' : c;
 }
 
-static int decode(struct rc_str s, bool plus, bool nul, struct rc_buf *out)
+/* The same in a query, where a bad escape stands for itself. */
+static int next_query_char(struct rc_str *s)
 {
-    uint8_t *to;
-    int c;
+    int c = next_char(s, true);
 
-    rc_buf_reset(out);
-    to = rc_buf_reserve(out, s.len);
-    if (to == NULL)
-        return RC_ENOMEM;
-    while (s.len != 0) {
-        c = next_char(&s, plus);
-        if (c < 0 || (c == '\0' && !nul)) {
-            rc_buf_reset(out);
-            return RC_EPROTO;
-        }
-        *to++ = (uint8_t)c;
-        out->len++;
-    }
-    return RC_OK;
+    return c < 0 ? '%' : c;
 }
 
 static bool decodes_to(struct rc_str s, const char *name)
 {
     while (s.len != 0 && *name != '\0')
-        if (next_char(&s, true) != (uint8_t)*name++)
+        if (next_query_char(&s) != (uint8_t)*name++)
             return false;
     return s.len == 0 && *name == '\0';
 }
 
-int rc_http_query_get(struct rc_str query, const char *name, struct rc_buf *out)
+unsigned rc_http_query_get(struct rc_str query, const char *name, struct rc_buf *out)
 {
-    struct rc_str part, key;
+    struct rc_str part, key, value = RC_STR_NONE;
+    unsigned n = 0;
+    uint8_t *to;
 
     rc_buf_reset(out);
     while (rc_http_split(&query, '&', &part)) {
         (void)rc_http_split(&part, '=', &key);
-        if (decodes_to(key, name))
-            return decode(part, true, true, out);
+        if (decodes_to(key, name)) {
+            value = part;
+            n++;
+        }
     }
-    return RC_ENOENT;
+    to = rc_buf_reserve(out, value.len);
+    if (to == NULL)
+        return 0;
+    for (; value.len != 0; out->len++)
+        *to++ = (uint8_t)next_query_char(&value);
+    return n;
 }
 
 struct rc_str rc_http_cookie_get(struct rc_str cookie, const char *name)
@@ -157,7 +156,23 @@ struct rc_str rc_http_cookie_get(struct rc_str cookie, const char *name)
 
 int rc_http_decode_path(struct rc_str path, struct rc_buf *out)
 {
-    return decode(path, false, false, out);
+    uint8_t *to;
+    int c;
+
+    rc_buf_reset(out);
+    to = rc_buf_reserve(out, path.len);
+    if (to == NULL)
+        return RC_ENOMEM;
+    while (path.len != 0) {
+        c = next_char(&path, false);
+        if (c <= '\0') {
+            rc_buf_reset(out);
+            return RC_EPROTO;
+        }
+        *to++ = (uint8_t)c;
+        out->len++;
+    }
+    return RC_OK;
 }
 
 bool rc_http_has_token(struct rc_str value, const char *token)

@@ -108,9 +108,10 @@ struct rc_http_resp {
 };
 void rc_http_respond(struct rc_buf *out, const struct rc_http_resp *r);
 
-/* One value of a query string ("a=1&b=2"), percent- and plus-decoded into out (reset first).
- * RC_OK, RC_ENOENT, or RC_EPROTO for a bad escape. */
-int rc_http_query_get(struct rc_str query, const char *name, struct rc_buf *out) RC_MUSTCHECK;
+/* A value of a query string or form ("a=1&b=2") as browsers read them: percent- and
+ * plus-decoded into out (reset first), a bad escape stands for itself, and the last of several
+ * counts. Returns how many there are; 0 also when there is no memory for it. */
+unsigned rc_http_query_get(struct rc_str query, const char *name, struct rc_buf *out);
 /* One cookie of a Cookie header, not decoded; RC_STR_NONE when absent. */
 struct rc_str rc_http_cookie_get(struct rc_str cookie, const char *name);
 /* Percent-decodes a path into out; RC_EPROTO for a bad escape or a NUL. */
