@@ -4,6 +4,7 @@
  * stream is parsed whole or in pieces.
  */
 #include "rc/base/buf.h"
+#include "rc/net/compress.h"
 #include "rc/net/http.h"
 
 #include <stdlib.h>
@@ -40,6 +41,7 @@ static void check_value(struct rc_str s)
 static void check_small_grammars(const struct rc_http_req *r)
 {
     struct rc_buf b = RC_BUF_INIT;
+    enum rc_coding coding;
     struct rc_str s;
     unsigned n;
     int err = rc_http_decode_path(r->path, &b);
@@ -48,6 +50,10 @@ static void check_small_grammars(const struct rc_http_req *r)
     CHECK(b.len <= r->path.len && (b.len == 0 || memchr(b.data, '\0', b.len) == NULL));
     n = rc_http_query_get(r->query, "a", &b);
     CHECK(n <= r->query.len && b.len <= r->query.len && (n != 0 || b.len == 0));
+    coding = rc_coding_choose(r, true);
+    CHECK(coding <= RC_CODING_DEFLATE);
+    CHECK(rc_coding_choose(r, false) == RC_CODING_NONE || coding != RC_CODING_NONE);
+    CHECK(rc_coding_choose(r, false) == RC_CODING_GZIP || coding != RC_CODING_GZIP);
     s = rc_http_cookie_get(r->cookie, "a");
     CHECK(s.p == NULL || (s.p >= r->cookie.p && s.p + s.len <= r->cookie.p + r->cookie.len));
     rc_buf_deinit(&b);
