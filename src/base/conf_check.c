@@ -100,10 +100,18 @@ bool rc_conf_check_origin(struct rc_str s, struct rc_buf *expected)
 
     if (rc_str_eq(s, RC_STR("*")) || rc_str_eq(s, RC_STR("null")))
         return true;
-    if (sep != NULL && n != 0 && only(scheme, "+-.") && rest.len != 0 && only(rest, "-._:[]"))
+    if (sep != NULL && n != 0 && only(scheme, "+-.") && rest.len != 0 && only(rest, "-._:[]*"))
         return true;
-    rc_buf_putz(expected, "* or origins such as https://example.org or http://localhost:8080, "
-                          "without a path");
+    rc_buf_putz(expected, "* or origins such as https://example.org, http://localhost:8080 or "
+                          "https://*.example.org, without a path");
+    return false;
+}
+
+bool rc_conf_check_token(struct rc_str s, struct rc_buf *expected)
+{
+    if (s.len != 0 && only(s, "!#$%&'*+-.^_`|~"))
+        return true;
+    rc_buf_putz(expected, "names of letters, digits and !#$%&'*+-.^_`|~");
     return false;
 }
 
@@ -135,13 +143,13 @@ bool rc_conf_check_namespace(struct rc_str s, struct rc_buf *expected)
     return ok;
 }
 
-/* Is path the Socket.IO path or below it? */
+/* Is path the Socket.IO path or below it, or anything that begins with it? */
 static bool shadowed(const struct rc_conf *conf, const char *path)
 {
     size_t n = strlen(conf->socketio_path);
 
     return n != 0 && strncmp(path, conf->socketio_path, n) == 0 &&
-           (path[n] == '\0' || path[n] == '/');
+           (path[n] == '\0' || path[n] == '/' || !conf->socketio_add_trailing_slash);
 }
 
 static void check_section(const struct rc_conf *conf, const struct rc_conf_section *s,

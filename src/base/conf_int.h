@@ -47,14 +47,17 @@ enum rc_conf_type {
     RC_CONF_POW2,
     RC_CONF_STRING,
     RC_CONF_EVENTNAME,
+    RC_CONF_TOKEN,
     RC_CONF_PATH,
     RC_CONF_DIR,
     RC_CONF_LISTEN,
     RC_CONF_TRANSPORTS,
     RC_CONF_ORIGINS,
+    RC_CONF_TOKENS,
     RC_CONF_LOGLEVEL,
     RC_CONF_ACKPOLICY,
     RC_CONF_UNKNOWNEVENT,
+    RC_CONF_SAMESITE,
 };
 
 struct rc_conf_key {
@@ -95,6 +98,8 @@ bool rc_conf_check_path(struct rc_str s, struct rc_buf *expected);
 bool rc_conf_check_listen(struct rc_str s, struct rc_buf *expected);
 bool rc_conf_check_origin(struct rc_str s, struct rc_buf *expected);
 bool rc_conf_check_event(struct rc_str s, struct rc_buf *expected);
+/* A name as HTTP has them for methods, headers and cookies. */
+bool rc_conf_check_token(struct rc_str s, struct rc_buf *expected);
 bool rc_conf_check_namespace(struct rc_str s, struct rc_buf *expected);
 
 /* The checks that need more than one value. set_at[i] is where key i was set. */

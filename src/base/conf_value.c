@@ -26,11 +26,14 @@ static const struct unit size_units[] = {
 static const char *const loglevels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const ackpolicies[] = {"auto", "none", NULL};
 static const char *const unknownevents[] = {"ignore", "disconnect", NULL};
+static const char *const samesites[] = {"lax", "strict", "none", "off", NULL};
 
 static const char *const *enum_names(enum rc_conf_type type)
 {
     if (type == RC_CONF_LOGLEVEL)
         return loglevels;
+    if (type == RC_CONF_SAMESITE)
+        return samesites;
     return type == RC_CONF_ACKPOLICY ? ackpolicies : unknownevents;
 }
 
@@ -139,19 +142,23 @@ void rc_conf_value_describe(const struct rc_conf_key *k, struct rc_buf *to)
     case RC_CONF_SIZE: put_range(to, size_units, k->min, k->max); break;
     case RC_CONF_STRING: rc_buf_putz(to, "a text"); break;
     case RC_CONF_EVENTNAME: rc_buf_putz(to, "an event, or nothing"); break;
+    case RC_CONF_TOKEN: rc_buf_putz(to, "a name, or nothing"); break;
     case RC_CONF_PATH: rc_buf_putz(to, "a path such as /a/b, or nothing"); break;
     case RC_CONF_DIR: rc_buf_putz(to, "a folder, or nothing"); break;
     case RC_CONF_LISTEN:
     case RC_CONF_TRANSPORTS:
     case RC_CONF_ORIGINS:
+    case RC_CONF_TOKENS:
         rc_buf_printf(to, "%" PRIu64 " to %" PRIu64, k->min, k->max);
         rc_buf_putz(to, k->type == RC_CONF_LISTEN    ? " addresses"
                         : k->type == RC_CONF_ORIGINS ? " origins"
+                        : k->type == RC_CONF_TOKENS  ? " names"
                                                      : " of polling, websocket");
         break;
     case RC_CONF_LOGLEVEL:
     case RC_CONF_ACKPOLICY:
     case RC_CONF_UNKNOWNEVENT:
+    case RC_CONF_SAMESITE:
         for (const char *const *n = enum_names(k->type); *n != NULL; n++)
             rc_buf_printf(to, "%s%s", *n, n[1] == NULL ? "" : n[2] == NULL ? " or " : ", ");
         break;
@@ -211,6 +218,8 @@ static bool parse_enum(enum rc_conf_type type, struct rc_str s, void *field)
         *(enum rc_loglevel *)field = (enum rc_loglevel)i;
     else if (type == RC_CONF_ACKPOLICY)
         *(enum rc_ackpolicy *)field = (enum rc_ackpolicy)i;
+    else if (type == RC_CONF_SAMESITE)
+        *(enum rc_samesite *)field = (enum rc_samesite)i;
     else
         *(enum rc_unknownevent *)field = (enum rc_unknownevent)i;
     return true;
@@ -245,6 +254,8 @@ static bool check_item(const struct rc_conf_key *k, struct rc_str s, struct rc_b
         return rc_conf_check_listen(s, expected);
     if (k->type == RC_CONF_ORIGINS)
         return rc_conf_check_origin(s, expected);
+    if (k->type == RC_CONF_TOKENS)
+        return rc_conf_check_token(s, expected);
     if (rc_str_eq(s, RC_STR("polling")) || rc_str_eq(s, RC_STR("websocket")))
         return true;
     rc_conf_value_describe(k, expected);
@@ -325,10 +336,19 @@ bool rc_conf_value_set(struct rc_conf *conf, const struct rc_conf_key *k, struct
             return false;
         set_string(field, value);
         break;
+    case RC_CONF_TOKEN:
+        if (value.len != 0 && !rc_conf_check_token(value, expected))
+            return false;
+        set_string(field, value);
+        break;
     case RC_CONF_PATH:
-        ok = value.len != 1; /* "/" would leave nothing for the rest */
+        ok = value.len != 1 || k->max == 1; /* "/" would leave nothing for the rest */
         if (ok && value.len != 0 && !rc_conf_check_path(value, expected))
             return false;
+        if (k->max == 1 && value.len != 0 && memchr(value.p, ';', value.len) != NULL) {
+            rc_buf_putz(expected, "a path without ;"); /* it would end a cookie's attribute */
+            return false;
+        }
         if (ok)
             set_string(field, value);
         break;
@@ -336,10 +356,12 @@ bool rc_conf_value_set(struct rc_conf *conf, const struct rc_conf_key *k, struct
     case RC_CONF_DIR: set_dir(field, value, dir); break;
     case RC_CONF_LISTEN:
     case RC_CONF_TRANSPORTS:
-    case RC_CONF_ORIGINS: return parse_list(k, value, field, expected);
+    case RC_CONF_ORIGINS:
+    case RC_CONF_TOKENS: return parse_list(k, value, field, expected);
     case RC_CONF_LOGLEVEL:
     case RC_CONF_ACKPOLICY:
-    case RC_CONF_UNKNOWNEVENT: ok = parse_enum(k->type, value, field); break;
+    case RC_CONF_UNKNOWNEVENT:
+    case RC_CONF_SAMESITE: ok = parse_enum(k->type, value, field); break;
     }
     if (ok)
         return true;
@@ -358,7 +380,7 @@ void rc_conf_value_free(struct rc_conf *conf, const struct rc_conf_key *k)
 
     if (k->type >= RC_CONF_STRING && k->type <= RC_CONF_DIR)
         free(*(char **)field);
-    else if (k->type >= RC_CONF_LISTEN && k->type <= RC_CONF_ORIGINS)
+    else if (k->type >= RC_CONF_LISTEN && k->type <= RC_CONF_TOKENS)
         free_list(field);
 }
 
@@ -416,11 +438,13 @@ void rc_conf_value_put(const struct rc_conf *conf, const struct rc_conf_key *k,
     case RC_CONF_SIZE: put_units(to, size_units, *(const uint64_t *)field); break;
     case RC_CONF_STRING:
     case RC_CONF_EVENTNAME:
+    case RC_CONF_TOKEN:
     case RC_CONF_PATH:
     case RC_CONF_DIR: rc_conf_put_text(rc_str_of(*(char *const *)field), to); break;
     case RC_CONF_LISTEN:
     case RC_CONF_TRANSPORTS:
     case RC_CONF_ORIGINS:
+    case RC_CONF_TOKENS:
         for (unsigned i = 0; i < list->n; i++)
             rc_buf_printf(to, "%s%s", i != 0 ? ", " : "", list->item[i]);
         break;
@@ -431,5 +455,6 @@ void rc_conf_value_put(const struct rc_conf *conf, const struct rc_conf_key *k,
     case RC_CONF_UNKNOWNEVENT:
         rc_buf_putz(to, unknownevents[*(const enum rc_unknownevent *)field]);
         break;
+    case RC_CONF_SAMESITE: rc_buf_putz(to, samesites[*(const enum rc_samesite *)field]); break;
     }
 }

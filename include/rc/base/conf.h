@@ -24,10 +24,10 @@
  *   BOOL bool · INT uint32_t · POW2 uint32_t, a power of two · AUTO uint32_t, 0 for "auto"
  *   SIZE uint64_t in bytes: "1MB" is 1,000,000 as in the reference server, "1MiB" 1,048,576
  *   DURATION uint32_t in ms: "300ms", "25s", "2m", "1h"
- *   STRING, EVENTNAME char * · PATH char *, of a URL: "" or "/a/b" · DIR char *, of a folder:
- *   "" or absolute; what the INI file says is relative to the file's own folder
- *   LISTEN, TRANSPORTS, ORIGINS struct rc_conf_list, by comma; min and max count its items
- *   LOGLEVEL, ACKPOLICY, UNKNOWNEVENT: the enums below */
+ *   STRING, EVENTNAME, TOKEN char * · PATH char *, of a URL: "" or "/a/b", or "/" when max is 1
+ *   DIR char *, of a folder: "" or absolute; what the INI file says is relative to the file's
+ *   own folder · LISTEN, TRANSPORTS, ORIGINS, TOKENS struct rc_conf_list, by comma; min and max
+ *   count its items · LOGLEVEL, ACKPOLICY, UNKNOWNEVENT, SAMESITE: the enums below */
 #define RC_CONF_MAP(X)                                                                        \
     X(server, listen, LISTEN, "0.0.0.0:3000", 1, 64, 0,                                       \
       "addresses to listen on, host:port by comma; port 0 takes a free one")                  \
@@ -47,6 +47,8 @@
     X(log, level, LOGLEVEL, "info", 0, 0, 0, "the least important of what is logged")         \
     X(socketio, path, PATH, "/socket.io", 0, 0, 0,                                            \
       "path of the Socket.IO endpoint; empty turns Socket.IO off")                            \
+    X(socketio, add_trailing_slash, BOOL, "yes", 0, 0, 0,                                     \
+      "is the endpoint path and a slash? no: all that begins with path")                      \
     X(socketio, ping_interval, DURATION, "25s", 100, 86400000, 0,                             \
       "time between a pong and the next ping")                                                \
     X(socketio, ping_timeout, DURATION, "20s", 100, 86400000, 0, "time to wait for the pong") \
@@ -72,10 +74,30 @@
       "clients must compress each message by itself; no costs memory; also on endpoints")     \
     X(socketio, deflate_window_bits, INT, "15", 8, 15, 0,                                     \
       "window of clients, 2^N bytes, if they let us choose; also on endpoints")               \
+    X(socketio, http_compression, BOOL, "yes", 0, 0, 0,                                       \
+      "compress the answers to polls, if the client accepts gzip or deflate")                 \
+    X(socketio, http_compression_threshold, SIZE, "1KiB", 0, 1073741824, 0,                   \
+      "shortest answer to a poll that is compressed")                                         \
+    X(socketio, allow_origin, ORIGINS, "", 0, 256, 0,                                         \
+      "the only origins whose pages may connect, by WebSocket too; empty is all")             \
     X(socketio, cors_origin, ORIGINS, "", 0, 256, 0,                                          \
       "origins that may use the endpoint from other sites; * is all; empty none")             \
     X(socketio, cors_credentials, BOOL, "no", 0, 0, 0,                                        \
       "send Access-Control-Allow-Credentials: true")                                          \
+    X(socketio, cors_methods, TOKENS, "GET, HEAD, PUT, PATCH, POST, DELETE", 1, 64, 0,        \
+      "Access-Control-Allow-Methods of a preflight")                                          \
+    X(socketio, cors_allowed_headers, TOKENS, "", 0, 64, 0,                                   \
+      "Access-Control-Allow-Headers of a preflight; empty is what it asks for")               \
+    X(socketio, cors_exposed_headers, TOKENS, "", 0, 64, 0, "Access-Control-Expose-Headers")  \
+    X(socketio, cors_max_age, DURATION, "0ms", 0, 86400000, 0,                                \
+      "time that browsers may keep a preflight's answer; 0ms says nothing of it")             \
+    X(socketio, cookie, TOKEN, "", 0, 0, 0,                                                   \
+      "name of a cookie with the session id that a polling handshake sets; empty sets none")  \
+    X(socketio, cookie_path, PATH, "/", 0, 1, 0, "Path of the cookie; empty leaves it out")   \
+    X(socketio, cookie_http_only, BOOL, "yes", 0, 0, 0, "may scripts not read the cookie?")   \
+    X(socketio, cookie_secure, BOOL, "no", 0, 0, 0, "is the cookie for https only?")          \
+    X(socketio, cookie_same_site, SAMESITE, "lax", 0, 0, 0,                                   \
+      "SameSite of the cookie; off leaves it out")                                            \
     X(socketio, serve_client, BOOL, "yes", 0, 0, 0, "serve the client bundles below path")    \
     X(socketio, client_dir, DIR, "", 0, 0, 0,                                                 \
       "folder of the bundles socket.io*.js; empty looks beside the executable")               \
@@ -121,6 +143,7 @@ struct rc_conf_list {
 enum rc_loglevel { RC_LOG_ERROR, RC_LOG_WARN, RC_LOG_INFO, RC_LOG_DEBUG };
 enum rc_ackpolicy { RC_ACKPOLICY_AUTO, RC_ACKPOLICY_NONE };
 enum rc_unknownevent { RC_UNKNOWNEVENT_IGNORE, RC_UNKNOWNEVENT_DISCONNECT };
+enum rc_samesite { RC_SAMESITE_LAX, RC_SAMESITE_STRICT, RC_SAMESITE_NONE, RC_SAMESITE_OFF };
 
 enum rc_conf_section_kind {
     RC_CONF_EVENT,     /* [event NAME], [event /nsp NAME] */
@@ -154,14 +177,17 @@ struct rc_conf {
 #define RC_CONF_FIELD_POW2         uint32_t
 #define RC_CONF_FIELD_STRING       char *
 #define RC_CONF_FIELD_EVENTNAME    char *
+#define RC_CONF_FIELD_TOKEN        char *
 #define RC_CONF_FIELD_PATH         char *
 #define RC_CONF_FIELD_DIR          char *
 #define RC_CONF_FIELD_LISTEN       struct rc_conf_list
 #define RC_CONF_FIELD_TRANSPORTS   struct rc_conf_list
 #define RC_CONF_FIELD_ORIGINS      struct rc_conf_list
+#define RC_CONF_FIELD_TOKENS       struct rc_conf_list
 #define RC_CONF_FIELD_LOGLEVEL     enum rc_loglevel
 #define RC_CONF_FIELD_ACKPOLICY    enum rc_ackpolicy
 #define RC_CONF_FIELD_UNKNOWNEVENT enum rc_unknownevent
+#define RC_CONF_FIELD_SAMESITE     enum rc_samesite
 #define RC_CONF_FIELD(section, key, type, def, min, max, reload, help) \
     RC_CONF_FIELD_##type section##_##key;
     RC_CONF_MAP(RC_CONF_FIELD)

@@ -209,6 +209,41 @@ Test(conf, lists)
     cr_assert_eq(conf.socketio_cors_origin.n, 3u);
     cr_assert_str_eq(conf.socketio_cors_origin.item[1], "http://localhost:8080");
     rc_conf_free(&conf);
+
+    load_ok(&conf, "[socketio]\nallow_origin = https://*.a.example, http://*:*\n"
+                   "cors_methods = GET,X-Y\ncors_exposed_headers = a, b\n");
+    cr_assert_eq(conf.socketio_allow_origin.n, 2u);
+    cr_assert_str_eq(conf.socketio_allow_origin.item[0], "https://*.a.example");
+    cr_assert_eq(conf.socketio_cors_methods.n, 2u);
+    cr_assert_str_eq(conf.socketio_cors_methods.item[1], "X-Y");
+    cr_assert_eq(conf.socketio_cors_exposed_headers.n, 2u);
+    cr_assert_eq(conf.socketio_cors_allowed_headers.n, 0u);
+    rc_conf_free(&conf);
+}
+
+Test(conf, cookie)
+{
+    struct rc_conf conf;
+
+    load_ok(&conf, "");
+    cr_assert_str_eq(conf.socketio_cookie, "");
+    cr_assert_str_eq(conf.socketio_cookie_path, "/");
+    cr_assert(conf.socketio_cookie_http_only && !conf.socketio_cookie_secure);
+    cr_assert_eq(conf.socketio_cookie_same_site, RC_SAMESITE_LAX);
+    rc_conf_free(&conf);
+
+    load_ok(&conf, "[socketio]\ncookie = io\ncookie_path = /a/b\ncookie_http_only = no\n"
+                   "cookie_secure = yes\ncookie_same_site = off\n");
+    cr_assert_str_eq(conf.socketio_cookie, "io");
+    cr_assert_str_eq(conf.socketio_cookie_path, "/a/b");
+    cr_assert(!conf.socketio_cookie_http_only && conf.socketio_cookie_secure);
+    cr_assert_eq(conf.socketio_cookie_same_site, RC_SAMESITE_OFF);
+    rc_conf_free(&conf);
+
+    load_ok(&conf, "[socketio]\ncookie_path =\ncookie_same_site = none\n");
+    cr_assert_str_eq(conf.socketio_cookie_path, "");
+    cr_assert_eq(conf.socketio_cookie_same_site, RC_SAMESITE_NONE);
+    rc_conf_free(&conf);
 }
 
 /* ---- the reader ---- */
@@ -552,6 +587,8 @@ Test(conf, print_loads_to_the_same)
         "health_path =\nshutdown_timeout = 0s\n"
         "[socketio]\nping_interval = 90s\nping_timeout = 1234ms\nmax_payload = 1001\n"
         "cors_origin = *\ntransports = websocket, polling\nerror_event =\n"
+        "cors_methods = GET\ncors_allowed_headers = a, b\ncookie = io\ncookie_path =\n"
+        "cookie_same_site = strict\nadd_trailing_slash = no\n"
         "[limits]\nmax_queue = 1GB\nmax_head_size = 3KiB\n"
         "[event a]\nemit = all: x \\\n  {\"a\":\"; #\"}\nack =\n[event /n b c]\n"
         "join = \"q\"\n[event / /odd]\n[connect /x]\n[connect]\n[namespace /y]\n"

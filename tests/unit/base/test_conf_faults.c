@@ -47,8 +47,9 @@ static void check_faults(const char *text, const char *option, const char *expec
     "expected a path that starts with / and does not end with it, of letters, digits and " \
     "-._~!$&'()*+,;=:@\n"
 #define ORIGIN                                                                     \
-    "expected * or origins such as https://example.org or http://localhost:8080, " \
-    "without a path\n"
+    "expected * or origins such as https://example.org, http://localhost:8080 or " \
+    "https://*.example.org, without a path\n"
+#define TOKEN     "expected names of letters, digits and !#$%&'*+-.^_`|~\n"
 #define NAMESPACE "expected a namespace that starts with / and has no comma, ? or blank\n"
 #define CLOSING   "expected a closing \" at the end, and \\\" for one inside\n"
 #define LINE_KIND "expected key = value, [section] or ; comment\n"
@@ -229,6 +230,25 @@ static const struct {
     {"[socketio]\ncors_origin = ://a\n", "t.ini:2: [socketio] cors_origin = ://a: " ORIGIN},
     {"[socketio]\ncors_origin = https://a/\n",
      "t.ini:2: [socketio] cors_origin = https://a/: " ORIGIN},
+    {"[socketio]\ncors_origin = ht*p://a\n",
+     "t.ini:2: [socketio] cors_origin = ht*p://a: " ORIGIN},
+    {"[socketio]\nallow_origin = *.a\n", "t.ini:2: [socketio] allow_origin = *.a: " ORIGIN},
+    {"[socketio]\ncors_methods =\n",
+     "t.ini:2: [socketio] cors_methods = : expected 1 to 64 names\n"},
+    {"[socketio]\ncors_methods = GET POST\n",
+     "t.ini:2: [socketio] cors_methods = GET POST: " TOKEN},
+    {"[socketio]\ncors_exposed_headers = a,,b\n",
+     "t.ini:2: [socketio] cors_exposed_headers = a,,b: " TOKEN},
+    {"[socketio]\ncors_max_age = 600\n",
+     "t.ini:2: [socketio] cors_max_age = 600: expected a duration from 0ms to 24h with its "
+     "unit ms, s, m or h, such as 25s or 300ms\n"},
+    {"[socketio]\ncookie = a=b\n", "t.ini:2: [socketio] cookie = a=b: " TOKEN},
+    {"[socketio]\ncookie = \"a b\"\n", "t.ini:2: [socketio] cookie = \"a b\": " TOKEN},
+    {"[socketio]\ncookie_path = x\n", "t.ini:2: [socketio] cookie_path = x: " URL_PATH},
+    {"[socketio]\ncookie_path = /a;b\n",
+     "t.ini:2: [socketio] cookie_path = /a;b: expected a path without ;\n"},
+    {"[socketio]\ncookie_same_site = Lax\n",
+     "t.ini:2: [socketio] cookie_same_site = Lax: expected lax, strict, none or off\n"},
     {"[socketio]\ncors_origin = *, https://a\n",
      "t.ini:2: [socketio] cors_origin = *, https://a: expected either * or a list of "
      "origins\n"},
@@ -238,6 +258,8 @@ static const struct {
      "t.ini:1: [endpoint /socket.io]: expected a path outside of socketio.path (/socket.io)\n"},
     {"[socketio]\npath = /a\n[endpoint /a/b]\n[endpoint /ab]\n",
      "t.ini:3: [endpoint /a/b]: expected a path outside of socketio.path (/a)\n"},
+    {"[socketio]\npath = /a\nadd_trailing_slash = no\n[endpoint /ab]\n[endpoint /b]\n",
+     "t.ini:4: [endpoint /ab]: expected a path outside of socketio.path (/a)\n"},
     {"[server]\nhealth_path = /socket.io/health\n",
      "t.ini:2: [server] health_path = /socket.io/health: expected a path outside of "
      "socketio.path (/socket.io)\n"},
