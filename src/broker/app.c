@@ -267,10 +267,10 @@ static void set_limits(struct rc_app *app)
 
     app->polling = has_item(&conf->socketio_transports, "polling");
     app->websocket = has_item(&conf->socketio_transports, "websocket");
-    app->cors_any = has_item(&conf->socketio_cors_origin, "*");
     app->deflate = (struct rc_deflate_policy){
         .client_bits = (uint8_t)conf->socketio_deflate_window_bits,
         .client_takeover = !conf->socketio_deflate_no_context_takeover};
+    rc_headers_init(&app->headers, conf);
     app->http = (struct rc_http_limits){.max_head = conf->limits_max_head_size,
                                         .max_target = conf->limits_max_target_size,
                                         .max_headers = conf->limits_max_headers};
@@ -313,6 +313,7 @@ void rc_app_free(struct rc_app *app)
         rc_ruleset_free(&app->nsp[i].rules);
     free(app->nsp);
     rc_hmap_deinit(&app->by_name);
+    rc_headers_deinit(&app->headers);
     rc_site_free(app->site);
     rc_site_free(app->client);
     free(app);

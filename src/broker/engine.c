@@ -3,6 +3,7 @@
 #include "rc/broker/engine.h"
 
 #include "rc/base/mem.h"
+#include "rc/broker/front_int.h"
 #include "rc/broker/polling.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
@@ -102,19 +103,21 @@ RC_ON_SHARD static void start_timers(struct rc_shard *sh, struct rc_session *s)
     rc_timer_start(&sh->q_join, &s->join, sh->loop.now_ms);
 }
 
-void rc_engine_open_polling(struct rc_shard *sh, rc_id conn)
+void rc_engine_open_polling(struct rc_shard *sh, rc_id conn, const struct rc_str *jsonp)
 {
     struct rc_session *s = rc_session_new(sh, RC_SESSION_POLLING);
     struct rc_buf body = RC_BUF_INIT;
+    char sid[RC_SID_LEN + 1];
 
     if (s == NULL) {
         rc_front_reply(sh, conn, RC_REPLY_EMPTY, 503, NULL);
         return;
     }
-    rc_polling_new(s);
+    rc_polling_new(s, jsonp);
+    rc_session_sid(sh, s, sid);
+    rc_http_set_cookie(sh, conn, rc_str_of(sid));
     put_open(sh, s, &body);
-    rc_front_reply(sh, conn, RC_REPLY_PAYLOAD, 200,
-                   rc_pub_new(0, RC_STR_NONE, 0, body.data, body.len));
+    rc_polling_reply(sh, s, conn, rc_buf_str(&body));
     rc_buf_deinit(&body);
     start_timers(sh, s);
     rc_shard_log(sh, RC_LOG_DEBUG, "session=%u opened transport=polling", s->hdr.slot);

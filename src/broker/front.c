@@ -6,6 +6,7 @@
 #include "rc/broker/engine.h"
 #include "rc/broker/front_int.h"
 #include "rc/broker/shard.h"
+#include "rc/net/compress.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -93,6 +94,11 @@ void rc_http_answer(struct rc_shard *sh, struct rc_conn *c, const struct rc_http
         rc_buf_putz(&extra, "Connection: keep-alive\r\n");
     rc_buf_puts(&extra, rc_buf_str(&h->extra));
     rc_buf_puts(&extra, a->extra);
+    if (a->coding != NULL) {
+        rc_buf_putz(&extra, "Content-Encoding: ");
+        rc_buf_putz(&extra, a->coding);
+        rc_buf_putz(&extra, "\r\n");
+    }
     r.extra = rc_buf_str(&extra);
     rc_http_respond(&out, &r);
     rc_outq_push(&h->out, rc_seg_new(out.data, out.len));
@@ -136,11 +142,85 @@ RC_ON_SHARD static struct rc_conn *waiting(struct rc_shard *sh, rc_id id)
     return h->asked && rc_http_request_id(sh, c) == id ? c : NULL;
 }
 
+void rc_http_set_cookie(struct rc_shard *sh, rc_id conn, struct rc_str sid)
+{
+    struct rc_conn *c = waiting(sh, conn);
+    struct rc_http *h = c != NULL ? c->user : NULL;
+
+    if (h != NULL)
+        rc_cookie_put(&sh->app->headers, sid, &h->extra);
+}
+
+enum {
+    /* Compressing what is longer would keep the shard's other clients waiting. */
+    COMPRESS_MAX = 256 << 10,
+    /* Level 6 takes twice the time and saves a tenth more. */
+    COMPRESS_LEVEL = 1,
+};
+
+/* Compresses the body of the answer into zip if that is wanted. */
+RC_ON_SHARD static void compress(struct rc_shard *sh, const struct rc_http *h,
+                                 struct rc_http_answer *a, struct rc_buf *zip)
+{
+    const struct rc_conf *conf = sh->app->conf;
+    enum rc_coding coding = (enum rc_coding)h->coding;
+
+    if (!conf->socketio_http_compression || coding == RC_CODING_NONE ||
+        a->body.len < conf->socketio_http_compression_threshold || a->body.len > COMPRESS_MAX)
+        return;
+    if (sh->compressor == NULL)
+        sh->compressor = rc_compressor_new();
+    if (rc_compress(sh->compressor, coding, COMPRESS_LEVEL, a->body, zip) != RC_OK)
+        return;
+    a->body = rc_buf_str(zip);
+    a->pub = NULL;
+    a->coding = rc_coding_name(coding);
+}
+
+static const char *reply_headers(const struct rc_http *h)
+{
+    return h->old_ie ? "Cache-Control: no-store\r\nX-XSS-Protection: 0\r\n"
+                     : "Cache-Control: no-store\r\n";
+}
+
+RC_ON_SHARD static void answer_reply(struct rc_shard *sh, struct rc_conn *c,
+                                     enum rc_reply_kind kind, unsigned status,
+                                     struct rc_pub *body)
+{
+    struct rc_http_answer a = {.status = (int)status};
+    struct rc_buf zip = RC_BUF_INIT;
+    struct rc_http *h = c->user;
+    char json[96];
+
+    switch (kind) {
+    case RC_REPLY_PAYLOAD:
+        a.content_type = RC_STR("text/plain; charset=UTF-8");
+        a.extra = rc_str_of(reply_headers(h));
+        a.body = rc_pub_data(body);
+        a.pub = body;
+        compress(sh, h, &a, &zip);
+        break;
+    case RC_REPLY_OK:
+        a.content_type = RC_STR("text/html");
+        a.extra = rc_str_of(reply_headers(h));
+        a.body = RC_STR("ok");
+        break;
+    case RC_REPLY_ERROR:
+        a.status = status == RC_EIO_FORBIDDEN ? 403 : 400;
+        a.content_type = RC_STR("application/json");
+        (void)snprintf(json, sizeof(json), "{\"code\":%u,\"message\":\"%s\"}", status,
+                       rc_eio_error_text((enum rc_eio_error)status));
+        a.body = rc_str_of(json);
+        break;
+    case RC_REPLY_EMPTY: break;
+    }
+    rc_http_answer(sh, c, &a);
+    rc_buf_deinit(&zip);
+}
+
 void rc_front_reply(struct rc_shard *sh, rc_id conn, enum rc_reply_kind kind, unsigned status,
                     struct rc_pub *body)
 {
-    struct rc_http_answer a = {.status = (int)status};
-    char json[96];
     struct rc_conn *c;
 
     if (rc_id_shard(conn) != sh->index) {
@@ -154,30 +234,8 @@ void rc_front_reply(struct rc_shard *sh, rc_id conn, enum rc_reply_kind kind, un
         return;
     }
     c = waiting(sh, conn);
-    if (c != NULL) {
-        switch (kind) {
-        case RC_REPLY_PAYLOAD:
-            a.content_type = RC_STR("text/plain; charset=UTF-8");
-            a.extra = RC_STR("Cache-Control: no-store\r\n");
-            a.body = rc_pub_data(body);
-            a.pub = body;
-            break;
-        case RC_REPLY_OK:
-            a.content_type = RC_STR("text/html");
-            a.extra = RC_STR("Cache-Control: no-store\r\n");
-            a.body = RC_STR("ok");
-            break;
-        case RC_REPLY_ERROR:
-            a.status = status == RC_EIO_FORBIDDEN ? 403 : 400;
-            a.content_type = RC_STR("application/json");
-            (void)snprintf(json, sizeof(json), "{\"code\":%u,\"message\":\"%s\"}", status,
-                           rc_eio_error_text((enum rc_eio_error)status));
-            a.body = rc_str_of(json);
-            break;
-        case RC_REPLY_EMPTY: break;
-        }
-        rc_http_answer(sh, c, &a);
-    }
+    if (c != NULL)
+        answer_reply(sh, c, kind, status, body);
     rc_pub_unref(&body);
 }
 
@@ -204,23 +262,21 @@ RC_ON_SHARD static bool on_head(struct rc_shard *sh, struct rc_conn *c,
     h->http10 = req->minor == 0;
     h->tag++;
     h->state = RC_HTTP_AT_BODY;
-    if (rc_http_body_init(&h->body, req, sh->app->conf->socketio_max_payload, &status) !=
-        RC_OK) {
-        refuse(sh, c, status);
-        return true;
-    }
+    /* What else may be wrong with the request is told first. Its body is not read. */
+    h->too_big =
+        rc_http_body_init(&h->body, req, sh->app->conf->socketio_max_payload, &status) != RC_OK;
     if (!h->body.done && req->upgrade_websocket) {
         refuse(sh, c, 400);
         return true;
     }
     /* A body that nobody reads must not be taken for the next request. */
-    if (!h->body.done && req->method != RC_HTTP_POST)
+    if (!h->body.done && (h->too_big || req->method != RC_HTTP_POST))
         h->keep_alive = false;
-    if (!h->body.done && req->expect_continue) {
+    if (!h->body.done && !h->too_big && req->expect_continue) {
         rc_outq_push(&h->out, rc_seg_new("HTTP/1.1 100 Continue\r\n\r\n", 25));
         rc_conn_flush(c);
     }
-    if (h->body.done)
+    if (h->body.done || h->too_big)
         h->state = RC_HTTP_AT_WAIT;
     rc_route(sh, c, req, head);
     return rc_conn_open(c) && c->ops == &http_ops;
@@ -236,8 +292,13 @@ RC_ON_SHARD static size_t on_body(struct rc_shard *sh, struct rc_conn *c, const 
     int64_t n = rc_http_body_feed(&h->body, (const char *)data, len, &piece, &status);
 
     if (n < 0) {
+        struct rc_http_answer too_big = {.status = 413, .close = true};
+
         rc_route_cancel(sh, c, false);
-        refuse(sh, c, status);
+        if (status == 413)
+            rc_http_answer(sh, c, &too_big);
+        else
+            refuse(sh, c, status);
         return 0;
     }
     rc_buf_puts(&h->content, piece);

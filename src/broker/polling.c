@@ -7,6 +7,7 @@
 #include "rc/base/utf8.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/shard.h"
+#include "rc/proto/jsonp.h"
 
 #include <stdlib.h>
 
@@ -22,19 +23,36 @@ static const char payload_close[] = "1", payload_noop[] = "6",
                   payload_told[] = "6\x1e"
                                    "1";
 
-void rc_polling_new(struct rc_session *s)
+void rc_polling_new(struct rc_session *s, const struct rc_str *jsonp)
 {
     struct rc_polling *p = rc_calloc(1, sizeof(*p));
 
     p->session = s;
+    if (jsonp != NULL)
+        p->jsonp = rc_strndup(jsonp->p, jsonp->len);
     p->inbox_tail = &p->inbox;
     s->polling = p;
 }
 
-RC_ON_SHARD static void reply_text(struct rc_shard *sh, rc_id conn, const char *text)
+void rc_polling_reply(struct rc_shard *sh, const struct rc_session *s, rc_id conn,
+                      struct rc_str payload)
 {
+    struct rc_buf script = RC_BUF_INIT;
+
+    if (s->polling->jsonp != NULL) {
+        rc_jsonp_put(&script, rc_str_of(s->polling->jsonp), payload);
+        RC_ASSERT(!script.failed);
+        payload = rc_buf_str(&script);
+    }
     rc_front_reply(sh, conn, RC_REPLY_PAYLOAD, 200,
-                   rc_pub_new(0, RC_STR_NONE, 0, text, strlen(text)));
+                   rc_pub_new(0, RC_STR_NONE, 0, payload.p, payload.len));
+    rc_buf_deinit(&script);
+}
+
+RC_ON_SHARD static void reply_text(struct rc_shard *sh, const struct rc_session *s, rc_id conn,
+                                   const char *text)
+{
+    rc_polling_reply(sh, s, conn, rc_str_of(text));
 }
 
 RC_ON_SHARD static void reply_error(struct rc_shard *sh, rc_id conn, enum rc_eio_error error)
@@ -77,8 +95,7 @@ RC_ON_SHARD static void answer_poll(struct rc_shard *sh, struct rc_session *s)
         rc_seg_unref(seg);
     }
     s->polling->get = 0;
-    rc_front_reply(sh, conn, RC_REPLY_PAYLOAD, 200,
-                   rc_pub_new(0, RC_STR_NONE, 0, payload.data, payload.len));
+    rc_polling_reply(sh, s, conn, rc_buf_str(&payload));
     rc_buf_deinit(&payload);
 }
 
@@ -87,7 +104,7 @@ void rc_polling_noop(struct rc_shard *sh, struct rc_session *s)
     rc_id conn = s->polling->get;
 
     s->polling->get = 0;
-    reply_text(sh, conn, payload_noop);
+    reply_text(sh, s, conn, payload_noop);
 }
 
 void rc_polling_flush(struct rc_shard *sh, struct rc_session *s)
@@ -118,6 +135,7 @@ void rc_polling_free(struct rc_session *s)
     rc_timer_stop(&p->upgrade);
     rc_timer_stop(&p->close);
     RC_ASSERT(p->inbox == NULL);
+    free(p->jsonp);
     free(p);
     s->polling = NULL;
 }
@@ -147,7 +165,7 @@ void rc_polling_closed(struct rc_shard *sh, struct rc_session *s, enum rc_close 
     if (server_wants_it(why)) {
         if (get != 0 && rc_outq_empty(&s->out)) {
             p->get = 0;
-            reply_text(sh, get, payload_close);
+            reply_text(sh, s, get, payload_close);
         } else { /* told at a later poll, once it has taken what waits */
             rc_timer_start(&sh->q_poll_close, &p->close, sh->loop.now_ms);
             if (get != 0)
@@ -156,7 +174,7 @@ void rc_polling_closed(struct rc_shard *sh, struct rc_session *s, enum rc_close 
         }
     } else if (get != 0) {
         p->get = 0;
-        reply_text(sh, get, why == RC_CLOSE_CLIENT ? payload_noop : payload_close);
+        reply_text(sh, s, get, why == RC_CLOSE_CLIENT ? payload_noop : payload_close);
     }
     rc_polling_free(s);
 }
@@ -169,7 +187,7 @@ RC_ON_SHARD static void poll_closed(struct rc_shard *sh, struct rc_session *s, r
         answer_poll(sh, s);
         return;
     }
-    reply_text(sh, conn, payload_told);
+    reply_text(sh, s, conn, payload_told);
     rc_polling_forget(sh, s);
 }
 
@@ -229,19 +247,22 @@ void rc_engine_get(struct rc_shard *sh, struct rc_str sid, rc_id conn)
     }
 }
 
-void rc_engine_post(struct rc_shard *sh, struct rc_str sid, rc_id conn, bool binary)
+void rc_engine_post(struct rc_shard *sh, struct rc_str sid, rc_id conn, unsigned flags)
 {
     struct rc_session *s = session_for(sh, sid, conn);
     struct rc_polling *p = s != NULL ? s->polling : NULL;
+    bool binary = (flags & RC_POST_BINARY) != 0;
 
     if (p == NULL)
         return;
-    if (!binary && p->post == 0 && p->inbox == NULL && !p->in_input) {
+    if (binary || p->post != 0 || p->inbox != NULL || p->in_input) {
+        rc_front_reply(sh, conn, RC_REPLY_EMPTY, 400, NULL);
+        rc_session_close(sh, s, binary ? RC_CLOSE_PARSE : RC_CLOSE_POLL_OVERLAP);
+    } else if ((flags & RC_POST_TOO_BIG) != 0) {
+        rc_front_reply(sh, conn, RC_REPLY_EMPTY, 413, NULL);
+    } else {
         p->post = conn;
-        return;
     }
-    rc_front_reply(sh, conn, RC_REPLY_EMPTY, 400, NULL);
-    rc_session_close(sh, s, binary ? RC_CLOSE_PARSE : RC_CLOSE_POLL_OVERLAP);
 }
 
 /* Works on a body until it is used up, or the session stops taking input. */
@@ -292,10 +313,27 @@ void rc_polling_input(struct rc_shard *sh, struct rc_session *s)
         rc_conn_resume(p->probe);
 }
 
+/* A copy of the payload that packets may be decoded in; NULL: the form has none. */
+static struct rc_inbox *new_inbox(const struct rc_polling *p, rc_id conn, struct rc_str body)
+{
+    struct rc_buf form = RC_BUF_INIT;
+    struct rc_inbox *in = NULL;
+
+    if (p->jsonp == NULL || rc_jsonp_take(body, &form) == RC_OK) {
+        struct rc_str data = p->jsonp == NULL ? body : rc_buf_str(&form);
+
+        in = rc_malloc(sizeof(*in) + data.len);
+        *in = (struct rc_inbox){.rest = rc_str_make(in->bytes, data.len), .conn = conn};
+        if (data.len != 0)
+            memcpy(in->bytes, data.p, data.len);
+    }
+    rc_buf_deinit(&form);
+    return in;
+}
+
 void rc_engine_body(struct rc_shard *sh, struct rc_str sid, rc_id conn, struct rc_pub *body)
 {
     struct rc_session *s = rc_engine_find(sh, sid);
-    struct rc_str data = rc_pub_data(body);
     struct rc_inbox *in;
 
     if (s == NULL || s->polling == NULL || s->polling->post != conn) {
@@ -309,10 +347,12 @@ void rc_engine_body(struct rc_shard *sh, struct rc_str sid, rc_id conn, struct r
         rc_front_reply(sh, conn, RC_REPLY_OK, 200, NULL);
         return;
     }
-    in = rc_malloc(sizeof(*in) + data.len);
-    *in = (struct rc_inbox){.rest = rc_str_make(in->bytes, data.len), .conn = conn};
-    memcpy(in->bytes, data.p, data.len);
+    in = new_inbox(s->polling, conn, rc_pub_data(body));
     rc_pub_unref(&body);
+    if (in == NULL) { /* a form without a payload: as good as none */
+        rc_front_reply(sh, conn, RC_REPLY_OK, 200, NULL);
+        return;
+    }
     *s->polling->inbox_tail = in;
     s->polling->inbox_tail = &in->next;
     if (rc_utf8_valid(in->rest))

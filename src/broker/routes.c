@@ -1,10 +1,11 @@
-/* routes.c - what a request is: Engine.IO, a client bundle, an endpoint, a file, or an error. */
+/* routes.c - what a request is: Engine.IO, an endpoint, a file, or an error. */
 #include "rc/base/b64.h"
 #include "rc/base/mem.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/front_int.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
+#include "rc/net/compress.h"
 
 #include <stdlib.h>
 
@@ -46,7 +47,9 @@ RC_ON_SHARD static void switch_protocols(struct rc_conn *c, const struct rc_http
         rc_buf_putz(&b, "\r\nSec-WebSocket-Extensions: ");
         rc_deflate_answer(deflate, &b);
     }
-    rc_buf_putz(&b, "\r\n\r\n");
+    rc_buf_putz(&b, "\r\n");
+    rc_buf_puts(&b, rc_buf_str(&h->extra));
+    rc_buf_putz(&b, "\r\n");
     rc_outq_push(&h->out, rc_seg_new(b.data, b.len));
     rc_buf_deinit(&b);
     *out = h->out;
@@ -95,6 +98,12 @@ static struct rc_str query(const struct rc_http_req *req, const char *name, stru
     return rc_buf_str(buf);
 }
 
+/* Without the transport an Upgrade header means nothing, as in the reference. */
+static bool is_upgrade(const struct rc_shard *sh, const struct rc_http_req *req)
+{
+    return req->upgrade_websocket && sh->app->websocket;
+}
+
 /* What to say to an Upgrade request that is refused: the socket is not HTTP's any more. */
 RC_ON_SHARD static void refuse_upgrade(struct rc_shard *sh, struct rc_conn *c,
                                        enum rc_eio_error error)
@@ -103,7 +112,9 @@ RC_ON_SHARD static void refuse_upgrade(struct rc_shard *sh, struct rc_conn *c,
                                .content_type = RC_STR("text/html"),
                                .body = rc_str_of(rc_eio_error_text(error)),
                                .close = true};
+    struct rc_http *h = c->user;
 
+    rc_buf_reset(&h->extra); /* CORS is for HTTP */
     rc_http_answer(sh, c, &a);
 }
 
@@ -157,7 +168,7 @@ void rc_route_eio(struct rc_shard *sh, struct rc_str sid, rc_id conn, enum rc_ms
     if (type == RC_MSG_EIO_GET)
         rc_engine_get(sh, sid, conn);
     else if (type == RC_MSG_EIO_POST)
-        rc_engine_post(sh, sid, conn, flags != 0);
+        rc_engine_post(sh, sid, conn, flags);
     else if (type == RC_MSG_EIO_BODY)
         rc_engine_body(sh, sid, conn, body);
     else
@@ -225,10 +236,12 @@ RC_ON_SHARD static void request_session(struct rc_shard *sh, struct rc_conn *c,
         h->state = RC_HTTP_AT_WAIT;
         forward(sh, c, RC_MSG_EIO_GET, 0, NULL);
     } else if (req->method == RC_HTTP_POST) {
-        bool octets = rc_str_eq(req->content_type, RC_STR("application/octet-stream"));
+        unsigned flags = h->too_big ? RC_POST_TOO_BIG : 0;
 
-        forward(sh, c, RC_MSG_EIO_POST, octets, NULL);
-        if (h == c->user && h->state == RC_HTTP_AT_WAIT && h->sid[0] != '\0')
+        if (rc_str_eq(req->content_type, RC_STR("application/octet-stream")))
+            flags |= RC_POST_BINARY;
+        forward(sh, c, RC_MSG_EIO_POST, flags, NULL);
+        if (h == c->user && h->state == RC_HTTP_AT_WAIT && h->sid[0] != '\0' && !h->too_big)
             rc_route_body(sh, c); /* no body at all */
     } else {
         struct rc_http_answer a = {.status = 500};
@@ -238,25 +251,39 @@ RC_ON_SHARD static void request_session(struct rc_shard *sh, struct rc_conn *c,
     }
 }
 
+RC_ON_SHARD static void open_polling(struct rc_shard *sh, struct rc_conn *c,
+                                     const struct rc_http_req *req)
+{
+    struct rc_http *h = c->user;
+    struct rc_buf j = RC_BUF_INIT;
+    bool jsonp = rc_http_query_get(req->query, "j", &j) != 0;
+    struct rc_str callback = rc_buf_str(&j);
+
+    h->asked = true;
+    h->state = RC_HTTP_AT_WAIT;
+    rc_engine_open_polling(sh, rc_http_request_id(sh, c), jsonp ? &callback : NULL);
+    rc_buf_deinit(&j);
+}
+
 RC_ON_SHARD static void open_session(struct rc_shard *sh, struct rc_conn *c,
                                      const struct rc_http_req *req, bool websocket, bool v4)
 {
-    struct rc_http *h = c->user;
+    bool upgrade = is_upgrade(sh, req);
     struct rc_outq out = {0};
     struct rc_buf b64 = RC_BUF_INIT;
     struct rc_deflate_params deflate;
     char accept[29];
 
     if (req->method != RC_HTTP_GET) {
-        refuse(sh, c, req->upgrade_websocket, RC_EIO_BAD_HANDSHAKE_METHOD);
-    } else if (websocket != req->upgrade_websocket) {
-        refuse(sh, c, req->upgrade_websocket, RC_EIO_BAD_REQUEST);
+        refuse(sh, c, upgrade, RC_EIO_BAD_HANDSHAKE_METHOD);
+    } else if (websocket != upgrade) {
+        refuse(sh, c, upgrade, RC_EIO_BAD_REQUEST);
+    } else if (!rc_origin_allowed(&sh->app->headers, req->origin)) {
+        refuse(sh, c, upgrade, RC_EIO_FORBIDDEN);
     } else if (!v4) {
-        refuse(sh, c, req->upgrade_websocket, RC_EIO_UNSUPPORTED_VERSION);
+        refuse(sh, c, upgrade, RC_EIO_UNSUPPORTED_VERSION);
     } else if (!websocket) {
-        h->asked = true;
-        h->state = RC_HTTP_AT_WAIT;
-        rc_engine_open_polling(sh, rc_http_request_id(sh, c));
+        open_polling(sh, c, req);
     } else if (handshake_ok(sh, c, req, accept)) {
         negotiate(sh, req, sh->app->conf->socketio_per_message_deflate, &deflate);
         switch_protocols(c, req, accept, &deflate, &out);
@@ -266,53 +293,16 @@ RC_ON_SHARD static void open_session(struct rc_shard *sh, struct rc_conn *c,
     }
 }
 
-static bool origin_allowed(const struct rc_conf *conf, struct rc_str origin)
+RC_ON_SHARD static void preflight(struct rc_shard *sh, struct rc_conn *c)
 {
-    for (unsigned i = 0; i < conf->socketio_cors_origin.n; i++)
-        if (rc_str_eq(rc_str_of(conf->socketio_cors_origin.item[i]), origin))
-            return true;
-    return false;
-}
+    struct rc_http_answer a = {.status = 204}; /* its header lines are in extra already */
 
-/* The header lines of CORS for every answer to this request (npm cors semantics). */
-static void put_cors(const struct rc_app *app, const struct rc_http_req *req,
-                     struct rc_buf *extra)
-{
-    const struct rc_conf *conf = app->conf;
-
-    if (conf->socketio_cors_origin.n == 0)
-        return;
-    if (app->cors_any) {
-        rc_buf_putz(extra, "Access-Control-Allow-Origin: *\r\n");
-    } else {
-        if (req->origin.len != 0 && origin_allowed(conf, req->origin)) {
-            rc_buf_putz(extra, "Access-Control-Allow-Origin: ");
-            rc_buf_puts(extra, req->origin);
-            rc_buf_putz(extra, "\r\n");
-        }
-        rc_buf_putz(extra, "Vary: Origin\r\n");
-    }
-    if (conf->socketio_cors_credentials)
-        rc_buf_putz(extra, "Access-Control-Allow-Credentials: true\r\n");
-}
-
-RC_ON_SHARD static void preflight(struct rc_shard *sh, struct rc_conn *c,
-                                  const struct rc_http_req *req)
-{
-    struct rc_buf extra = RC_BUF_INIT;
-    struct rc_http_answer a = {.status = 204};
-
-    rc_buf_putz(&extra, "Access-Control-Allow-Methods: GET,HEAD,PUT,PATCH,POST,DELETE\r\n"
-                        "Vary: Access-Control-Request-Headers\r\n");
-    if (req->acrh.len != 0) {
-        rc_buf_putz(&extra, "Access-Control-Allow-Headers: ");
-        rc_buf_puts(&extra, req->acrh);
-        rc_buf_putz(&extra, "\r\n");
-    }
-    rc_buf_putz(&extra, "Content-Length: 0\r\n");
-    a.extra = rc_buf_str(&extra);
     rc_http_answer(sh, c, &a);
-    rc_buf_deinit(&extra);
+}
+
+static bool has_text(struct rc_str s, const char *text)
+{
+    return s.len != 0 && memmem(s.p, s.len, text, strlen(text)) != NULL;
 }
 
 RC_ON_SHARD static void engine_io(struct rc_shard *sh, struct rc_conn *c,
@@ -321,19 +311,18 @@ RC_ON_SHARD static void engine_io(struct rc_shard *sh, struct rc_conn *c,
     struct rc_http *h = c->user;
     struct rc_buf transport = RC_BUF_INIT, sid = RC_BUF_INIT, version = RC_BUF_INIT;
     struct rc_str name = query(req, "transport", &transport);
-    bool websocket = rc_str_eq(name, RC_STR("websocket"));
+    bool websocket = rc_str_eq(name, RC_STR("websocket")), upgrade = is_upgrade(sh, req);
     bool polling = rc_str_eq(name, RC_STR("polling")), v4;
 
-    put_cors(sh->app, req, &h->extra);
+    h->coding = (uint8_t)rc_coding_choose(req, true);
+    h->old_ie = has_text(req->user_agent, ";MSIE") || has_text(req->user_agent, "Trident/");
     (void)query(req, "sid", &sid);
     v4 = rc_str_eq(query(req, "EIO", &version), RC_STR("4"));
-    if (req->method == RC_HTTP_OPTIONS && sh->app->conf->socketio_cors_origin.n != 0)
-        preflight(sh, c, req);
-    else if (!(websocket && sh->app->websocket) && !(polling && sh->app->polling))
-        refuse(sh, c, req->upgrade_websocket, RC_EIO_UNKNOWN_TRANSPORT);
+    if (!(websocket && sh->app->websocket) && !(polling && sh->app->polling))
+        refuse(sh, c, upgrade, RC_EIO_UNKNOWN_TRANSPORT);
     else if (sid.len == 0)
         open_session(sh, c, req, websocket, v4);
-    else if (!req->upgrade_websocket)
+    else if (!upgrade)
         request_session(sh, c, req, rc_buf_str(&sid), websocket || !v4);
     else if (!websocket || !v4)
         refuse(sh, c, true, RC_EIO_BAD_REQUEST);
@@ -364,94 +353,6 @@ void rc_route_cancel(struct rc_shard *sh, struct rc_conn *c, bool gone)
     h->sid[0] = '\0';
 }
 
-/* ---- files ---- */
-
-RC_ON_SHARD static void send_file(struct rc_shard *sh, struct rc_conn *c,
-                                  const struct rc_http_req *req, const struct rc_site_file *f,
-                                  struct rc_str etag)
-{
-    struct rc_buf extra = RC_BUF_INIT;
-    struct rc_site_file as = *f;
-    struct rc_http_answer a = {
-        .status = 200, .content_type = f->content_type, .body = f->body, .stays = true};
-
-    as.etag = etag;
-    rc_buf_putz(&extra, "ETag: ");
-    rc_buf_puts(&extra, etag);
-    rc_buf_putz(&extra, "\r\nCache-Control: public, max-age=0\r\n"
-                        "X-Content-Type-Options: nosniff\r\n");
-    if (rc_site_not_modified(&as, req->if_none_match)) {
-        a.status = 304;
-        a.body = RC_STR_NONE;
-        a.content_type = RC_STR_NONE;
-    }
-    a.extra = rc_buf_str(&extra);
-    rc_http_answer(sh, c, &a);
-    rc_buf_deinit(&extra);
-}
-
-RC_ON_SHARD static void redirect_to_folder(struct rc_shard *sh, struct rc_conn *c,
-                                           const struct rc_http_req *req)
-{
-    struct rc_buf extra = RC_BUF_INIT;
-    struct rc_http_answer a = {.status = 301};
-
-    rc_buf_putz(&extra, "Location: ");
-    rc_buf_puts(&extra, req->path);
-    rc_buf_putz(&extra, "/\r\n");
-    a.extra = rc_buf_str(&extra);
-    rc_http_answer(sh, c, &a);
-    rc_buf_deinit(&extra);
-}
-
-/* A method that files do not take. */
-RC_ON_SHARD static void not_allowed(struct rc_shard *sh, struct rc_conn *c,
-                                    const struct rc_http_req *req)
-{
-    struct rc_http *h = c->user;
-    struct rc_http_answer a = {.status = req->method == RC_HTTP_OPTIONS ? 204 : 405,
-                               .extra = RC_STR("Allow: GET, HEAD, OPTIONS\r\n")};
-
-    a.close = h->state == RC_HTTP_AT_BODY;
-    if (a.status == 405) {
-        a.content_type = RC_STR("text/plain; charset=utf-8");
-        a.body = RC_STR("405 Method Not Allowed\n");
-    }
-    rc_http_answer(sh, c, &a);
-}
-
-static const struct rc_site_file *find_file(const struct rc_site *site, struct rc_str path)
-{
-    const struct rc_site_file *f = NULL;
-    struct rc_buf decoded = RC_BUF_INIT;
-
-    if (site != NULL && rc_http_decode_path(path, &decoded) == RC_OK)
-        f = rc_site_find(site, rc_buf_str(&decoded));
-    rc_buf_deinit(&decoded);
-    return f;
-}
-
-RC_ON_SHARD static void serve(struct rc_shard *sh, struct rc_conn *c,
-                              const struct rc_http_req *req, const struct rc_site_file *f)
-{
-    if (req->method != RC_HTTP_GET && req->method != RC_HTTP_HEAD)
-        not_allowed(sh, c, req);
-    else if (f == NULL)
-        rc_http_page(sh, c, 404, "", false);
-    else if (f->redirect)
-        redirect_to_folder(sh, c, req);
-    else
-        send_file(sh, c, req, f, f->etag);
-}
-
-/* The bundle that the path below the Engine.IO path names, or NULL. */
-static const struct rc_site_file *find_bundle(const struct rc_app *app, struct rc_str rest)
-{
-    if (!app->conf->socketio_serve_client || !rc_str_starts(rest, RC_STR("/socket.io.")))
-        return NULL;
-    return find_file(app->client, rest);
-}
-
 /* ---- endpoints ---- */
 
 RC_ON_SHARD static void endpoint(struct rc_shard *sh, struct rc_conn *c,
@@ -462,43 +363,49 @@ RC_ON_SHARD static void endpoint(struct rc_shard *sh, struct rc_conn *c,
                                .content_type = RC_STR("text/plain; charset=utf-8"),
                                .body = RC_STR("426 Upgrade Required: this is a WebSocket "
                                               "endpoint\n")};
-    const struct rc_site_file *f;
     struct rc_deflate_params deflate;
     struct rc_outq out = {0};
     char accept[29];
 
     if (req->upgrade_websocket) {
-        if (handshake_ok(sh, c, req, accept)) {
+        if (!rc_origin_allowed(&sh->app->headers, req->origin)) {
+            rc_http_page(sh, c, 403, "pages of this origin may not connect", true);
+        } else if (handshake_ok(sh, c, req, accept)) {
             negotiate(sh, req, nsp->deflate, &deflate);
             switch_protocols(c, req, accept, &deflate, &out);
             rc_endpoint_open(sh, nsp, c, &deflate);
         }
-        return;
+    } else if (!rc_files_site(sh, c, req)) {
+        if (req->method == RC_HTTP_GET || req->method == RC_HTTP_HEAD)
+            rc_http_answer(sh, c, &a);
+        else
+            rc_files_not_allowed(sh, c, req);
     }
-    f = find_file(sh->app->site, req->path);
-    if (f != NULL)
-        serve(sh, c, req, f);
-    else if (req->method != RC_HTTP_GET && req->method != RC_HTTP_HEAD)
-        not_allowed(sh, c, req);
-    else
-        rc_http_answer(sh, c, &a);
 }
 
 /* ---- the choice ---- */
+
+/* Below the path; or, without the trailing slash, all that begins with it. */
+static bool is_engine_io(const struct rc_conf *conf, struct rc_str path)
+{
+    struct rc_str own = rc_str_of(conf->socketio_path);
+
+    return own.len != 0 && rc_str_starts(path, own) &&
+           (!conf->socketio_add_trailing_slash ||
+            (path.len > own.len && path.p[own.len] == '/'));
+}
 
 void rc_route(struct rc_shard *sh, struct rc_conn *c, const struct rc_http_req *req,
               struct rc_str head)
 {
     const struct rc_conf *conf = sh->app->conf;
-    struct rc_str eio = rc_str_of(conf->socketio_path), rest = rc_str_skip(req->path, eio.len);
     const struct rc_nsp *nsp = rc_app_nsp(sh->app, req->path, true);
-    const struct rc_site_file *f;
 
-    if (eio.len != 0 && rc_str_starts(req->path, eio) && rest.len != 0 && rest.p[0] == '/') {
-        f = find_bundle(sh->app, rest);
-        if (f != NULL && (req->method == RC_HTTP_GET || req->method == RC_HTTP_HEAD))
-            send_file(sh, c, req, f, rc_str_of(sh->app->client_etag));
-        else
+    if (is_engine_io(conf, req->path)) {
+        rc_cors_put(&sh->app->headers, req, &((struct rc_http *)c->user)->extra);
+        if (rc_cors_is_preflight(&sh->app->headers, req))
+            preflight(sh, c);
+        else if (!rc_files_bundle(sh, c, req))
             engine_io(sh, c, req, head);
     } else if (nsp != NULL) {
         endpoint(sh, c, req, nsp);
@@ -512,7 +419,9 @@ void rc_route(struct rc_shard *sh, struct rc_conn *c, const struct rc_http_req *
                                     .body = RC_STR("ok\n")};
 
         rc_http_answer(sh, c, &ok);
-    } else {
-        serve(sh, c, req, find_file(sh->app->site, req->path));
+    } else if (req->method != RC_HTTP_GET && req->method != RC_HTTP_HEAD) {
+        rc_files_not_allowed(sh, c, req);
+    } else if (!rc_files_site(sh, c, req)) {
+        rc_http_page(sh, c, 404, "", false);
     }
 }

@@ -10,6 +10,7 @@
 #include "rc/broker/polling.h"
 #include "rc/broker/room.h"
 #include "rc/broker/socket.h"
+#include "rc/net/compress.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -388,6 +389,7 @@ void rc_shard_free(struct rc_shard *sh)
     rc_pool_deinit(&sh->lrooms);
     rc_buf_deinit(&sh->scratch);
     rc_deflater_free(sh->deflater);
+    rc_compressor_free(sh->compressor);
     rc_loop_deinit(&sh->loop);
     free(sh->dirty);
     free(sh->dead);

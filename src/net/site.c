@@ -42,6 +42,8 @@ void rc_site_free(struct rc_site *s)
         free(s->entries[i].path);
         free(s->entries[i].etag);
         free(s->entries[i].body);
+        free(s->entries[i].gzip);
+        free(s->entries[i].gzip_etag);
     }
     free(s->entries);
     free(s);
@@ -67,16 +69,16 @@ static bool next_tag(struct rc_str *list, struct rc_str *tag)
     return true;
 }
 
-bool rc_site_not_modified(const struct rc_site_file *f, struct rc_str if_none_match)
+bool rc_site_not_modified(struct rc_str etag, struct rc_str if_none_match)
 {
     struct rc_str list = if_none_match, tag;
 
-    if (f->redirect || list.p == NULL)
+    if (etag.len == 0 || list.p == NULL)
         return false;
     if (rc_str_eq(rc_http_trim(list), RC_STR("*")))
         return true;
     while (next_tag(&list, &tag))
-        if (rc_str_eq(tag, f->etag))
+        if (rc_str_eq(tag, etag))
             return true;
     return false;
 }

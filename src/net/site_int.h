@@ -2,8 +2,8 @@
  * site_int.h - what the loader builds and the look-ups read.
  *
  * Threads:   see rc/net/site.h.
- * Ownership: an entry owns the pointers that are not NULL; an alias ("/a/") borrows the body
- *            and etag of its "/a/index.html".
+ * Ownership: an entry owns the pointers that are not NULL; an alias ("/a/") borrows the bodies
+ *            and etags of its "/a/index.html".
  */
 #ifndef RC_NET_SITE_INT_H
 #define RC_NET_SITE_INT_H
@@ -14,8 +14,8 @@
 
 struct site_entry {
     struct rc_site_file file;
-    char *path, *etag;
-    uint8_t *body;
+    char *path, *etag, *gzip_etag;
+    uint8_t *body, *gzip;
 };
 
 struct rc_site {

@@ -2,6 +2,7 @@
 #include "rc/base/b64.h"
 #include "rc/base/buf.h"
 #include "rc/base/mem.h"
+#include "rc/net/compress.h"
 
 #include "site_int.h"
 
@@ -14,12 +15,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DEPTH_MAX = 32, ENTRIES_MAX = 1 << 17, ETAG_BYTES = 16 };
+enum {
+    DEPTH_MAX = 32,
+    ENTRIES_MAX = 1 << 17,
+    ETAG_BYTES = 16,
+    GZIP_MIN = 512, /* smaller files fit into a packet or so anyway */
+    GZIP_MAX = 64 << 20,
+    GZIP_LEVEL = 6,
+};
 
 struct loader {
     struct rc_site *site;
     const char *root; /* without a slash at its end */
     size_t root_len, max_bytes;
+    struct rc_compressor *compressor;
     struct rc_buf title; /* escaped */
     bool fill_title;
     char *why;
@@ -143,7 +152,8 @@ static int load_body(struct loader *l, const char *path, bool html, struct rc_bu
     return err;
 }
 
-static char *make_etag(struct rc_str body)
+/* The compressed body needs another tag than the plain one: it is other bytes. */
+static char *make_etag(struct rc_str body, const char *suffix)
 {
     uint8_t hash[EVP_MAX_MD_SIZE];
     char text[RC_B64_SIZE(ETAG_BYTES)];
@@ -151,7 +161,7 @@ static char *make_etag(struct rc_str body)
     if (EVP_Digest(body.len != 0 ? body.p : "", body.len, hash, NULL, EVP_sha256(), NULL) != 1)
         return NULL;
     (void)rc_b64_encode(RC_B64_URL, hash, ETAG_BYTES, text);
-    return concat("\"", text, "\"");
+    return concat("\"", text, suffix);
 }
 
 /* Takes over path. */
@@ -181,6 +191,37 @@ static void add_index(struct rc_site *s, const char *url)
         add_entry(s, rc_strndup(url, len - 1))->file.redirect = true;
 }
 
+static bool is_text(struct rc_str type)
+{
+    static const char *const texts[] = {"text/",           "application/json",
+                                        "application/xml", "application/manifest+json",
+                                        "image/svg+xml",   "application/wasm"};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (rc_str_starts(type, rc_str_of(texts[i])))
+            return true;
+    return false;
+}
+
+/* Keeps a compressed body where it saves an eighth or more. */
+static void add_gzip(struct loader *l, struct site_entry *e)
+{
+    struct rc_str body = e->file.body;
+    struct rc_buf gzip = RC_BUF_INIT;
+
+    if (body.len < GZIP_MIN || body.len > GZIP_MAX || !is_text(e->file.content_type))
+        return;
+    if (rc_compress(l->compressor, RC_CODING_GZIP, GZIP_LEVEL, body, &gzip) != RC_OK ||
+        gzip.len > body.len - body.len / 8) {
+        rc_buf_deinit(&gzip);
+        return;
+    }
+    e->file.gzip.len = gzip.len;
+    e->gzip = rc_realloc(gzip.data, gzip.len); /* it was made in room for much more */
+    e->file.gzip.p = (const char *)e->gzip;
+    l->site->totals.compressed += gzip.len;
+}
+
 static int load_file(struct loader *l, const char *path, const char *url, const char *name)
 {
     struct rc_str type = rc_site_mime(rc_str_of(name));
@@ -199,10 +240,13 @@ static int load_file(struct loader *l, const char *path, const char *url, const 
     e->file.content_type = type;
     e->file.body = rc_buf_str(&body);
     e->body = rc_buf_take(&body, &e->file.body.len);
-    e->etag = make_etag(e->file.body);
-    if (e->etag == NULL)
+    e->etag = make_etag(e->file.body, "\"");
+    e->gzip_etag = make_etag(e->file.body, "-gzip\"");
+    if (e->etag == NULL || e->gzip_etag == NULL)
         return fail(l, path, "no SHA-256");
     e->file.etag = rc_str_of(e->etag);
+    e->file.gzip_etag = rc_str_of(e->gzip_etag);
+    add_gzip(l, e);
     l->site->totals.files++;
     l->site->totals.bytes += e->file.body.len;
     if (strcmp(name, "index.html") == 0)
@@ -307,7 +351,9 @@ struct rc_site *rc_site_load(const char *root, const char *title, size_t max_tot
     l.fill_title = title != NULL;
     escape_html(&l.title, title != NULL ? title : "");
     l.site = rc_calloc(1, sizeof(*l.site));
+    l.compressor = rc_compressor_new();
     err = load_dir(&l, real, "/");
+    rc_compressor_free(l.compressor);
     rc_buf_deinit(&l.title);
     free(real);
     if (err != RC_OK) {

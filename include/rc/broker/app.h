@@ -8,6 +8,7 @@
 #define RC_BROKER_APP_H
 
 #include "rc/base/conf.h"
+#include "rc/broker/headers.h"
 #include "rc/broker/rules.h"
 #include "rc/net/deflate.h"
 #include "rc/net/http.h"
@@ -40,7 +41,7 @@ struct rc_app {
     struct rc_site *client;  /* socket.io bundles, or NULL */
     char client_etag[40];    /* of the bundles: their version, quoted */
     bool polling, websocket; /* enabled transports */
-    bool cors_any;           /* cors_origin has * */
+    struct rc_headers headers;
     struct rc_deflate_policy deflate;
     struct rc_http_limits http;
     struct rc_sio_limits sio;

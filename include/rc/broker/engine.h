@@ -20,8 +20,10 @@ struct rc_shard;
 
 /* ---- handshakes, on the connection's own shard ---- */
 
-/* A new polling session; the open packet is the answer to `conn`. */
-void rc_engine_open_polling(struct rc_shard *sh, rc_id conn) RC_ON_SHARD;
+/* A new polling session; the open packet is the answer to `conn`. jsonp: the client polls by
+ * JSONP, and wants its answers for this callback; NULL: it does not. */
+void rc_engine_open_polling(struct rc_shard *sh, rc_id conn,
+                            const struct rc_str *jsonp) RC_ON_SHARD;
 /* A new WebSocket session; the 101 is queued in c->out. b64: binary data is to be text. */
 void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c, bool b64,
                               const struct rc_deflate_params *deflate) RC_ON_SHARD;
@@ -33,10 +35,13 @@ int rc_engine_sid_shard(const struct rc_shard *sh, struct rc_str sid);
 /* The open session of that sid, or NULL. */
 struct rc_session *rc_engine_find(struct rc_shard *sh, struct rc_str sid) RC_ON_SHARD;
 void rc_engine_get(struct rc_shard *sh, struct rc_str sid, rc_id conn) RC_ON_SHARD;
-/* The head of a POST has come; binary: its content type is application/octet-stream. An answer
- * follows only if it is refused. */
+enum {
+    RC_POST_BINARY = 1,  /* its content type is application/octet-stream */
+    RC_POST_TOO_BIG = 2, /* no body will follow */
+};
+/* The head of a POST has come. An answer follows only if it is refused. */
 void rc_engine_post(struct rc_shard *sh, struct rc_str sid, rc_id conn,
-                    bool binary) RC_ON_SHARD;
+                    unsigned flags) RC_ON_SHARD;
 /* Its body; takes over body. */
 void rc_engine_body(struct rc_shard *sh, struct rc_str sid, rc_id conn,
                     struct rc_pub *body) RC_ON_SHARD;

@@ -1,5 +1,5 @@
 /*
- * front_int.h - what front.c (HTTP machinery) and routes.c (what requests mean) share.
+ * front_int.h - what front.c (HTTP machinery), routes.c (what requests mean) and files.c share.
  *
  * Threads:   the connection's shard.
  * Ownership: struct rc_http belongs to its connection while that speaks HTTP.
@@ -33,9 +33,12 @@ struct rc_http {
     bool keep_alive, head_only, http10;
     bool head_timer; /* the timer runs for the head of this request */
     bool in_data;
-    bool asked;  /* an answer by rc_front_reply is awaited */
-    uint8_t tag; /* of the request under way: tells a late answer from the right one */
-    bool bad;    /* the last answer was to a request that breaks HTTP */
+    bool asked;     /* an answer by rc_front_reply is awaited */
+    bool too_big;   /* the announced body is: it is not read */
+    bool old_ie;    /* Internet Explorer warns of some answers unless told not to */
+    uint8_t coding; /* enum rc_coding that the client accepts */
+    uint8_t tag;    /* of the request under way: tells a late answer from the right one */
+    bool bad;       /* the last answer was to a request that breaks HTTP */
     char sid[RC_SID_LEN + 1]; /* of the Engine.IO request under way, "" for none */
 };
 
@@ -44,6 +47,7 @@ struct rc_http_answer {
     struct rc_str content_type;
     struct rc_str extra; /* header lines */
     struct rc_str body;
+    const char *coding; /* of the body, or NULL */
     bool close;         /* end the connection even if the client would go on */
     bool stays;         /* body outlives every connection: it need not be copied */
     struct rc_pub *pub; /* holds body, borrowed; or NULL */
@@ -56,6 +60,8 @@ void rc_http_page(struct rc_shard *sh, struct rc_conn *c, int status, const char
 void rc_http_free(struct rc_http *h);
 /* Names the request under way for rc_front_reply: {shard:8, slot:24, generation:24, tag:8}. */
 rc_id rc_http_request_id(const struct rc_shard *sh, const struct rc_conn *c);
+/* The answer to the handshake that the connection waits for sets the cookie, if there is one. */
+void rc_http_set_cookie(struct rc_shard *sh, rc_id conn, struct rc_str sid) RC_ON_SHARD;
 
 /* ---- routes.c ---- */
 
@@ -70,5 +76,16 @@ void rc_route_eio(struct rc_shard *sh, struct rc_str sid, rc_id conn, enum rc_ms
                   unsigned flags, struct rc_pub *body) RC_ON_SHARD;
 /* The request under way comes to nothing; gone: so does the connection. */
 void rc_route_cancel(struct rc_shard *sh, struct rc_conn *c, bool gone) RC_ON_SHARD;
+
+/* ---- files.c ---- */
+
+/* Answer from static_root, or with a client bundle; false: there is none for this request. */
+bool rc_files_site(struct rc_shard *sh, struct rc_conn *c,
+                   const struct rc_http_req *req) RC_ON_SHARD;
+bool rc_files_bundle(struct rc_shard *sh, struct rc_conn *c,
+                     const struct rc_http_req *req) RC_ON_SHARD;
+/* A method that files do not take. */
+void rc_files_not_allowed(struct rc_shard *sh, struct rc_conn *c,
+                          const struct rc_http_req *req) RC_ON_SHARD;
 
 #endif /* RC_BROKER_FRONT_INT_H */

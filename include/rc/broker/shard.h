@@ -59,9 +59,10 @@ struct rc_shard {
     struct rc_batch batch;
     struct rc_list ring_paused; /* sessions with RC_PAUSE_RING, by ring_link */
     struct rc_directory *directory;
-    struct rc_buf scratch;        /* building packets; never across calls */
-    struct rc_deflater *deflater; /* for all connections */
-    struct rc_seg *ping;          /* the frame of an Engine.IO ping, shared */
+    struct rc_buf scratch;            /* building packets; never across calls */
+    struct rc_deflater *deflater;     /* for all connections */
+    struct rc_compressor *compressor; /* of answers to polls; NULL until one is compressed */
+    struct rc_seg *ping;              /* the frame of an Engine.IO ping, shared */
 
     struct rc_timerq q_ping, q_pong, q_join, q_head, q_idle;
     struct rc_timerq q_upgrade, q_poll_close, q_directory, q_unwatched, q_ask, q_spill, q_stop;

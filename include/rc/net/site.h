@@ -25,13 +25,15 @@ struct rc_site_file {
     struct rc_str body;
     struct rc_str content_type; /* RC_STR_NONE for a redirect */
     struct rc_str etag;         /* with its quotes; RC_STR_NONE for a redirect */
+    struct rc_str gzip;         /* the body compressed; RC_STR_NONE where that does not pay */
+    struct rc_str gzip_etag;    /* other bytes have another tag */
     bool redirect;              /* a folder without its slash: answer 301 to the path and "/" */
 };
 
-/* Reads the tree under root. In .html files {title} becomes the title, escaped for HTML; a
+/* Reads the tree under root and compresses what is text. In .html files {title} becomes the title, escaped for HTML; a
  * title of NULL leaves them alone. NULL, and one line that names the file in why, when
- * something cannot be read or the files are larger together than max_total_bytes (0:
- * unlimited). */
+ * something cannot be read or the files, uncompressed, are larger together than
+ * max_total_bytes (0: unlimited). */
 struct rc_site *rc_site_load(const char *root, const char *title, size_t max_total_bytes,
                              char *why, size_t why_len);
 void rc_site_free(struct rc_site *s); /* NULL is fine */
@@ -39,8 +41,8 @@ void rc_site_free(struct rc_site *s); /* NULL is fine */
 /* NULL when there is no such file. */
 const struct rc_site_file *rc_site_find(const struct rc_site *s, struct rc_str decoded_path);
 
-/* Does the value of an If-None-Match header cover the file? Then the answer is 304. */
-bool rc_site_not_modified(const struct rc_site_file *f, struct rc_str if_none_match);
+/* Does the value of an If-None-Match header have this tag? Then the answer is 304. */
+bool rc_site_not_modified(struct rc_str etag, struct rc_str if_none_match);
 
 /* The Content-Type for a file name or path, by its extension. */
 struct rc_str rc_site_mime(struct rc_str name);
@@ -48,7 +50,8 @@ struct rc_str rc_site_mime(struct rc_str name);
 /* For the log. */
 struct rc_site_totals {
     size_t files, bytes;
-    size_t skipped; /* see above; dot files are not counted */
+    size_t compressed; /* bytes of the compressed bodies, which come on top */
+    size_t skipped;    /* see above; dot files are not counted */
 };
 struct rc_site_totals rc_site_totals(const struct rc_site *s);
 

@@ -239,7 +239,7 @@ Test(app, default_limits)
 
     load_ok(&f, "");
     cr_assert(f.app->polling && f.app->websocket);
-    cr_assert_not(f.app->cors_any);
+    cr_assert_not(f.app->headers.cors);
     cr_assert_eq(f.app->http.max_head, 16384u);
     cr_assert_eq(f.app->http.max_target, 8192u);
     cr_assert_eq(f.app->http.max_headers, 64u);
@@ -259,7 +259,7 @@ Test(app, other_limits)
                 "[limits]\nmax_head_size = 1KiB\nmax_target_size = 100\nmax_headers = 9\n"
                 "json_depth = 3\nmax_attachments = 2\nmax_args = 4\n"
                 "max_namespace_length = 50\nmax_event_length = 60\n");
-    cr_assert(!f.app->polling && f.app->websocket && f.app->cors_any);
+    cr_assert(!f.app->polling && f.app->websocket && f.app->headers.any_origin);
     cr_assert_eq(f.app->http.max_head, 1024u);
     cr_assert_eq(f.app->http.max_target, 100u);
     cr_assert_eq(f.app->http.max_headers, 9u);
@@ -271,7 +271,7 @@ Test(app, other_limits)
     tear_down(&f);
 
     load_ok(&f, "[socketio]\ntransports = polling\ncors_origin = https://a.example\n");
-    cr_assert(f.app->polling && !f.app->websocket && !f.app->cors_any);
+    cr_assert(f.app->polling && !f.app->websocket && !f.app->headers.any_origin);
     tear_down(&f);
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 static char root[64];
 
@@ -304,17 +305,73 @@ Test(site, etag_names_the_content)
     remove_root();
 }
 
+static void check_gzip(const struct rc_site_file *f)
+{
+    z_stream z = {.next_in = (Bytef *)(uintptr_t)f->gzip.p, .avail_in = (uInt)f->gzip.len};
+    char plain[8192];
+
+    z.next_out = (Bytef *)plain;
+    z.avail_out = sizeof(plain);
+    cr_assert_eq(inflateInit2(&z, MAX_WBITS + 16), Z_OK);
+    cr_assert_eq(inflate(&z, Z_FINISH), Z_STREAM_END);
+    cr_assert_eq(z.total_out, f->body.len);
+    cr_assert_arr_eq(plain, f->body.p, f->body.len);
+    cr_assert_eq(z.avail_in, 0u);
+    (void)inflateEnd(&z);
+}
+
+Test(site, texts_are_kept_compressed)
+{
+    char text[4096], noise[4096];
+    const struct rc_site_file *f, *other;
+    struct rc_site *s;
+    uint32_t x = 1;
+
+    memset(text, 'x', sizeof(text));
+    memcpy(text, "<p>{title}", 10);
+    for (size_t i = 0; i < sizeof(noise); i++)
+        noise[i] = (char)((x = x * 1664525 + 1013904223) >> 24);
+    make_root();
+    put_bytes("/index.html", text, sizeof(text));
+    put_bytes("/a.js", text, sizeof(text));
+    put_bytes("/same.js", text, sizeof(text));
+    put_bytes("/a.png", text, sizeof(text));
+    put_bytes("/noise.txt", noise, sizeof(noise));
+    put_bytes("/short.txt", text, 511);
+    put_bytes("/enough.txt", text, 512);
+    s = load("T");
+    f = find(s, "/a.js");
+    cr_assert_lt(f->gzip.len, 200);
+    check_gzip(f);
+    other = find(s, "/same.js");
+    cr_assert(rc_str_eq(f->gzip_etag, other->gzip_etag));
+    cr_assert_not(rc_str_eq(f->gzip_etag, f->etag));
+    cr_assert_eq(f->gzip_etag.p[0], '"');
+    cr_assert(rc_str_eq(rc_str_skip(f->gzip_etag, f->gzip_etag.len - 6), RC_STR("-gzip\"")));
+    f = find(s, "/index.html"); /* with its title */
+    check_gzip(f);
+    cr_assert(rc_str_starts(f->body, RC_STR("<p>Txxx")));
+    other = find(s, "/");
+    cr_assert_eq(other->gzip.p, f->gzip.p);
+    cr_assert_eq(other->gzip.len, f->gzip.len);
+    cr_assert(rc_str_eq(other->gzip_etag, f->gzip_etag));
+    cr_assert_neq(find(s, "/enough.txt")->gzip.len, 0);
+    cr_assert_eq(find(s, "/short.txt")->gzip.len, 0);
+    cr_assert_eq(find(s, "/noise.txt")->gzip.len, 0);
+    cr_assert_eq(find(s, "/a.png")->gzip.len, 0);
+    cr_assert_eq(rc_site_totals(s).compressed, f->gzip.len + 2 * find(s, "/a.js")->gzip.len +
+                                                   find(s, "/enough.txt")->gzip.len);
+    rc_site_free(s);
+    remove_root();
+}
+
 static bool matches(const char *if_none_match)
 {
-    struct rc_site_file f = {.etag = RC_STR("\"abc\"")};
-
-    return rc_site_not_modified(&f, rc_str_of(if_none_match));
+    return rc_site_not_modified(RC_STR("\"abc\""), rc_str_of(if_none_match));
 }
 
 Test(site, not_modified)
 {
-    struct rc_site_file folder = {.redirect = true};
-
     cr_assert(matches("\"abc\""));
     cr_assert(matches("W/\"abc\""));
     cr_assert(matches("*"));
@@ -333,7 +390,7 @@ Test(site, not_modified)
     cr_assert_not(matches("W/"));
     cr_assert_not(matches("\"x,\"abc\""));
     cr_assert_not(matches("\"*\""));
-    cr_assert_not(rc_site_not_modified(&folder, RC_STR("*")));
+    cr_assert_not(rc_site_not_modified(RC_STR_NONE, RC_STR("*"))); /* of a folder */
 }
 
 static bool mime_is(const char *name, const char *type)
