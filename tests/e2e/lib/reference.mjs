@@ -38,6 +38,7 @@ const OPTIONS = {
   allow_upgrades: (v) => ({ allowUpgrades: yes(v) }),
   serve_client: (v) => ({ serveClient: yes(v) }),
   per_message_deflate: (v, all) => ({ perMessageDeflate: yes(v) && deflate(all) }),
+  add_trailing_slash: (v) => ({ addTrailingSlash: yes(v) }),
 };
 
 // The daemon always compresses each message by itself.
@@ -46,6 +47,55 @@ const deflate = (all) => ({
   serverNoContextTakeover: true,
   ...(yes(all.deflate_no_context_takeover || 'yes') && { clientNoContextTakeover: true }),
 });
+
+// An item of a list of origins; * inside of it stands for a part of a name or a port.
+function origin(item) {
+  if (!item.includes('*')) return item;
+  const parts = item.split('*').map((s) => s.replace(/[.\[\]+]/g, '\\$&'));
+  return new RegExp(`^${parts.join('[A-Za-z0-9._-]+')}$`);
+}
+
+function cors(conf) {
+  const origins = list(conf.cors_origin || '');
+  if (!origins.length) return {};
+  const cors = { origin: origins[0] === '*' ? '*' : origins.map(origin), credentials: yes(conf.cors_credentials || 'no') };
+  if (conf.cors_methods) cors.methods = list(conf.cors_methods);
+  if (conf.cors_allowed_headers) cors.allowedHeaders = list(conf.cors_allowed_headers);
+  if (conf.cors_exposed_headers) cors.exposedHeaders = list(conf.cors_exposed_headers);
+  if (conf.cors_max_age) cors.maxAge = duration(conf.cors_max_age) / 1000;
+  return { cors };
+}
+
+function cookie(conf) {
+  if (!conf.cookie) return {};
+  const sameSite = conf.cookie_same_site || 'lax';
+  return {
+    cookie: {
+      name: conf.cookie,
+      path: conf.cookie_path ?? '/',
+      httpOnly: yes(conf.cookie_http_only || 'yes'),
+      secure: yes(conf.cookie_secure || 'no'),
+      sameSite: sameSite === 'off' ? false : sameSite,
+    },
+  };
+}
+
+function compression(conf) {
+  if (!yes(conf.http_compression || 'yes')) return { httpCompression: false };
+  return { httpCompression: { threshold: size(conf.http_compression_threshold || '1KiB') } };
+}
+
+function allowRequest(conf) {
+  const allowed = list(conf.allow_origin || '').map(origin);
+  if (!allowed.length) return {};
+  const fits = (item, o) => (item instanceof RegExp ? item.test(o) : item === '*' || item === o);
+  return {
+    allowRequest: (req, done) => {
+      const o = req.headers.origin;
+      done(null, o === undefined || allowed.some((item) => fits(item, o)));
+    },
+  };
+}
 
 function settings(ini, options) {
   const all = {};
@@ -59,12 +109,7 @@ export async function start({ ini = '', options = {} } = {}) {
   const conf = settings(ini, options);
   const opts = {};
   for (const [k, v] of Object.entries(conf)) Object.assign(opts, OPTIONS[k]?.(v, conf));
-  const origins = list(conf.cors_origin || '');
-  if (origins.length)
-    opts.cors = {
-      origin: origins[0] === '*' ? '*' : origins,
-      credentials: yes(conf.cors_credentials || 'no'),
-    };
+  Object.assign(opts, cors(conf), cookie(conf), compression(conf), allowRequest(conf));
   const http = createServer((req, res) => res.writeHead(404).end());
   const io = new Server(http, opts);
   // No option: 30 s, which would also hold up the end of this process.
