@@ -8,6 +8,7 @@
 //  - 'roomcast only' at the end: where the reference has no answer, or one that is no good.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { runInNewContext } from 'node:vm';
 import { gunzipSync, inflateSync } from 'node:zlib';
 
 import { Polling, RS, Socket, eioPath } from './lib/eio.mjs';
@@ -351,5 +352,116 @@ for (const [group, options, rows] of GROUPS) {
         }
       });
     }
+  });
+}
+
+// ---- JSONP as a browser does it ----
+
+for (const shards of SHARDS) {
+  test(`JSONP: scripts run, and a session moves to WebSocket (${label(shards)})`, async (t) => {
+    const server = await startFor(t, { ini: RULES, shards });
+    const received = [];
+    const poll = async (path) => {
+      const r = await request(server, { path });
+      assert.equal(r.status, 200, r.body);
+      runInNewContext(r.body, { ___eio: { 5: (payload) => received.push(payload) } });
+      return received.at(-1);
+    };
+    const { sid } = JSON.parse((await poll(eioPath({ j: '5' }))).slice(1));
+    const send = async (text) => {
+      const r = await request(server, { method: 'POST', path: eioPath({ sid, j: '5' }), body: form(text) });
+      assert.equal(r.body, 'ok');
+    };
+    await send('40');
+    assert.match(await poll(eioPath({ sid, j: '5' })), /^40\{"sid":/);
+    const odd = '42["echo","\u2028\u2029\\"\\\\ </script> ü👍 \\u0001"]';
+    await send(odd);
+    assert.equal(await poll(eioPath({ sid, j: '5' })), odd);
+
+    const ws = await Socket.open(server, { sid });
+    const held = poll(eioPath({ sid, j: '5' }));
+    ws.send('2probe');
+    assert.equal(await ws.next(), '3probe');
+    assert.equal(await held, '6');
+    ws.send('5', '421["ask",1]');
+    assert.equal(await ws.next(), '431[1]');
+    ws.destroy();
+  });
+}
+
+// ---- roomcast only ----
+
+for (const shards of SHARDS) {
+  describe(`not the reference's (${label(shards)})`, roomcastOnly, () => {
+    const big = (n) => `431["${'z'.repeat(n - 7)}"]`;
+
+    test('a body of more than 256 KiB goes out plain', async (t) => {
+      const server = await startFor(t, { ini: RULES, shards });
+      const s = await Polling.open(server, { namespace: '/' });
+      for (const [n, coding] of [[256 * 1024, 'gzip'], [256 * 1024 + 1, undefined]]) {
+        await s.post(big(n).replace('431[', '421["ask",'));
+        const r = await request(server, { path: s.path(), headers: { 'Accept-Encoding': 'gzip' }, binary: true });
+        assert.equal(r.headers['content-encoding'], coding);
+        assert.equal(decoded(r.headers, r.body), big(n));
+      }
+    });
+
+    test('many sessions at once are compressed, each its own', async (t) => {
+      const server = await startFor(t, { ini: RULES, shards });
+      await Promise.all([...Array(24).keys()].map(async (i) => {
+        const s = await Polling.open(server, { namespace: '/' });
+        for (let k = 0; k < 6; k++) {
+          const text = `${i}.${k} `.repeat(300 + 50 * i);
+          await s.post(`421["ask","${text}"]`);
+          const coding = (i + k) % 2 ? 'gzip' : 'deflate';
+          const r = await request(server, { path: s.path(), headers: { 'Accept-Encoding': coding }, binary: true });
+          assert.equal(r.headers['content-encoding'], coding);
+          assert.equal(decoded(r.headers, r.body), `431["${text}"]`);
+        }
+      }));
+    });
+
+    test('origins of plain endpoints', async (t) => {
+      const ini = `${RULES}\n[endpoint /plain]\nprotocol = echo\n`;
+      const server = await startFor(t, { ini, shards, options: { 'socketio.allow_origin': `${ORIGIN}, http://localhost:*` } });
+      const status = async (headers) => (await upgraded(server, { path: '/plain', headers })).status;
+      assert.equal(await status(FROM), 101);
+      assert.equal(await status(from('http://localhost:3000')), 101);
+      assert.equal(await status({}), 101);
+      for (const o of ['https://evil.example', 'null', `${ORIGIN}.evil.example`, 'http://localhost'])
+        assert.equal(await status(from(o)), 403, o);
+      assert.equal((await request(server, { path: '/plain', headers: from('null') })).status, 426, 'pages may look');
+    });
+
+    test('a stock handshake that is refused for its origin leaves nothing behind', async (t) => {
+      const server = await startFor(t, { ini: RULES, shards, options: { 'socketio.allow_origin': ORIGIN, 'limits.max_connections': '20' } });
+      for (let i = 0; i < 100; i++) {
+        assert.equal((await request(server, { path: P, headers: from('null') })).status, 403);
+        assert.equal((await upgraded(server, { path: WS, headers: from('null') })).status, 400);
+      }
+      assert.equal((await request(server, { path: P, headers: FROM })).status, 200);
+    });
+
+    test('a preflight with an Upgrade header; other methods for bundles', async (t) => {
+      const server = await startFor(t, { ini: RULES, shards, options: { 'socketio.cors_origin': '*' } });
+      assert.equal((await upgraded(server, { path: WS, method: 'OPTIONS', headers: ASK })).status, 204);
+      const r = await request(server, { method: 'POST', path: BUNDLE });
+      assert.deepEqual([r.status, r.body], [400, error(0).body]);
+      assert.equal((await request(server, { path: '/socket.io/socket.io.esm.js' })).status, 400);
+    });
+
+    test('a body that is too big is not waited for', async (t) => {
+      const server = await startFor(t, { ini: RULES, shards });
+      const s = await Polling.open(server, { namespace: '/' });
+      for (const [path, status] of [[s.path(), 413], [eioPath({ sid: 'x' }), 400], [P, 400], ['/', 405]]) {
+        const wire = await Wire.open(server);
+        await wire.write(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\nExpect: 100-continue\r\n\r\n`);
+        const r = await wire.response();
+        assert.deepEqual([r.status, r.headers.connection], [status, 'close'], path);
+        wire.destroy();
+      }
+      await s.post('421["ask",1]');
+      assert.deepEqual(await s.poll(), ['431[1]']);
+    });
   });
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 
 import { tempDir } from './lib/daemon.mjs';
 import { eioPath } from './lib/eio.mjs';
@@ -11,6 +12,7 @@ import { RULES } from './lib/vocabulary.mjs';
 import { Wire, request } from './lib/wire.mjs';
 
 const BIG = Buffer.from([...Array(400_000).keys()].map((i) => (i * 7) & 255));
+const LONG = 'body { color: red }\n'.repeat(200);
 const PAGE = '<!DOCTYPE html><title>{title}</title><h1>{title}</h1>\n';
 
 function site() {
@@ -23,6 +25,7 @@ function site() {
     'index.html': PAGE,
     'style.css': 'body { color: red }',
     'app.js': 'let x = "{title}";',
+    'long.css': LONG,
     'data.json': '{}',
     'pic.png': Buffer.from([0x89, 0x50, 0x4e, 0x47]),
     'picture.svg': '<svg/>',
@@ -127,6 +130,36 @@ function fileTests(server) {
     }
     const [a, b] = await Promise.all([get(server(), '/style.css'), get(server(), '/app.js')]);
     assert.notEqual(a.headers.etag, b.headers.etag);
+  });
+
+  test('text files are compressed, and have another ETag then', async () => {
+    const get = (path, headers = {}) => request(server(), { path, headers: { 'Accept-Encoding': 'gzip', ...headers }, binary: true });
+    const plain = await request(server(), { path: '/long.css' });
+    assert.deepEqual([plain.body, plain.headers['content-encoding'], plain.headers.vary], [LONG, undefined, 'Accept-Encoding']);
+    const r = await get('/long.css');
+    assert.equal(r.status, 200);
+    assert.equal(r.headers['content-encoding'], 'gzip');
+    assert.equal(r.headers['content-type'], 'text/css; charset=utf-8');
+    assert.equal(r.headers['content-length'], String(r.body.length));
+    assert.equal(r.headers.vary, 'Accept-Encoding');
+    assert.equal(r.headers['x-content-type-options'], 'nosniff');
+    assert.ok(r.body.length < LONG.length / 5);
+    assert.equal(gunzipSync(r.body).toString(), LONG);
+    assert.notEqual(r.headers.etag, plain.headers.etag);
+
+    for (const tag of [r.headers.etag, `W/${r.headers.etag}`, '*']) {
+      const same = await get('/long.css', { 'If-None-Match': tag });
+      assert.deepEqual([same.status, same.headers.etag, same.headers['content-encoding'], same.body.length], [304, r.headers.etag, undefined, 0]);
+    }
+    assert.equal((await get('/long.css', { 'If-None-Match': plain.headers.etag })).status, 200, 'other bytes');
+    assert.equal((await request(server(), { path: '/long.css', headers: { 'If-None-Match': r.headers.etag } })).status, 200);
+
+    const { first } = await talk(server(), 'HEAD /long.css HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n', 1, { head: true });
+    assert.deepEqual([first.headers['content-length'], first.headers.etag], [r.headers['content-length'], r.headers.etag]);
+    for (const coding of ['identity', 'br', 'deflate', 'gzip;q=0', '*;q=0'])
+      assert.equal((await get('/long.css', { 'Accept-Encoding': coding })).body.toString(), LONG, coding);
+    for (const path of ['/style.css', '/big.bin', '/empty.txt', '/nothing'])
+      assert.equal((await get(path)).headers['content-encoding'], undefined, path);
   });
 
   test('HEAD is GET without the body', async () => {
