@@ -120,6 +120,10 @@ test: deps-test
 SUITES ?= unit replay stress e2e
 check: $(DAEMON) $(CLIENT) $(NPM) $(BUILD)/unit-tests $(FUZZERS) $(STRESS)
 	tests/run.sh $(BUILD) $(SUITES)
+# The e2e tests that also hold for the npm server, run against it: so they are known to be right.
+test-reference: deps-test
+	$(AGAIN) $(NPM)
+	tests/run.sh $(BUILD) reference
 everything: $(DAEMON) $(BUILD)/unit-tests $(FUZZERS) $(STRESS) $(BENCHES)
 bench: all $(BENCHES)
 	@for b in $(MICRO); do echo "== $$b"; $$b || exit 1; done
@@ -167,6 +171,7 @@ install: all
 	    sed 's|^static_root = .*|static_root = $(PREFIX)/share/roomcast/web|' conf/roomcast.ini >$$f
 clean: ; rm -rf build tests/node_modules
 FORCE:
-.PHONY: all run test check everything bench asan tsan fuzz fuzz-run format format-check lint \
-        lint-rules lint-cppcheck lint-tidy analyze install clean deps deps-test deps-dev FORCE
+.PHONY: all run test test-reference check everything bench asan tsan fuzz fuzz-run format \
+        format-check lint lint-rules lint-cppcheck lint-tidy analyze install clean deps deps-test \
+        deps-dev FORCE
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
