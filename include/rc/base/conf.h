@@ -68,7 +68,7 @@
       "compress WebSocket messages for clients that offer it (RFC 7692)")                     \
     X(socketio, deflate_threshold, SIZE, "1KiB", 0, 1073741824, 0,                            \
       "shorter messages are sent uncompressed, also on endpoints")                            \
-    X(socketio, deflate_level, INT, "6", 1, 9, 0,                                             \
+    X(socketio, deflate_level, INT, "4", 1, 9, 0,                                             \
       "1 compresses fastest, 9 best; also on endpoints")                                      \
     X(socketio, deflate_no_context_takeover, BOOL, "yes", 0, 0, 0,                            \
       "clients must compress each message by itself; no costs memory; also on endpoints")     \
