@@ -1,0 +1,559 @@
+/*
+ * Two whole shards without threads, driven by the input: it opens connections, writes what peers
+ * might write (raw bytes, or well-formed requests, frames and packets with ids that were learned
+ * from the answers), lets either shard take turns, lets timers run out, and hangs up.
+ *
+ * Whatever happens to these peers, a well-behaved client beside them gets its answers, and when
+ * all have gone nothing of them is left.
+ */
+#include "rc/base/hash.h"
+#include "rc/base/log.h"
+#include "rc/broker/shard.h"
+#include "rc/net/ws.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(c) ((c) ? (void)0 : abort())
+
+enum { SHARDS = 2, CONNS = 6, IDS = 4, ROUNDS_MAX = 3000 };
+
+static const char ini[] =
+    "[server]\nring_slots = 64\n"
+    "[socketio]\nmax_payload = 4KiB\ncors_origin = *\nper_message_deflate = yes\n"
+    "deflate_threshold = 0\ndeflate_no_context_takeover = no\nhttp_compression_threshold = 64\n"
+    "[limits]\nmax_head_size = 1KiB\nmax_target_size = 512\nmax_rooms_per_socket = 3\n"
+    "max_sockets = 2\nmax_queue = 64KiB\nmax_attachments = 3\nmax_asks = 2\n"
+    "[event join]\njoin = {1}\n"
+    "[event leave]\nleave = {1}\n"
+    "[event say]\nemit = room {1}: msg {2..}\n"
+    "[event others]\nrequire = member {1}\nemit = room {1} except sender: msg {2}\n"
+    "[event two]\nemit = room {1}: msg {3}\nemit = room {2}: msg {3}\nack = {3}\n"
+    "[event all]\nemit = all: msg {args}\n"
+    "[event to]\nemit = socket {1}: msg {2..}\n"
+    "[event me]\nemit = sender: msg {args}\n"
+    "[event ask]\nask = room {1} within 1s: question {2..}\n"
+    "[event askone]\nask = socket {1} within 1s: question {2..}\n"
+    "[event move]\nleave = {1}\njoin = {2}\nemit = room {2}: msg {auth.name} {id} {room}\n"
+    "[event watch]\nwatch = rooms\n[event unwatch]\nunwatch = rooms\n"
+    "[event bye]\ndisconnect = connection\n[event part]\ndisconnect = namespace\n"
+    "[event *]\nemit = sender: {event} {args}\n"
+    "[connect /b]\njoin = {auth.room}\njoin = b2\nemit = room b2: hello {id}\n"
+    "[event /b say]\nemit = all except sender: msg {args}\n"
+    "[endpoint /echo]\nprotocol = echo\nprefix = :\n"
+    "[endpoint /relay]\nprotocol = relay\nmax_payload = 1KiB\n";
+
+/* ---- the input ---- */
+
+struct input {
+    const uint8_t *p;
+    size_t n;
+};
+
+static unsigned take(struct input *in, unsigned below)
+{
+    if (in->n == 0)
+        return 0;
+    in->n--;
+    return *in->p++ % below;
+}
+
+static struct rc_str take_bytes(struct input *in)
+{
+    size_t len = take(in, 256);
+    struct rc_str s;
+
+    if (len >= 250) /* and now and then a longer piece */
+        len *= 20;
+    len = len < in->n ? len : in->n;
+    s = rc_str_make(in->p, len);
+    in->p += len;
+    in->n -= len;
+    return s;
+}
+
+/* ---- the world ---- */
+
+struct peer {
+    int fd; /* -1: none */
+    struct rc_buf in;
+};
+
+static struct rc_conf conf;
+static struct rc_app *app;
+
+static struct {
+    struct rc_mesh *mesh;
+    struct rc_shard *shard[SHARDS];
+    struct peer peer[CONNS], good; /* good: behaves well */
+    char sid[IDS][24], socket[IDS][24];
+    unsigned nsids, nsockets;
+    bool stopped;
+} w;
+
+static void turn(unsigned i)
+{
+    struct rc_shard *sh = w.shard[i];
+
+    rc_thread_enter("fuzz", sh);
+    rc_assert_on_shard(sh);
+    rc_shard_turn(sh);
+}
+
+static bool is_busy(unsigned i)
+{
+    const struct rc_shard *sh = w.shard[i];
+    const struct rc_conn *c;
+    uint32_t cursor = 0;
+
+    for (unsigned from = 0; from < SHARDS + 2; from++)
+        for (int k = RC_MESH_RESULTS; from != i && k <= RC_MESH_REQUESTS; k++)
+            if (rc_mesh_posted(w.mesh, from, i, (enum rc_mesh_class)k) !=
+                rc_mesh_done(w.mesh, from, i, (enum rc_mesh_class)k))
+                return true;
+    while ((c = rc_pool_next(&sh->loop.conns, &cursor)) != NULL) {
+        int n = 0;
+
+        if (c->reading && ioctl(c->fd, FIONREAD, &n) == 0 && n > 0)
+            return true;
+    }
+    return !rc_list_empty(&sh->loop.ready);
+}
+
+static void settle(void)
+{
+    unsigned calm = 0;
+
+    for (unsigned round = 0; calm < 2; round++) {
+        CHECK(round < ROUNDS_MAX); /* they never come to rest */
+        calm++;
+        for (unsigned i = 0; i < SHARDS; i++) {
+            turn(i);
+            if (rc_mesh_spilling(w.mesh, i))
+                (void)usleep(100);
+        }
+        for (unsigned i = 0; i < SHARDS; i++)
+            calm = is_busy(i) ? 0 : calm;
+    }
+}
+
+static void open_peer(struct peer *p, unsigned shard)
+{
+    struct rc_msg msg = {.type = RC_MSG_CONN};
+    int fd[2];
+
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd) == 0);
+    p->fd = fd[1];
+    msg.u.conn.fd = fd[0];
+    rc_mesh_post(w.mesh, rc_mesh_acceptor(SHARDS), shard, &msg);
+    (void)rc_mesh_wake(w.mesh, rc_mesh_acceptor(SHARDS));
+}
+
+static void hang_up(struct peer *p)
+{
+    if (p->fd >= 0)
+        (void)close(p->fd);
+    p->fd = -1;
+    rc_buf_deinit(&p->in);
+}
+
+static void send_bytes(const struct peer *p, const void *bytes, size_t n)
+{
+    if (p->fd >= 0 && n != 0)
+        (void)!send(p->fd, bytes, n, MSG_NOSIGNAL);
+}
+
+static void send_frame(const struct peer *p, uint8_t opcode, struct rc_str s, bool fin)
+{
+    struct rc_buf b = RC_BUF_INIT;
+    uint8_t head[RC_WS_HEADER_MAX];
+    size_t n = rc_ws_header(head, RC_WS_TEXT, false, s.len);
+
+    head[0] = (uint8_t)(opcode | (fin ? 0x80 : 0));
+    head[1] |= 0x80;
+    rc_buf_put(&b, head, n);
+    rc_buf_put(&b, "\0\0\0", 4); /* a mask of zeros */
+    rc_buf_puts(&b, s);
+    send_bytes(p, b.data, b.len);
+    rc_buf_deinit(&b);
+}
+
+/* Remembers ids that an answer names: 20 characters behind "sid":". */
+static void learn(const struct rc_buf *b)
+{
+    const char *at = (const char *)b->data, *end = at + b->len;
+
+    while ((at = memmem(at, (size_t)(end - at), "\"sid\":\"", 7)) != NULL && end - at >= 27) {
+        bool socket = at >= (const char *)b->data + 3 && at[-3] == '4';
+        char *to = socket ? w.socket[w.nsockets++ % IDS] : w.sid[w.nsids++ % IDS];
+
+        memcpy(to, at + 7, 20);
+        at += 27;
+    }
+}
+
+static void read_peer(struct peer *p)
+{
+    ssize_t n;
+
+    rc_buf_reset(&p->in);
+    while (p->fd >= 0) {
+        uint8_t *to = rc_buf_reserve(&p->in, 65536);
+
+        n = read(p->fd, to, 65536);
+        if (n <= 0)
+            break;
+        p->in.len += (size_t)n;
+    }
+    if (p->in.len != 0)
+        learn(&p->in);
+}
+
+/* ---- what peers say ---- */
+
+/* A text with %s for one of the rooms, or for an id. */
+static const char *const packets[] = {
+    "40",
+    "40/b,{\"room\":\"%s\"}",
+    "41",
+    "41/b,",
+    "421[\"join\",\"%s\"]",
+    "422[\"leave\",\"%s\"]",
+    "423[\"say\",\"%s\",1,{\"a\":[null]}]",
+    "42[\"others\",\"%s\",2]",
+    "424[\"two\",\"r1\",\"%s\",3]",
+    "42[\"all\",\"%s\"]",
+    "425[\"to\",\"%s\",4]",
+    "42[\"me\",5]",
+    "426[\"ask\",\"%s\",6]",
+    "427[\"askone\",\"%s\",7]",
+    "428[\"move\",\"r1\",\"%s\"]",
+    "42[\"watch\"]",
+    "42[\"unwatch\"]",
+    "42[\"bye\"]",
+    "42[\"part\"]",
+    "42/b,[\"say\",\"%s\"]",
+    "451-[\"say\",\"%s\",{\"_placeholder\":true,\"num\":0}]",
+    "452-9[\"me\",{\"_placeholder\":true,\"num\":1},{\"_placeholder\":true,\"num\":0}]",
+    "439[1]",
+    "42[\"nothing\",\"%s\"]",
+    "2probe",
+    "5",
+    "3",
+    "1",
+    "6",
+};
+
+/* One of the texts, filled in, or bytes of the input. Static memory. */
+static struct rc_str take_packet(struct input *in)
+{
+    static const char *const rooms[] = {"r1", "r2", "r3", "r4", "b2", "\\u0001rooms", ""};
+    static char text[256];
+    unsigned what = take(in, sizeof(packets) / sizeof(packets[0]) + 4);
+    const char *fill;
+    int n;
+
+    if (what >= sizeof(packets) / sizeof(packets[0]))
+        return take_bytes(in);
+    fill = take(in, 3) == 0 ? w.socket[take(in, IDS)] : rooms[take(in, 7)];
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+#endif
+    n = snprintf(text, sizeof(text), packets[what], fill);
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
+    return rc_str_make(text, (size_t)n);
+}
+
+/* A request with a learned sid, none, or a wrong one. */
+static void send_request(struct input *in, const struct peer *p, const char *method,
+                         const char *transport, const char *extra, struct rc_str body)
+{
+    struct rc_buf b = RC_BUF_INIT;
+    unsigned id = take(in, IDS + 1);
+
+    rc_buf_printf(&b, "%s /socket.io/?EIO=4&transport=%s", method, transport);
+    if (id < IDS && w.sid[id][0] != '\0')
+        rc_buf_printf(&b, "&sid=%s", w.sid[id]);
+    rc_buf_printf(&b, "%s HTTP/1.1\r\nHost: x\r\n%s", take(in, 8) == 1 ? "&j=0&b64=1" : "",
+                  extra);
+    if (body.p != NULL)
+        rc_buf_printf(&b, "Content-Length: %zu\r\n", body.len);
+    rc_buf_putz(&b, "\r\n");
+    rc_buf_puts(&b, body);
+    send_bytes(p, b.data, b.len);
+    rc_buf_deinit(&b);
+}
+
+static void send_post(struct input *in, const struct peer *p)
+{
+    struct rc_buf b = RC_BUF_INIT;
+
+    for (unsigned n = take(in, 3) + 1; n > 0; n--) {
+        rc_buf_puts(&b, take_packet(in));
+        if (n > 1)
+            rc_buf_putc(&b, 0x1e);
+    }
+    if (b.data == NULL)
+        rc_buf_putc(&b, '6');
+    send_request(in, p, "POST", "polling", take(in, 4) == 1 ? "Expect: 100-continue\r\n" : "",
+                 rc_buf_str(&b));
+    rc_buf_deinit(&b);
+}
+
+#define WS_HEADERS                                                               \
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" \
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+static void send_handshake(struct input *in, const struct peer *p)
+{
+    static const char *const deflate[] = {"", "Sec-WebSocket-Extensions: permessage-deflate",
+                                          "; server_max_window_bits=9"};
+    char extra[512];
+    unsigned what = take(in, 4), bits = take(in, 3);
+
+    (void)snprintf(extra, sizeof(extra), WS_HEADERS "%s%s%s", bits != 0 ? deflate[1] : "",
+                   bits == 2 ? deflate[2] : "", bits != 0 ? "\r\n" : "");
+    if (what >= 2) {
+        send_request(in, p, "GET", "websocket", extra, RC_STR_NONE);
+        return;
+    }
+    send_bytes(p, what == 0 ? "GET /echo" : "GET /relay", what == 0 ? 9 : 10);
+    send_bytes(p, " HTTP/1.1\r\nHost: x\r\n", 20);
+    send_bytes(p, extra, strlen(extra));
+    send_bytes(p, "\r\n", 2);
+}
+
+/* ---- time ---- */
+
+/* The time of all that is due first in a queue has come. */
+static void expire(unsigned shard, struct rc_timerq *q)
+{
+    struct rc_shard *sh = w.shard[shard];
+    uint64_t due = rc_timerq_next(q);
+
+    rc_thread_enter("fuzz", sh);
+    if (due == UINT64_MAX || q == &sh->q_stop)
+        return;
+    sh->loop.now_ms++; /* so that what is started anew is due later */
+    rc_timerq_expire(q, due > sh->loop.now_ms ? due : sh->loop.now_ms);
+}
+
+static void stop(void)
+{
+    struct rc_msg msg = {.type = RC_MSG_STOP};
+
+    if (w.stopped)
+        return;
+    w.stopped = true;
+    for (unsigned i = 0; i < SHARDS; i++)
+        rc_mesh_post(w.mesh, rc_mesh_main(SHARDS), i, &msg);
+    (void)rc_mesh_wake(w.mesh, rc_mesh_main(SHARDS));
+}
+
+/* ---- one step ---- */
+
+enum op {
+    OPEN,
+    RAW,
+    PACKET,
+    BINARY,
+    FRAGMENT,
+    CONTROL,
+    GET,
+    POST,
+    HANDSHAKE,
+    TURN,
+    SETTLE,
+    READ,
+    SHUT,
+    HANG_UP,
+    EXPIRE,
+    STOP,
+    OPS
+};
+
+static void send_some_frame(struct input *in, const struct peer *p, enum op op)
+{
+    if (op == PACKET)
+        send_frame(p, RC_WS_TEXT, take_packet(in), true);
+    else if (op == BINARY)
+        send_frame(p, (uint8_t)(RC_WS_BINARY | (take(in, 4) == 1 ? 0x40 : 0)), take_bytes(in),
+                   true);
+    else if (op == CONTROL)
+        send_frame(p, (uint8_t)(8 + take(in, 3)), take_bytes(in), true);
+    else
+        send_frame(p, (uint8_t)take(in, 3), take_packet(in), take(in, 2) != 0);
+}
+
+static void step(struct input *in)
+{
+    enum op op = (enum op)take(in, OPS);
+    unsigned arg = take(in, 255);
+    struct peer *p = &w.peer[arg % CONNS];
+    struct rc_str s;
+
+    switch (op) {
+    case OPEN:
+        hang_up(p);
+        open_peer(p, arg / CONNS % SHARDS);
+        return;
+    case RAW:
+        s = take_bytes(in);
+        send_bytes(p, s.p, s.len);
+        return;
+    case PACKET:
+    case BINARY:
+    case FRAGMENT:
+    case CONTROL: send_some_frame(in, p, op); return;
+    case GET:
+        send_request(in, p, "GET", "polling",
+                     take(in, 4) == 1 ? "Accept-Encoding: gzip\r\n" : "", RC_STR_NONE);
+        return;
+    case POST: send_post(in, p); return;
+    case HANDSHAKE: send_handshake(in, p); return;
+    case TURN: turn(arg % SHARDS); return;
+    case SETTLE: settle(); return;
+    case READ: read_peer(p); return;
+    case SHUT:
+        if (p->fd >= 0)
+            (void)shutdown(p->fd, SHUT_WR);
+        return;
+    case HANG_UP: hang_up(p); return;
+    case EXPIRE: {
+        struct rc_loop *l = &w.shard[arg % SHARDS]->loop;
+
+        send_frame(&w.good, RC_WS_TEXT, RC_STR("3"), true); /* it is never late with its pong */
+        turn(0);
+        expire(arg % SHARDS, l->timerq[arg / SHARDS % l->ntimerqs]);
+        return;
+    }
+    case STOP:
+        if (arg == 1) /* or most inputs would end early */
+            stop();
+        return;
+    case OPS: return;
+    }
+}
+
+/* ---- the good client ---- */
+
+static void good_begins(void)
+{
+    static const char head[] =
+        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\n" WS_HEADERS "\r\n";
+
+    open_peer(&w.good, 0);
+    send_bytes(&w.good, head, sizeof(head) - 1);
+    settle();
+    send_frame(&w.good, RC_WS_TEXT, RC_STR("40"), true);
+    send_frame(&w.good, RC_WS_TEXT, RC_STR("421[\"join\",\"good\"]"), true);
+    settle();
+    read_peer(&w.good);
+    CHECK(memmem(w.good.in.data, w.good.in.len, "431[{\"ok\":true}]", 16) != NULL);
+}
+
+/* It is still connected, in its room, and served. */
+static void good_goes_on(void)
+{
+    read_peer(&w.good);
+    send_frame(&w.good, RC_WS_TEXT, RC_STR("3"), true);
+    send_frame(&w.good, RC_WS_TEXT, RC_STR("422[\"say\",\"good\",\"still here\"]"), true);
+    settle();
+    read_peer(&w.good);
+    CHECK(memmem(w.good.in.data, w.good.in.len, "42[\"msg\",\"still here\"]", 22) != NULL);
+    CHECK(memmem(w.good.in.data, w.good.in.len, "432[{\"ok\":true}]", 16) != NULL);
+}
+
+/* ---- life ---- */
+
+/* What never changes is made once. */
+static void begin_process(void)
+{
+    struct rc_conf_errors e = {.n = 0};
+
+    CHECK(rc_hash_init() == RC_OK);
+    atomic_store(&rc_log_threshold, -1);
+    CHECK(rc_conf_load_text(&conf, "/f.ini", rc_str_of(ini), NULL, 0, &e) == RC_OK);
+    app = rc_app_new(&conf, "/nowhere", &e);
+    CHECK(app != NULL);
+}
+
+static void begin(void)
+{
+    memset(&w, 0, sizeof(w));
+    w.mesh = rc_mesh_new(SHARDS, conf.server_ring_slots);
+    CHECK(w.mesh != NULL);
+    for (unsigned i = 0; i < SHARDS; i++) {
+        w.shard[i] = rc_shard_new(i, app, w.mesh, 100);
+        CHECK(w.shard[i] != NULL);
+    }
+    for (unsigned i = 0; i < CONNS; i++)
+        w.peer[i].fd = -1;
+    good_begins();
+}
+
+/* Timeouts end what its peer does not: closed sessions that wait to be told, lingering. */
+static void let_time_pass(void)
+{
+    for (unsigned i = 0; i < SHARDS; i++) {
+        struct rc_shard *sh = w.shard[i];
+
+        expire(i, &sh->q_ping);
+        expire(i, &sh->q_pong);
+        expire(i, &sh->q_join);
+        expire(i, &sh->q_poll_close);
+        expire(i, &sh->q_directory);
+        expire(i, &sh->loop.q_linger);
+        expire(i, &sh->loop.q_stall);
+    }
+    settle();
+}
+
+static void end(void)
+{
+    for (unsigned i = 0; i < CONNS; i++)
+        hang_up(&w.peer[i]);
+    hang_up(&w.good);
+    settle();
+    for (unsigned n = 0; n < 200 && w.shard[0]->sessions.used + w.shard[1]->sessions.used != 0;
+         n++)
+        let_time_pass();
+    let_time_pass();
+    for (unsigned i = 0; i < SHARDS; i++) {
+        struct rc_shard *sh = w.shard[i];
+
+        CHECK(sh->sessions.used == 0 && sh->sockets.used == 0 && sh->loop.conns.used == 0);
+        CHECK(sh->lrooms.used == 0 && sh->lroom_by_name.n == 0 && sh->loop.nesting == 0);
+        CHECK(rc_stat_get(&sh->stats.conns) == 0 && rc_stat_get(&sh->stats.sessions) == 0);
+        CHECK(rc_stat_get(&sh->stats.sockets) == 0);
+    }
+    for (unsigned i = 0; i < SHARDS; i++)
+        CHECK(w.shard[i]->room_by_name.n == 0);
+    for (unsigned i = 0; i < SHARDS; i++)
+        rc_shard_free(w.shard[i]);
+    rc_mesh_free(w.mesh);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct input in = {.p = data, .n = size};
+
+    if (app == NULL)
+        begin_process();
+    begin();
+    while (in.n > 0)
+        step(&in);
+    if (!w.stopped)
+        good_goes_on();
+    end();
+    return 0;
+}
