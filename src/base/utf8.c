@@ -122,3 +122,13 @@ bool rc_utf8_valid(struct rc_str s)
 
     return rc_utf8_feed(&state, (const uint8_t *)s.p, s.len) && state == RC_UTF8_ACCEPT;
 }
+
+size_t rc_utf16_len(struct rc_str s)
+{
+    size_t n = 0;
+
+    /* Each character counts by its first byte, and once more when it takes a surrogate pair. */
+    for (size_t i = 0; i < s.len; i++)
+        n += (size_t)(((uint8_t)s.p[i] & 0xC0) != 0x80) + (size_t)((uint8_t)s.p[i] >= 0xF0);
+    return n;
+}

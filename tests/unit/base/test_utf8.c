@@ -152,3 +152,13 @@ Test(utf8, a_rejected_state_stays_rejected)
     cr_assert_not(rc_utf8_feed(&state, (const uint8_t *)"fine", 4));
     cr_assert_not(rc_utf8_feed(&state, NULL, 0));
 }
+
+Test(utf8, utf16_lengths)
+{
+    cr_assert_eq(rc_utf16_len(RC_STR_NONE), 0u);
+    cr_assert_eq(rc_utf16_len(RC_STR("plain")), 5u);
+    cr_assert_eq(rc_utf16_len(RC_STR("ü€")), 2u);
+    cr_assert_eq(rc_utf16_len(RC_STR("👍")), 2u);
+    cr_assert_eq(rc_utf16_len(RC_STR("\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf")), 5u);
+    cr_assert_eq(rc_utf16_len(RC_STR("\xf0\x90\x80\x80\xf4\x8f\xbf\xbf")), 4u);
+}
