@@ -1,5 +1,6 @@
 #include "rc/proto/sio.h"
 
+#include "rc/base/utf8.h"
 #include "rc/proto/json.h"
 
 #define ID_MAX ((UINT64_C(1) << 53) - 1)
@@ -42,9 +43,22 @@ static int read_attachments(struct rc_str *rest, unsigned max, struct rc_sio_pac
     return RC_OK;
 }
 
+/* Cuts s at the first c and returns what was behind it, or nothing. */
+static struct rc_str cut(struct rc_str *s, char c)
+{
+    const char *at = memchr(s->p, c, s->len);
+    struct rc_str behind = RC_STR_NONE;
+
+    if (at != NULL) {
+        behind = rc_str_skip(*s, (size_t)(at - s->p) + 1);
+        s->len = (size_t)(at - s->p);
+    }
+    return behind;
+}
+
 /* "/chat,", or "/chat" when nothing follows. */
-static int read_nsp(struct rc_str *rest, size_t max, struct rc_sio_packet *out,
-                    const char **why)
+static int read_nsp(struct rc_str *rest, const struct rc_sio_limits *lim,
+                    struct rc_sio_packet *out, const char **why)
 {
     const char *comma;
 
@@ -52,10 +66,12 @@ static int read_nsp(struct rc_str *rest, size_t max, struct rc_sio_packet *out,
         return RC_OK;
     comma = memchr(rest->p, ',', rest->len);
     out->nsp = rc_str_make(rest->p, comma != NULL ? (size_t)(comma - rest->p) : rest->len);
-    if (out->nsp.len > max)
-        return exceeded(why, "max_namespace_length");
     *rest = rc_str_skip(*rest, out->nsp.len + (comma != NULL));
-    return RC_OK;
+    if (lim->nsp_query) { /* it is a URL to the reference: path, query and fragment */
+        (void)cut(&out->nsp, '#');
+        out->query = cut(&out->nsp, '?');
+    }
+    return out->nsp.len > lim->max_nsp ? exceeded(why, "max_namespace_length") : RC_OK;
 }
 
 static int read_id(struct rc_str *rest, struct rc_sio_packet *out)
@@ -200,6 +216,7 @@ int rc_sio_parse(struct rc_str text, const struct rc_sio_limits *lim, struct rc_
     out->type = (enum rc_sio_type)(text.p[0] - '0');
     out->attachments = 0;
     out->nsp = RC_STR("/");
+    out->query = RC_STR_NONE;
     out->has_id = false;
     out->id = 0;
     out->event = out->args_raw = RC_STR_NONE;
@@ -209,7 +226,7 @@ int rc_sio_parse(struct rc_str text, const struct rc_sio_limits *lim, struct rc_
     if (out->type == RC_SIO_BINARY_EVENT || out->type == RC_SIO_BINARY_ACK)
         rc = read_attachments(&rest, lim->max_attachments, out, why);
     if (rc == RC_OK)
-        rc = read_nsp(&rest, lim->max_nsp, out, why);
+        rc = read_nsp(&rest, lim, out, why);
     if (rc == RC_OK)
         rc = read_id(&rest, out);
     if (rc == RC_OK && out->type != RC_SIO_ACK && out->type != RC_SIO_BINARY_ACK &&
@@ -233,4 +250,88 @@ void rc_sio_put_head(struct rc_buf *out, enum rc_sio_type type, unsigned attachm
     }
     if (has_id)
         rc_buf_put_u64(out, id);
+}
+
+/* ---- the query of a namespace ---- */
+
+static int hex_of(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Percent- and plus-decoded; a bad escape stands for itself. */
+static void put_decoded(struct rc_buf *out, struct rc_str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        int hi = s.p[i] == '%' && s.len - i > 2 ? hex_of(s.p[i + 1]) : -1;
+        int lo = hi >= 0 ? hex_of(s.p[i + 2]) : -1;
+
+        if (lo >= 0) {
+            rc_buf_putc(out, (char)(hi << 4 | lo));
+            i += 2;
+        } else {
+            rc_buf_putc(out, s.p[i] == '+' ? ' ' : s.p[i]);
+        }
+    }
+}
+
+/* Each ill-formed sequence, up to where it goes wrong, is a U+FFFD (as the WHATWG decodes). */
+static void put_well_formed(struct rc_buf *out, struct rc_str s)
+{
+    uint32_t state = RC_UTF8_ACCEPT;
+    size_t start = 0, i = 0;
+
+    while (i < s.len) {
+        if (rc_utf8_feed(&state, (const uint8_t *)s.p + i, 1)) {
+            i++;
+            if (state == RC_UTF8_ACCEPT) {
+                rc_buf_put(out, s.p + start, i - start);
+                start = i;
+            }
+            continue;
+        }
+        rc_buf_putz(out, "\xEF\xBF\xBD");
+        i += start == i; /* else this byte may begin a sequence of its own */
+        start = i;
+        state = RC_UTF8_ACCEPT;
+    }
+    if (start != s.len)
+        rc_buf_putz(out, "\xEF\xBF\xBD");
+}
+
+static void put_query_string(struct rc_buf *out, struct rc_str raw)
+{
+    struct rc_buf bytes = RC_BUF_INIT, text = RC_BUF_INIT;
+
+    put_decoded(&bytes, raw);
+    put_well_formed(&text, rc_buf_str(&bytes));
+    rc_json_string_encode(rc_buf_str(&text), out);
+    out->failed = out->failed || bytes.failed || text.failed;
+    rc_buf_deinit(&bytes);
+    rc_buf_deinit(&text);
+}
+
+void rc_sio_put_query(struct rc_buf *out, struct rc_str query)
+{
+    bool first = true;
+
+    rc_buf_putc(out, '{');
+    while (query.len != 0) {
+        struct rc_str pair = query, value;
+
+        query = cut(&pair, '&');
+        if (pair.len == 0)
+            continue;
+        value = cut(&pair, '=');
+        if (!first)
+            rc_buf_putc(out, ',');
+        first = false;
+        put_query_string(out, pair);
+        rc_buf_putc(out, ':');
+        put_query_string(out, value);
+    }
+    rc_buf_putc(out, '}');
 }

@@ -1,5 +1,6 @@
 /* What was parsed is put together again and parses to the same; slices lie in the text and are
  * JSON; a packet that lost its last byte is none. */
+#include "rc/base/utf8.h"
 #include "rc/proto/json.h"
 #include "rc/proto/sio.h"
 
@@ -72,6 +73,35 @@ static void check_same(const struct rc_sio_packet *a, const struct rc_sio_packet
         CHECK(rc_str_eq(a->args[i], b->args[i]));
 }
 
+/* With a query behind the name the packet is the same but for the name, and the query is a JSON
+ * object whatever it is made of. */
+static void check_query(struct rc_str text, const struct rc_sio_packet *p, int rc)
+{
+    struct rc_sio_limits old = limits;
+    struct rc_json_walk w = {.max_depth = 1};
+    struct rc_buf json = RC_BUF_INIT;
+    struct rc_sio_packet q;
+    const char *why;
+
+    old.nsp_query = true;
+    if (rc_sio_parse(text, &old, &q, &why) != RC_OK) {
+        CHECK(rc != RC_OK);
+        return;
+    }
+    check_inside(q.query, text);
+    CHECK(memchr(q.nsp.p, '?', q.nsp.len) == NULL && memchr(q.nsp.p, '#', q.nsp.len) == NULL);
+    if (rc == RC_OK) {
+        CHECK(rc_str_starts(p->nsp, q.nsp));
+        q.nsp = p->nsp;
+        check_same(p, &q);
+    }
+    rc_sio_put_query(&json, q.query);
+    CHECK(rc_utf8_valid(rc_buf_str(&json)));
+    CHECK(rc_json_type(rc_buf_str(&json)) == RC_JSON_OBJECT);
+    CHECK(rc_json_validate(rc_buf_str(&json), &w) == RC_OK);
+    rc_buf_deinit(&json);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct rc_str text = rc_str_make(data, size);
@@ -82,6 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     CHECK(rc == RC_OK || rc == RC_EPROTO || rc == RC_ELIMIT);
     CHECK((rc == RC_ELIMIT) == (why != NULL));
+    check_query(text, &p, rc);
     if (rc != RC_OK)
         return 0;
     CHECK(p.nsp.len != 0 && p.nsp.p[0] == '/' && p.nsp.len <= limits.max_nsp);

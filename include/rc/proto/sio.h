@@ -35,12 +35,15 @@ struct rc_sio_limits {
     uint64_t max_id;          /* of an ack, at most 2^53 - 1; 0 means that too */
     size_t max_nsp;           /* bytes of the namespace name */
     size_t max_event;         /* bytes of the event name */
+    bool nsp_query; /* revision 4: a ?query may follow the namespace's name, of which it is no
+                     * part; in revision 5 it is */
 };
 
 struct rc_sio_packet {
     enum rc_sio_type type;
     unsigned attachments; /* that follow as binary messages; BINARY_* only */
-    struct rc_str nsp; /* "/" when omitted; a ?query stays part of the name, as in revision 5 */
+    struct rc_str nsp;    /* "/" when omitted */
+    struct rc_str query;  /* behind the '?', with nsp_query */
     bool has_id;
     uint64_t id;        /* at most 2^53 - 1, a larger one is RC_EPROTO; 0 without has_id */
     struct rc_str data; /* the JSON, empty when absent */
@@ -64,6 +67,10 @@ struct rc_sio_packet {
  * ("json_depth", "max_attachments", "max_args", "max_namespace_length", "max_event_length", "max_ack_id"). */
 int rc_sio_parse(struct rc_str text, const struct rc_sio_limits *lim, struct rc_sio_packet *out,
                  const char **why) RC_MUSTCHECK;
+
+/* Appends a query as a JSON object of strings, decoded as URLSearchParams does it. A key that
+ * occurs twice is there twice: the last one counts. */
+void rc_sio_put_query(struct rc_buf *out, struct rc_str query);
 
 /* Is this event name, as raw JSON, one that the protocol keeps for itself? */
 bool rc_sio_event_reserved(struct rc_str event);

@@ -454,3 +454,85 @@ Test(sio, a_head_parses_to_what_was_put)
     cr_assert_eq(p.id, 42);
     rc_buf_deinit(&b);
 }
+
+/* ---- revision 4: a query behind the namespace ---- */
+
+static struct rc_sio_packet parse_old(const char *text)
+{
+    struct rc_sio_limits old = limits;
+    struct rc_sio_packet p;
+    const char *why;
+
+    old.nsp_query = true;
+    cr_assert_eq(rc_sio_parse(rc_str_of(text), &old, &p, &why), RC_OK, "%s", text);
+    return p;
+}
+
+Test(sio, a_query_is_no_part_of_an_old_namespace)
+{
+    struct rc_sio_packet p = parse_old("0/chat?k=v&x=/a?b,");
+    struct rc_sio_limits old = limits;
+    const char *why;
+
+    cr_assert(is(p.nsp, "/chat"));
+    cr_assert(is(p.query, "k=v&x=/a?b"));
+    p = parse_old("2/chat?k=v,17[\"a\"]");
+    cr_assert(is(p.nsp, "/chat"));
+    cr_assert(is(p.query, "k=v"));
+    cr_assert_eq(p.id, 17u);
+    p = parse_old("0/chat#?x");
+    cr_assert(is(p.nsp, "/chat"));
+    cr_assert_eq(p.query.len, 0u);
+    p = parse_old("0/chat?a#b?c,");
+    cr_assert(is(p.query, "a"));
+    p = parse_old("0/?a=1,");
+    cr_assert(is(p.nsp, "/"));
+    cr_assert(is(p.query, "a=1"));
+    p = parse_old("0");
+    cr_assert(is(p.nsp, "/"));
+    cr_assert_eq(p.query.len, 0u);
+    /* the limit is the name's */
+    cr_assert(
+        is(parse_old("0/twelve-char?0123456789012345678901234567890").nsp, "/twelve-char"));
+    old.nsp_query = true;
+    cr_assert_eq(rc_sio_parse(RC_STR("0/thirteen-chr?a"), &old, &p, &why), RC_ELIMIT);
+    cr_assert_str_eq(why, "max_namespace_length");
+    /* and today it belongs to the name */
+    p = parse_ok("0/c?k=v,");
+    cr_assert(is(p.nsp, "/c?k=v"));
+    cr_assert_eq(p.query.len, 0u);
+}
+
+static void query(const char *text, const char *json)
+{
+    struct rc_buf b = RC_BUF_INIT;
+
+    rc_sio_put_query(&b, rc_str_of(text));
+    cr_assert(is(rc_buf_str(&b), json), "%s: %.*s", text, RC_STR_ARG(rc_buf_str(&b)));
+    rc_buf_deinit(&b);
+}
+
+Test(sio, queries_as_json)
+{
+    query("", "{}");
+    query("&&", "{}");
+    query("a=1", "{\"a\":\"1\"}");
+    query("a=1&b=x%20y+z&c", "{\"a\":\"1\",\"b\":\"x y z\",\"c\":\"\"}");
+    query("=v&a==b=&", "{\"\":\"v\",\"a\":\"=b=\"}");
+    query("%61=%C3%BC%f0%9f%91%8d", "{\"a\":\"ü👍\"}");
+    query("a=\"\\%0a%00", "{\"a\":\"\\\"\\\\\\n\\u0000\"}");
+    query("a=%&b=%4&c=%zz&d=%4g", "{\"a\":\"%\",\"b\":\"%4\",\"c\":\"%zz\",\"d\":\"%4g\"}");
+    query("a=1&a=2", "{\"a\":\"1\",\"a\":\"2\"}");
+}
+
+Test(sio, queries_that_are_no_utf8)
+{
+#define FFFD "\xEF\xBF\xBD"
+    query("a=%ff", "{\"a\":\"" FFFD "\"}");
+    query("a=x%c3", "{\"a\":\"x" FFFD "\"}");
+    query("a=%c3%28", "{\"a\":\"" FFFD "(\"}");
+    query("a=%f0%9f%91y", "{\"a\":\"" FFFD "y\"}");
+    query("a=%f0%9f%f0%9f%91%8d", "{\"a\":\"" FFFD "👍\"}");
+    query("a=%ed%a0%80", "{\"a\":\"" FFFD FFFD FFFD "\"}");
+    query("a=%c0%af", "{\"a\":\"" FFFD FFFD "\"}");
+}
