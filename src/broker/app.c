@@ -280,6 +280,8 @@ static void set_limits(struct rc_app *app)
                                       .max_id = conf->limits_max_ack_id,
                                       .max_nsp = conf->limits_max_namespace_length,
                                       .max_event = conf->limits_max_event_length};
+    app->sio_eio3 = app->sio;
+    app->sio_eio3.nsp_query = true;
 }
 
 struct rc_app *rc_app_new(const struct rc_conf *conf, const char *exe_dir,

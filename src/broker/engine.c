@@ -7,6 +7,7 @@
 #include "rc/broker/polling.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
+#include "rc/proto/eio3.h"
 
 #include <stdlib.h>
 
@@ -17,6 +18,25 @@ void rc_engine_fail(struct rc_shard *sh, struct rc_session *s, enum rc_close why
     rc_session_close(sh, s, why);
 }
 
+/* In Engine.IO 4 the server pings, in 3 the client does: a packet the other way is an error. */
+RC_ON_SHARD static void on_ping(struct rc_shard *sh, struct rc_session *s)
+{
+    if (!s->eio3) {
+        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
+        return;
+    }
+    rc_timer_start(&sh->q_client_ping, &s->beat, sh->loop.now_ms);
+    rc_session_text(sh, s, RC_STR("3"));
+}
+
+RC_ON_SHARD static void on_pong(struct rc_shard *sh, struct rc_session *s)
+{
+    if (s->eio3)
+        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
+    else
+        rc_timer_start(&sh->q_ping, &s->beat, sh->loop.now_ms);
+}
+
 void rc_engine_packet(struct rc_shard *sh, struct rc_session *s, const struct rc_eio_packet *p)
 {
     if (p->binary) {
@@ -25,9 +45,9 @@ void rc_engine_packet(struct rc_shard *sh, struct rc_session *s, const struct rc
     }
     switch (p->type) {
     case RC_EIO_MESSAGE: rc_socket_text(sh, s, p->data); return;
-    case RC_EIO_PONG: rc_timer_start(&sh->q_ping, &s->beat, sh->loop.now_ms); return;
+    case RC_EIO_PING: on_ping(sh, s); return;
+    case RC_EIO_PONG: on_pong(sh, s); return;
     case RC_EIO_CLOSE: rc_session_close(sh, s, RC_CLOSE_CLIENT); return;
-    case RC_EIO_PING: rc_engine_fail(sh, s, RC_CLOSE_PARSE); return; /* v4: the server pings */
     case RC_EIO_OPEN:
     case RC_EIO_UPGRADE:
     case RC_EIO_NOOP: return;
@@ -38,10 +58,19 @@ void rc_engine_text(struct rc_shard *sh, struct rc_session *s, struct rc_str msg
 {
     struct rc_eio_packet p;
 
-    if (rc_eio_parse_text(msg, &p) != RC_OK) {
+    if ((s->eio3 ? rc_eio3_parse_text(msg, &p) : rc_eio_parse_text(msg, &p)) != RC_OK) {
         rc_engine_fail(sh, s, RC_CLOSE_PARSE);
         return;
     }
+    rc_engine_packet(sh, s, &p);
+}
+
+void rc_engine_binary(struct rc_shard *sh, struct rc_session *s, struct rc_str msg)
+{
+    struct rc_eio_packet p = {.type = RC_EIO_MESSAGE, .binary = true, .data = msg};
+
+    if (s->eio3)
+        rc_eio3_parse_binary(msg, &p);
     rc_engine_packet(sh, s, &p);
 }
 
@@ -57,13 +86,14 @@ static void on_ping_due(struct rc_timer *t, void *arg)
     rc_timer_start(&sh->q_pong, &s->beat, sh->loop.now_ms);
 }
 
+/* The pong, or of a client of Engine.IO 3 the ping. */
 static void on_pong_overdue(struct rc_timer *t, void *arg)
 {
     struct rc_shard *sh = arg;
     struct rc_session *s = RC_CONTAINER(t, struct rc_session, beat);
 
     rc_assert_on_shard(sh);
-    if (s->paused != 0) /* its pong may be waiting for us to read it */
+    if (s->paused != 0) /* it may be waiting for us to read it */
         rc_timer_start(&sh->q_pong, t, sh->loop.now_ms);
     else
         rc_session_close(sh, s, RC_CLOSE_PING_TIMEOUT);
@@ -79,11 +109,12 @@ static void on_join_overdue(struct rc_timer *t, void *arg)
 
 /* ---- handshakes ---- */
 
-RC_ON_SHARD static void put_open(struct rc_shard *sh, const struct rc_session *s,
-                                 struct rc_buf *out)
+/* sid: to be filled in. */
+RC_ON_SHARD static void send_open(struct rc_shard *sh, struct rc_session *s,
+                                  char sid[RC_SID_LEN + 1])
 {
     const struct rc_conf *conf = sh->app->conf;
-    char sid[RC_SID_LEN + 1];
+    struct rc_buf packet = RC_BUF_INIT;
     struct rc_eio_open open = {
         .upgrade_websocket = s->kind == RC_SESSION_POLLING && sh->app->websocket &&
                              conf->socketio_allow_upgrades,
@@ -94,52 +125,57 @@ RC_ON_SHARD static void put_open(struct rc_shard *sh, const struct rc_session *s
 
     rc_session_sid(sh, s, sid);
     open.sid = rc_str_of(sid);
-    rc_eio_put_open(out, &open);
+    rc_eio_put_open(&packet, &open);
+    rc_session_text(sh, s, rc_buf_str(&packet));
+    rc_buf_deinit(&packet);
 }
 
 RC_ON_SHARD static void start_timers(struct rc_shard *sh, struct rc_session *s)
 {
-    rc_timer_start(&sh->q_ping, &s->beat, sh->loop.now_ms);
+    rc_timer_start(s->eio3 ? &sh->q_client_ping : &sh->q_ping, &s->beat, sh->loop.now_ms);
     rc_timer_start(&sh->q_join, &s->join, sh->loop.now_ms);
 }
 
-void rc_engine_open_polling(struct rc_shard *sh, rc_id conn, const struct rc_str *jsonp)
+void rc_engine_open_polling(struct rc_shard *sh, rc_id conn, const struct rc_handshake *hs)
 {
     struct rc_session *s = rc_session_new(sh, RC_SESSION_POLLING);
-    struct rc_buf body = RC_BUF_INIT;
     char sid[RC_SID_LEN + 1];
 
     if (s == NULL) {
         rc_front_reply(sh, conn, RC_REPLY_EMPTY, 503, NULL);
         return;
     }
-    rc_polling_new(s, jsonp);
-    rc_session_sid(sh, s, sid);
+    s->eio3 = hs->eio3;
+    rc_polling_new(s, hs);
+    send_open(sh, s, sid);
     rc_http_set_cookie(sh, conn, rc_str_of(sid));
-    put_open(sh, s, &body);
-    rc_polling_reply(sh, s, conn, rc_buf_str(&body));
-    rc_buf_deinit(&body);
+    s->polling->get = conn;
+    rc_polling_flush(sh, s);
     start_timers(sh, s);
-    rc_shard_log(sh, RC_LOG_DEBUG, "session=%u opened transport=polling", s->hdr.slot);
+    rc_shard_log(sh, RC_LOG_DEBUG, "session=%u opened transport=polling eio=%d", s->hdr.slot,
+                 s->eio3 ? 3 : 4);
+    if (s->eio3)
+        rc_socket_connect_root(sh, s);
 }
 
-void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c, bool b64,
-                              const struct rc_deflate_params *deflate)
+void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c,
+                              const struct rc_handshake *hs)
 {
     struct rc_session *s = rc_session_new(sh, RC_SESSION_WEBSOCKET);
-    struct rc_buf open = RC_BUF_INIT;
+    char sid[RC_SID_LEN + 1];
     struct rc_wsin in;
 
     RC_ASSERT(s != NULL); /* rc_session_possible() was asked */
-    s->form = b64 ? RC_FORM_B64 : RC_FORM_FRAMES;
-    rc_wsin_init(&in, (uint32_t)sh->app->conf->socketio_max_payload, deflate);
+    s->eio3 = hs->eio3;
+    rc_session_set_form(sh, s, rc_form_of(hs->eio3, hs->b64));
+    rc_wsin_init(&in, (uint32_t)sh->app->conf->socketio_max_payload, hs->deflate);
     rc_wsconn_attach(sh, s, c, &in);
-    put_open(sh, s, &open);
-    rc_session_text(sh, s, rc_buf_str(&open));
-    rc_buf_deinit(&open);
+    send_open(sh, s, sid);
     start_timers(sh, s);
-    rc_shard_log(sh, RC_LOG_DEBUG, "conn=%u.%u session=%u opened transport=websocket",
-                 sh->index, c->hdr.slot, s->hdr.slot);
+    rc_shard_log(sh, RC_LOG_DEBUG, "conn=%u.%u session=%u opened transport=websocket eio=%d",
+                 sh->index, c->hdr.slot, s->hdr.slot, s->eio3 ? 3 : 4);
+    if (s->eio3)
+        rc_socket_connect_root(sh, s);
 }
 
 void rc_engine_init(struct rc_shard *sh)
@@ -149,9 +185,13 @@ void rc_engine_init(struct rc_shard *sh)
 
     rc_timerq_init(&sh->q_ping, conf->socketio_ping_interval, on_ping_due, sh);
     rc_timerq_init(&sh->q_pong, conf->socketio_ping_timeout, on_pong_overdue, sh);
+    rc_timerq_init(&sh->q_client_ping,
+                   conf->socketio_ping_interval + conf->socketio_ping_timeout, on_pong_overdue,
+                   sh);
     rc_timerq_init(&sh->q_join, conf->socketio_connect_timeout, on_join_overdue, sh);
     rc_loop_add_timerq(&sh->loop, &sh->q_ping);
     rc_loop_add_timerq(&sh->loop, &sh->q_pong);
+    rc_loop_add_timerq(&sh->loop, &sh->q_client_ping);
     rc_loop_add_timerq(&sh->loop, &sh->q_join);
     rc_polling_init(sh);
     sh->ping = rc_seg_new(ping, sizeof(ping));

@@ -4,16 +4,36 @@
 #include "rc/base/b64.h"
 #include "rc/base/thread.h"
 #include "rc/net/ws.h"
+#include "rc/proto/eio3.h"
+
+static void put_frame(struct rc_buf *out, enum rc_ws_opcode opcode, const char *before,
+                      struct rc_str payload)
+{
+    uint8_t head[RC_WS_HEADER_MAX];
+    size_t len = strlen(before);
+
+    rc_buf_put(out, head, rc_ws_header(head, opcode, false, len + payload.len));
+    rc_buf_put(out, before, len);
+    rc_buf_puts(out, payload);
+}
 
 /* A binary frame as the text that stands for it where binary is not to be had. */
-static void put_b64(struct rc_buf *out, const struct rc_ws_frame *f)
+static void put_b64(struct rc_buf *out, const char *before, struct rc_str payload)
 {
-    size_t len = 1 + (f->payload.len + 2) / 3 * 4;
     uint8_t head[RC_WS_HEADER_MAX];
+    size_t len = strlen(before) + (payload.len + 2) / 3 * 4;
 
     rc_buf_put(out, head, rc_ws_header(head, RC_WS_TEXT, false, len));
-    rc_buf_putc(out, 'b');
-    rc_b64_put(out, RC_B64_STD, f->payload.p, f->payload.len);
+    rc_buf_putz(out, before);
+    rc_b64_put(out, RC_B64_STD, payload.p, payload.len);
+}
+
+static void put_binary(struct rc_buf *out, unsigned form, struct rc_str payload)
+{
+    if (form == RC_FORM_V3)
+        put_frame(out, RC_WS_BINARY, "\x04", payload);
+    else
+        put_b64(out, form == RC_FORM_V3_B64 ? "b4" : "b", payload);
 }
 
 static struct rc_seg *seal(struct rc_buf *out)
@@ -26,7 +46,7 @@ static struct rc_seg *seal(struct rc_buf *out)
     return seg;
 }
 
-static struct rc_seg *make_b64(const struct rc_seg *frames)
+static struct rc_seg *make_plain(const struct rc_seg *frames, unsigned form)
 {
     const uint8_t *p = frames->data, *end = p + frames->len;
     struct rc_buf out = RC_BUF_INIT;
@@ -35,7 +55,7 @@ static struct rc_seg *make_b64(const struct rc_seg *frames)
         struct rc_ws_frame f = rc_ws_own_frame(p);
 
         if (f.opcode == RC_WS_BINARY)
-            put_b64(&out, &f);
+            put_binary(&out, form, f.payload);
         else
             rc_buf_put(&out, p, f.size);
         p += f.size;
@@ -94,12 +114,99 @@ static struct rc_seg *make_deflated(struct rc_deflater *d, const struct rc_seg *
 struct rc_seg *rc_form_make(struct rc_deflater *d, struct rc_seg *frames, unsigned form)
 {
     unsigned plain = form % RC_FORM_PLAIN, window = form / RC_FORM_PLAIN;
-    struct rc_seg *seg = plain == RC_FORM_B64 ? make_b64(frames) : rc_seg_ref(frames), *packed;
+    struct rc_seg *seg =
+        plain == RC_FORM_FRAMES ? rc_seg_ref(frames) : make_plain(frames, plain);
+    struct rc_seg *packed;
 
-    RC_ASSERT(form < RC_FORM_COUNT && plain <= RC_FORM_B64);
+    RC_ASSERT(form < RC_FORM_COUNT && plain <= RC_FORM_V3_B64);
     if (window == 0 || !any_is_worth_it(d, seg))
         return seg;
     packed = make_deflated(d, seg, (enum rc_deflate_window)window);
     rc_seg_unref(seg);
     return packed;
+}
+
+/* ---- payloads ---- */
+
+/* Engine.IO 4: packets, binary as 'b' and base64, separated by 0x1E. */
+static void put_v4(struct rc_buf *payload, const struct rc_ws_frame *f)
+{
+    if (payload->len != 0)
+        rc_buf_putc(payload, 0x1e);
+    if (f->opcode == RC_WS_BINARY) {
+        rc_buf_putc(payload, 'b');
+        rc_b64_put(payload, RC_B64_STD, f->payload.p, f->payload.len);
+    } else {
+        rc_buf_puts(payload, f->payload);
+    }
+}
+
+static struct rc_eio_packet packet_of(const struct rc_ws_frame *f)
+{
+    struct rc_eio_packet p = {.type = RC_EIO_MESSAGE, .binary = true, .data = f->payload};
+
+    if (f->opcode == RC_WS_TEXT) {
+        p.type = (enum rc_eio_type)(f->payload.p[0] - '0');
+        p.binary = false;
+        p.data = rc_str_skip(f->payload, 1);
+    }
+    return p;
+}
+
+static bool has_binary(const struct rc_seg *seg)
+{
+    const uint8_t *p = seg->data, *end = p + seg->len;
+
+    while (p < end) {
+        struct rc_ws_frame f = rc_ws_own_frame(p);
+
+        if (f.opcode == RC_WS_BINARY)
+            return true;
+        p += f.size;
+    }
+    return false;
+}
+
+enum payload { PAYLOAD_V4, PAYLOAD_V3_TEXT, PAYLOAD_V3_BINARY };
+
+/* Takes over the reference. */
+static void put_segment(struct rc_buf *payload, struct rc_seg *seg, enum payload as)
+{
+    const uint8_t *p = seg->data, *end = p + seg->len;
+
+    while (p < end) {
+        struct rc_ws_frame f = rc_ws_own_frame(p);
+        struct rc_eio_packet packet;
+
+        if (as == PAYLOAD_V4) {
+            put_v4(payload, &f);
+        } else {
+            packet = packet_of(&f);
+            if (as == PAYLOAD_V3_TEXT)
+                rc_eio3_text_put(payload, &packet);
+            else
+                rc_eio3_binary_put(payload, &packet);
+        }
+        p += f.size;
+    }
+    rc_seg_unref(seg);
+}
+
+bool rc_form_payload(struct rc_outq *frames, bool eio3, bool b64, struct rc_buf *payload)
+{
+    enum payload as = eio3 ? PAYLOAD_V3_TEXT : PAYLOAD_V4;
+    struct rc_outq rest = {0};
+    struct rc_seg *seg;
+    uint32_t off;
+
+    /* One binary packet makes the whole payload binary: all must be seen before the first. */
+    while (eio3 && !b64 && as == PAYLOAD_V3_TEXT && (seg = rc_outq_pop(frames, &off)) != NULL) {
+        if (has_binary(seg))
+            as = PAYLOAD_V3_BINARY;
+        rc_outq_push(&rest, seg);
+    }
+    rc_outq_append(&rest, frames);
+    while ((seg = rc_outq_pop(&rest, &off)) != NULL)
+        put_segment(payload, seg, as);
+    return as == PAYLOAD_V3_BINARY;
 }

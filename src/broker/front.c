@@ -194,7 +194,9 @@ RC_ON_SHARD static void answer_reply(struct rc_shard *sh, struct rc_conn *c,
 
     switch (kind) {
     case RC_REPLY_PAYLOAD:
-        a.content_type = RC_STR("text/plain; charset=UTF-8");
+    case RC_REPLY_BYTES:
+        a.content_type = kind == RC_REPLY_BYTES ? RC_STR("application/octet-stream")
+                                                : RC_STR("text/plain; charset=UTF-8");
         a.extra = rc_str_of(reply_headers(h));
         a.body = rc_pub_data(body);
         a.pub = body;

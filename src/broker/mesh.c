@@ -20,6 +20,7 @@ static enum rc_mesh_class class_of(enum rc_msg_type type)
     case RC_MSG_LEFT:
     case RC_MSG_DELIVER:
     case RC_MSG_TO_SOCKET:
+    case RC_MSG_TO_SOCKET_OF:
     case RC_MSG_DIRECT:
     case RC_MSG_FENCE_PASS: /* behind the DELIVERs; its answer is one per session at most */
     case RC_MSG_FENCE_ACK:
@@ -121,6 +122,7 @@ void rc_msg_drop(struct rc_msg *msg)
     case RC_MSG_PUBLISH:
     case RC_MSG_DELIVER: rc_pub_unref(&msg->u.deliver.pub); return;
     case RC_MSG_TO_SOCKET:
+    case RC_MSG_TO_SOCKET_OF:
     case RC_MSG_RELAY:
     case RC_MSG_DIRECT:
     case RC_MSG_DIR_ROOMS: rc_pub_unref(&msg->u.direct.pub); return;

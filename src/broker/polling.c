@@ -2,57 +2,36 @@
  * and the reference server where the protocol is silent). */
 #include "rc/broker/polling.h"
 
-#include "rc/base/b64.h"
 #include "rc/base/mem.h"
 #include "rc/base/utf8.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/shard.h"
+#include "rc/proto/eio3.h"
 #include "rc/proto/jsonp.h"
 
 #include <stdlib.h>
+
+typedef int (*reader_fn)(struct rc_str *rest, struct rc_eio_packet *out);
 
 struct rc_inbox {
     struct rc_inbox *next;
     struct rc_str rest; /* of bytes, not yet worked on */
     rc_id conn;         /* to be told ok */
+    reader_fn read;
     bool done;
     char bytes[];
 };
 
-static const char payload_close[] = "1", payload_noop[] = "6",
-                  payload_told[] = "6\x1e"
-                                   "1";
-
-void rc_polling_new(struct rc_session *s, const struct rc_str *jsonp)
+void rc_polling_new(struct rc_session *s, const struct rc_handshake *hs)
 {
     struct rc_polling *p = rc_calloc(1, sizeof(*p));
 
     p->session = s;
-    if (jsonp != NULL)
-        p->jsonp = rc_strndup(jsonp->p, jsonp->len);
+    if (hs->jsonp != NULL)
+        p->jsonp = rc_strndup(hs->jsonp->p, hs->jsonp->len);
+    p->b64 = hs->b64 || p->jsonp != NULL; /* a script is text */
     p->inbox_tail = &p->inbox;
     s->polling = p;
-}
-
-void rc_polling_reply(struct rc_shard *sh, const struct rc_session *s, rc_id conn,
-                      struct rc_str payload)
-{
-    struct rc_buf script = RC_BUF_INIT;
-
-    if (s->polling->jsonp != NULL) {
-        rc_jsonp_put(&script, rc_str_of(s->polling->jsonp), payload);
-        RC_ASSERT(!script.failed);
-        payload = rc_buf_str(&script);
-    }
-    rc_front_reply(sh, conn, RC_REPLY_PAYLOAD, 200,
-                   rc_pub_new(0, RC_STR_NONE, 0, payload.p, payload.len));
-    rc_buf_deinit(&script);
-}
-
-RC_ON_SHARD static void reply_text(struct rc_shard *sh, const struct rc_session *s, rc_id conn,
-                                   const char *text)
-{
-    rc_polling_reply(sh, s, conn, rc_str_of(text));
 }
 
 RC_ON_SHARD static void reply_error(struct rc_shard *sh, rc_id conn, enum rc_eio_error error)
@@ -62,49 +41,51 @@ RC_ON_SHARD static void reply_error(struct rc_shard *sh, rc_id conn, enum rc_eio
 
 /* ---- out ---- */
 
-/* Appends the frames of a segment to a payload: text as it is, binary as 'b' and base64. */
-static void put_frames(struct rc_buf *payload, const uint8_t *p, size_t len)
+/* Answers the pending poll, also of a session that has ended, with what is in a queue. */
+RC_ON_SHARD static void answer_with(struct rc_shard *sh, struct rc_session *s,
+                                    struct rc_outq *frames)
 {
-    const uint8_t *end = p + len;
+    struct rc_buf payload = RC_BUF_INIT, script = RC_BUF_INIT;
+    struct rc_polling *p = s->polling;
+    rc_id conn = p->get;
+    bool bytes = rc_form_payload(frames, s->eio3, p->b64, &payload);
+    const struct rc_buf *body = &payload;
 
-    while (p < end) {
-        struct rc_ws_frame f = rc_ws_own_frame(p);
-
-        if (payload->len != 0)
-            rc_buf_putc(payload, 0x1e);
-        if (f.opcode == RC_WS_BINARY) {
-            rc_buf_putc(payload, 'b');
-            rc_b64_put(payload, RC_B64_STD, f.payload.p, f.payload.len);
-        } else {
-            rc_buf_puts(payload, f.payload);
-        }
-        p += f.size;
+    if (p->jsonp != NULL) {
+        rc_jsonp_put(&script, rc_str_of(p->jsonp), rc_buf_str(&payload));
+        body = &script;
     }
+    RC_ASSERT(!body->failed);
+    p->get = 0;
+    rc_front_reply(sh, conn, bytes ? RC_REPLY_BYTES : RC_REPLY_PAYLOAD, 200,
+                   rc_pub_new(0, RC_STR_NONE, 0, body->data, body->len));
+    rc_buf_deinit(&payload);
+    rc_buf_deinit(&script);
 }
 
-/* Answers the pending poll with everything that waits. */
+/* With everything that waits. */
 RC_ON_SHARD static void answer_poll(struct rc_shard *sh, struct rc_session *s)
 {
-    struct rc_buf payload = RC_BUF_INIT;
-    rc_id conn = s->polling->get;
-    struct rc_seg *seg;
-    uint32_t off;
+    answer_with(sh, s, &s->out);
+}
 
-    while ((seg = rc_outq_pop(&s->out, &off)) != NULL) {
-        put_frames(&payload, seg->data, seg->len);
-        rc_seg_unref(seg);
+/* With packets that are nothing but a type. */
+RC_ON_SHARD static void answer_types(struct rc_shard *sh, struct rc_session *s,
+                                     const char *types)
+{
+    struct rc_outq frames = {0};
+
+    for (; *types != '\0'; types++) {
+        const uint8_t frame[] = {0x80 | RC_WS_TEXT, 1, (uint8_t)*types};
+
+        rc_outq_push(&frames, rc_seg_new(frame, sizeof(frame)));
     }
-    s->polling->get = 0;
-    rc_polling_reply(sh, s, conn, rc_buf_str(&payload));
-    rc_buf_deinit(&payload);
+    answer_with(sh, s, &frames);
 }
 
 void rc_polling_noop(struct rc_shard *sh, struct rc_session *s)
 {
-    rc_id conn = s->polling->get;
-
-    s->polling->get = 0;
-    reply_text(sh, s, conn, payload_noop);
+    answer_types(sh, s, "6");
 }
 
 void rc_polling_flush(struct rc_shard *sh, struct rc_session *s)
@@ -164,8 +145,7 @@ void rc_polling_closed(struct rc_shard *sh, struct rc_session *s, enum rc_close 
     drop_inbox(sh, p);
     if (server_wants_it(why)) {
         if (get != 0 && rc_outq_empty(&s->out)) {
-            p->get = 0;
-            reply_text(sh, s, get, payload_close);
+            answer_types(sh, s, "1");
         } else { /* told at a later poll, once it has taken what waits */
             rc_timer_start(&sh->q_poll_close, &p->close, sh->loop.now_ms);
             if (get != 0)
@@ -173,8 +153,7 @@ void rc_polling_closed(struct rc_shard *sh, struct rc_session *s, enum rc_close 
             return;
         }
     } else if (get != 0) {
-        p->get = 0;
-        reply_text(sh, s, get, why == RC_CLOSE_CLIENT ? payload_noop : payload_close);
+        answer_types(sh, s, why == RC_CLOSE_CLIENT ? "6" : "1");
     }
     rc_polling_free(s);
 }
@@ -182,12 +161,12 @@ void rc_polling_closed(struct rc_shard *sh, struct rc_session *s, enum rc_close 
 /* A poll of a session that the server has closed. */
 RC_ON_SHARD static void poll_closed(struct rc_shard *sh, struct rc_session *s, rc_id conn)
 {
+    s->polling->get = conn;
     if (!rc_outq_empty(&s->out)) {
-        s->polling->get = conn;
         answer_poll(sh, s);
         return;
     }
-    reply_text(sh, s, conn, payload_told);
+    answer_types(sh, s, "61");
     rc_polling_forget(sh, s);
 }
 
@@ -251,7 +230,7 @@ void rc_engine_post(struct rc_shard *sh, struct rc_str sid, rc_id conn, unsigned
 {
     struct rc_session *s = session_for(sh, sid, conn);
     struct rc_polling *p = s != NULL ? s->polling : NULL;
-    bool binary = (flags & RC_POST_BINARY) != 0;
+    bool bytes = (flags & RC_POST_BINARY) != 0, binary = bytes && s != NULL && !s->eio3;
 
     if (p == NULL)
         return;
@@ -262,6 +241,7 @@ void rc_engine_post(struct rc_shard *sh, struct rc_str sid, rc_id conn, unsigned
         rc_front_reply(sh, conn, RC_REPLY_EMPTY, 413, NULL);
     } else {
         p->post = conn;
+        p->post_bytes = bytes && p->jsonp == NULL;
     }
 }
 
@@ -271,7 +251,7 @@ RC_ON_SHARD static void work_on(struct rc_shard *sh, struct rc_session *s, struc
     struct rc_eio_packet packet;
 
     while (!s->closed && s->paused == 0 && !in->done) {
-        int rc = rc_eio_payload_next(&in->rest, &packet);
+        int rc = in->read(&in->rest, &packet);
 
         in->done = rc <= 0;
         if (rc == 1)
@@ -331,6 +311,16 @@ static struct rc_inbox *new_inbox(const struct rc_polling *p, rc_id conn, struct
     return in;
 }
 
+/* What reads the body that has come, or NULL: it is not the text that it should be. */
+static reader_fn reader_of(const struct rc_session *s, struct rc_str body)
+{
+    if (s->polling->post_bytes)
+        return rc_eio3_binary_next;
+    if (!rc_utf8_valid(body))
+        return NULL;
+    return s->eio3 ? rc_eio3_text_next : rc_eio_payload_next;
+}
+
 void rc_engine_body(struct rc_shard *sh, struct rc_str sid, rc_id conn, struct rc_pub *body)
 {
     struct rc_session *s = rc_engine_find(sh, sid);
@@ -355,7 +345,8 @@ void rc_engine_body(struct rc_shard *sh, struct rc_str sid, rc_id conn, struct r
     }
     *s->polling->inbox_tail = in;
     s->polling->inbox_tail = &in->next;
-    if (rc_utf8_valid(in->rest))
+    in->read = reader_of(s, in->rest);
+    if (in->read != NULL)
         rc_polling_input(sh, s);
     else
         rc_engine_fail(sh, s, RC_CLOSE_PARSE);

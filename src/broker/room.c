@@ -198,18 +198,21 @@ void rc_publish(struct rc_shard *sh, struct rc_session *from, struct rc_pub *pub
     rc_lane_mark(sh, from);
 }
 
-void rc_send_to_socket(struct rc_shard *sh, struct rc_session *from, rc_id socket,
-                       struct rc_pub *pub)
+void rc_send_to_socket(struct rc_shard *sh, struct rc_session *from,
+                       const struct rc_address *to, struct rc_pub *pub)
 {
-    struct rc_msg msg = {.type = RC_MSG_TO_SOCKET};
+    struct rc_msg msg = {.type = to->is_session ? RC_MSG_TO_SOCKET_OF : RC_MSG_TO_SOCKET};
 
-    if (rc_id_shard(socket) == sh->index) {
-        rc_socket_deliver(sh, socket, pub);
+    if (rc_id_shard(to->id) == sh->index) {
+        if (to->is_session)
+            rc_socket_deliver_of(sh, to->id, pub);
+        else
+            rc_socket_deliver(sh, to->id, pub);
         return;
     }
-    msg.u.direct.to = socket;
+    msg.u.direct.to = to->id;
     msg.u.direct.pub = pub;
-    rc_shard_post(sh, rc_id_shard(socket), &msg);
+    rc_shard_post(sh, rc_id_shard(to->id), &msg);
     if (rc_mesh_spilling(sh->mesh, sh->index))
         rc_session_pause(sh, from, RC_PAUSE_RING);
 }

@@ -98,6 +98,16 @@ static struct rc_str query(const struct rc_http_req *req, const char *name, stru
     return rc_buf_str(buf);
 }
 
+/* Is binary data to be text? Any value says so. */
+static bool wants_b64(const struct rc_http_req *req)
+{
+    struct rc_buf value = RC_BUF_INIT;
+    bool b64 = query(req, "b64", &value).len != 0;
+
+    rc_buf_deinit(&value);
+    return b64;
+}
+
 /* Without the transport an Upgrade header means nothing, as in the reference. */
 static bool is_upgrade(const struct rc_shard *sh, const struct rc_http_req *req)
 {
@@ -193,13 +203,18 @@ RC_ON_SHARD static void move(struct rc_shard *sh, struct rc_conn *c, unsigned sh
 
 RC_ON_SHARD static void upgrade_session(struct rc_shard *sh, struct rc_conn *c,
                                         const struct rc_http_req *req, struct rc_str sid,
-                                        struct rc_str head)
+                                        bool mismatch, struct rc_str head)
 {
     int shard = rc_engine_sid_shard(sh, sid), error;
     struct rc_deflate_params deflate;
+    struct rc_handshake hs = {.b64 = wants_b64(req), .deflate = &deflate};
     struct rc_outq out = {0};
     char accept[29];
 
+    if (shard >= 0 && mismatch) {
+        refuse_upgrade(sh, c, RC_EIO_BAD_REQUEST);
+        return;
+    }
     if (shard >= 0 && shard != (int)sh->index) {
         move(sh, c, (unsigned)shard, head);
         return;
@@ -213,7 +228,7 @@ RC_ON_SHARD static void upgrade_session(struct rc_shard *sh, struct rc_conn *c,
         return;
     negotiate(sh, req, sh->app->conf->socketio_per_message_deflate, &deflate);
     switch_protocols(c, req, accept, &deflate, &out);
-    rc_engine_probe(sh, rc_engine_find(sh, sid), c, &deflate);
+    rc_engine_probe(sh, rc_engine_find(sh, sid), c, &hs);
 }
 
 RC_ON_SHARD static void request_session(struct rc_shard *sh, struct rc_conn *c,
@@ -252,16 +267,17 @@ RC_ON_SHARD static void request_session(struct rc_shard *sh, struct rc_conn *c,
 }
 
 RC_ON_SHARD static void open_polling(struct rc_shard *sh, struct rc_conn *c,
-                                     const struct rc_http_req *req)
+                                     const struct rc_http_req *req, struct rc_handshake *hs)
 {
     struct rc_http *h = c->user;
     struct rc_buf j = RC_BUF_INIT;
     bool jsonp = rc_http_query_get(req->query, "j", &j) != 0;
     struct rc_str callback = rc_buf_str(&j);
 
+    hs->jsonp = jsonp ? &callback : NULL;
     h->asked = true;
     h->state = RC_HTTP_AT_WAIT;
-    rc_engine_open_polling(sh, rc_http_request_id(sh, c), jsonp ? &callback : NULL);
+    rc_engine_open_polling(sh, rc_http_request_id(sh, c), hs);
     rc_buf_deinit(&j);
 }
 
@@ -270,8 +286,8 @@ RC_ON_SHARD static void open_session(struct rc_shard *sh, struct rc_conn *c,
 {
     bool upgrade = is_upgrade(sh, req);
     struct rc_outq out = {0};
-    struct rc_buf b64 = RC_BUF_INIT;
     struct rc_deflate_params deflate;
+    struct rc_handshake hs = {.eio3 = !v4, .b64 = wants_b64(req), .deflate = &deflate};
     char accept[29];
 
     if (req->method != RC_HTTP_GET) {
@@ -280,16 +296,14 @@ RC_ON_SHARD static void open_session(struct rc_shard *sh, struct rc_conn *c,
         refuse(sh, c, upgrade, RC_EIO_BAD_REQUEST);
     } else if (!rc_origin_allowed(&sh->app->headers, req->origin)) {
         refuse(sh, c, upgrade, RC_EIO_FORBIDDEN);
-    } else if (!v4) {
+    } else if (hs.eio3 && !sh->app->conf->socketio_allow_eio3) {
         refuse(sh, c, upgrade, RC_EIO_UNSUPPORTED_VERSION);
     } else if (!websocket) {
-        open_polling(sh, c, req);
+        open_polling(sh, c, req, &hs);
     } else if (handshake_ok(sh, c, req, accept)) {
         negotiate(sh, req, sh->app->conf->socketio_per_message_deflate, &deflate);
         switch_protocols(c, req, accept, &deflate, &out);
-        (void)query(req, "b64", &b64);
-        rc_engine_open_websocket(sh, c, b64.len != 0, &deflate);
-        rc_buf_deinit(&b64);
+        rc_engine_open_websocket(sh, c, &hs);
     }
 }
 
@@ -312,22 +326,23 @@ RC_ON_SHARD static void engine_io(struct rc_shard *sh, struct rc_conn *c,
     struct rc_buf transport = RC_BUF_INIT, sid = RC_BUF_INIT, version = RC_BUF_INIT;
     struct rc_str name = query(req, "transport", &transport);
     bool websocket = rc_str_eq(name, RC_STR("websocket")), upgrade = is_upgrade(sh, req);
-    bool polling = rc_str_eq(name, RC_STR("polling")), v4;
+    bool polling = rc_str_eq(name, RC_STR("polling")), v4, mismatch;
 
     h->coding = (uint8_t)rc_coding_choose(req, true);
     h->old_ie = has_text(req->user_agent, ";MSIE") || has_text(req->user_agent, "Trident/");
     (void)query(req, "sid", &sid);
     v4 = rc_str_eq(query(req, "EIO", &version), RC_STR("4"));
+    mismatch = v4 == rc_engine_sid_is_eio3(rc_buf_str(&sid));
     if (!(websocket && sh->app->websocket) && !(polling && sh->app->polling))
         refuse(sh, c, upgrade, RC_EIO_UNKNOWN_TRANSPORT);
     else if (sid.len == 0)
         open_session(sh, c, req, websocket, v4);
     else if (!upgrade)
-        request_session(sh, c, req, rc_buf_str(&sid), websocket || !v4);
-    else if (!websocket || !v4)
+        request_session(sh, c, req, rc_buf_str(&sid), websocket || mismatch);
+    else if (!websocket)
         refuse(sh, c, true, RC_EIO_BAD_REQUEST);
     else
-        upgrade_session(sh, c, req, rc_buf_str(&sid), head);
+        upgrade_session(sh, c, req, rc_buf_str(&sid), mismatch, head);
     rc_buf_deinit(&transport);
     rc_buf_deinit(&sid);
     rc_buf_deinit(&version);

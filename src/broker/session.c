@@ -5,6 +5,7 @@
 #include "rc/base/hash.h"
 #include "rc/base/mem.h"
 #include "rc/broker/engine.h"
+#include "rc/broker/name.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
@@ -95,6 +96,29 @@ void rc_session_push(struct rc_shard *sh, struct rc_session *s, struct rc_seg *s
     rc_session_touch(sh, s);
 }
 
+void rc_session_set_form(struct rc_shard *sh, struct rc_session *s, unsigned form)
+{
+    struct rc_outq out = {0};
+    struct rc_seg *seg;
+    uint32_t off;
+
+    RC_ASSERT(s->form == RC_FORM_FRAMES);
+    s->form = (uint8_t)form;
+    if (form == RC_FORM_FRAMES)
+        return;
+    while ((seg = rc_outq_pop(&s->out, &off)) != NULL) {
+        rc_outq_push(&out, rc_form_make(sh->deflater, seg, form));
+        rc_seg_unref(seg);
+    }
+    s->out = out;
+}
+
+const struct rc_sio_limits *rc_session_sio(const struct rc_shard *sh,
+                                           const struct rc_session *s)
+{
+    return s->eio3 ? &sh->app->sio_eio3 : &sh->app->sio;
+}
+
 void rc_session_text(struct rc_shard *sh, struct rc_session *s, struct rc_str text)
 {
     uint8_t head[RC_WS_HEADER_MAX];
@@ -166,13 +190,17 @@ void rc_session_resume(struct rc_shard *sh, struct rc_session *s, unsigned why)
 
 enum { SID_NAME = 6, HASH_SID = 0x5344494f };
 
-/* {shard:8, slot:24, node:16} under a mask that the secret determines, then the secret. */
+/* Engine.IO 4: {shard:8, slot:24, node:16} under a mask that the secret determines, then the secret. */
 void rc_session_sid(const struct rc_shard *sh, const struct rc_session *s,
                     char out[RC_SID_LEN + 1])
 {
     uint64_t name = (uint64_t)sh->index | (uint64_t)s->hdr.slot << 8;
     uint8_t raw[SID_NAME + RC_SID_SECRET];
 
+    if (s->eio3) {
+        rc_name_put(RC_NAME_SESSION, rc_session_id(sh, s), out);
+        return;
+    }
     name ^= rc_hash(s->sid_secret, RC_SID_SECRET, HASH_SID);
     for (unsigned i = 0; i < SID_NAME; i++)
         raw[i] = (uint8_t)(name >> (8 * i));
@@ -203,25 +231,36 @@ static int parse_sid(struct rc_str sid, unsigned *shard, uint32_t *slot, uint8_t
 int rc_engine_sid_shard(const struct rc_shard *sh, struct rc_str sid)
 {
     uint8_t secret[RC_SID_SECRET];
+    rc_id eio3 = rc_name_parse(RC_NAME_SESSION, sid);
     unsigned shard;
     uint32_t slot;
 
+    if (eio3 != 0)
+        return (int)rc_id_shard(eio3);
     if (parse_sid(sid, &shard, &slot, secret) != RC_OK || shard >= sh->nshards)
         return -1;
     return (int)shard;
+}
+
+bool rc_engine_sid_is_eio3(struct rc_str sid)
+{
+    return rc_name_parse(RC_NAME_SESSION, sid) != 0;
 }
 
 struct rc_session *rc_engine_find(struct rc_shard *sh, struct rc_str sid)
 {
     uint8_t secret[RC_SID_SECRET];
     struct rc_session *s;
+    rc_id eio3 = rc_name_parse(RC_NAME_SESSION, sid);
     unsigned shard, diff = 0;
     uint32_t slot;
 
+    if (eio3 != 0)
+        return rc_id_shard(eio3) == sh->index ? rc_session_find(sh, eio3) : NULL;
     if (parse_sid(sid, &shard, &slot, secret) != RC_OK || shard != sh->index)
         return NULL;
     s = rc_pool_at(&sh->sessions, slot);
-    if (s == NULL || s->kind == RC_SESSION_ENDPOINT)
+    if (s == NULL || s->kind == RC_SESSION_ENDPOINT || s->eio3)
         return NULL;
     /* In constant time: the answer must not tell how much of a guess was right. */
     for (unsigned i = 0; i < RC_SID_SECRET; i++)

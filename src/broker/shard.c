@@ -122,6 +122,9 @@ static void on_mail(struct rc_msg *msg, void *arg)
     case RC_MSG_LEFT:
     case RC_MSG_DELIVER: on_room_mail(sh, msg); return;
     case RC_MSG_TO_SOCKET: rc_socket_deliver(sh, msg->u.direct.to, msg->u.direct.pub); return;
+    case RC_MSG_TO_SOCKET_OF:
+        rc_socket_deliver_of(sh, msg->u.direct.to, msg->u.direct.pub);
+        return;
     case RC_MSG_RELAY: {
         struct rc_msg back = *msg;
 

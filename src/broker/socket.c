@@ -1,8 +1,6 @@
 /* socket.c - Socket.IO packets of a session: namespaces, events, attachments. */
 #include "rc/broker/socket.h"
 
-#include "rc/base/b64.h"
-#include "rc/base/hash.h"
 #include "rc/base/mem.h"
 #include "rc/broker/ask.h"
 #include "rc/broker/engine.h"
@@ -24,42 +22,50 @@ struct rc_assembly {
 
 /* ---- ids ---- */
 
-enum { ID_BYTES = 8, MAC_BYTES = 7, HASH_MASK = 0x5349, HASH_MAC = 0x5344 };
-
 rc_id rc_socket_id(const struct rc_shard *sh, const struct rc_socket *k)
 {
     return rc_id_make(sh->index, k->hdr.slot, k->hdr.gen);
 }
 
-/* The id under a mask that the check determines: looks random, tells nothing, can be undone. */
-static uint64_t mask_of(const uint8_t *mac)
+void rc_socket_put_name(const struct rc_shard *sh, const struct rc_socket *k,
+                        struct rc_buf *out)
 {
-    return rc_hash(mac, MAC_BYTES, HASH_MASK);
+    char name[RC_NAME_LEN + 1];
+
+    if (!k->session->eio3) {
+        rc_name_put(RC_NAME_SOCKET, rc_socket_id(sh, k), name);
+    } else {
+        rc_name_put(RC_NAME_SESSION, rc_session_id(sh, k->session), name);
+        if (k->nsp != 0) {
+            rc_buf_puts(out, sh->app->nsp[k->nsp].name);
+            rc_buf_putc(out, '#');
+        }
+    }
+    rc_buf_put(out, name, RC_NAME_LEN);
 }
 
-void rc_socket_name(rc_id id, char out[RC_SOCKET_ID_LEN + 1])
+struct rc_address rc_socket_parse(const struct rc_nsp *nsp, struct rc_str text)
 {
-    uint8_t raw[ID_BYTES + MAC_BYTES];
-    uint64_t mac = rc_hash(&id, sizeof(id), HASH_MAC), masked;
+    struct rc_address a = {.id = rc_name_parse(RC_NAME_SOCKET, text)};
 
-    memcpy(raw + ID_BYTES, &mac, MAC_BYTES);
-    masked = id ^ mask_of(raw + ID_BYTES);
-    memcpy(raw, &masked, ID_BYTES);
-    (void)rc_b64_encode(RC_B64_URL, raw, sizeof(raw), out);
+    if (a.id != 0)
+        return a;
+    if (nsp->index != 0) {
+        if (!rc_str_starts(text, nsp->name) || text.len == nsp->name.len ||
+            text.p[nsp->name.len] != '#')
+            return a;
+        text = rc_str_skip(text, nsp->name.len + 1);
+    }
+    a.id = rc_name_parse(RC_NAME_SESSION, text);
+    a.is_session = a.id != 0;
+    return a;
 }
 
-rc_id rc_socket_parse(struct rc_str text)
+bool rc_socket_is(const struct rc_shard *sh, const struct rc_socket *k, struct rc_address a)
 {
-    uint8_t raw[ID_BYTES + MAC_BYTES + 2];
-    uint64_t id, mac;
-
-    if (text.len != RC_SOCKET_ID_LEN ||
-        rc_b64_decode(RC_B64_URL, text, raw) != ID_BYTES + MAC_BYTES)
-        return 0;
-    memcpy(&id, raw, ID_BYTES);
-    id ^= mask_of(raw + ID_BYTES);
-    mac = rc_hash(&id, sizeof(id), HASH_MAC);
-    return memcmp(&mac, raw + ID_BYTES, MAC_BYTES) == 0 ? id : 0;
+    if (a.is_session)
+        return k->session->eio3 && a.id == rc_session_id(sh, k->session);
+    return a.id == rc_socket_id(sh, k);
 }
 
 /* ---- frames ---- */
@@ -136,10 +142,9 @@ static void unpin_pub(void *pub)
     rc_pub_unref(&p);
 }
 
-void rc_socket_deliver(struct rc_shard *sh, rc_id socket, struct rc_pub *pub)
+RC_ON_SHARD static void deliver(struct rc_shard *sh, const struct rc_socket *k,
+                                struct rc_pub *pub)
 {
-    struct rc_socket *k = rc_pool_find(&sh->sockets, rc_id_slot(socket), rc_id_gen(socket));
-
     bool there = k != NULL && !k->closed && k->nsp == pub->nsp;
 
     if (pub->ask != 0)
@@ -150,6 +155,18 @@ void rc_socket_deliver(struct rc_shard *sh, rc_id socket, struct rc_pub *pub)
     }
     rc_session_push(sh, k->session, rc_seg_pin(pub->data, pub->len, pub, unpin_pub));
     rc_stat_add(&sh->stats.deliveries, 1);
+}
+
+void rc_socket_deliver(struct rc_shard *sh, rc_id socket, struct rc_pub *pub)
+{
+    deliver(sh, rc_pool_find(&sh->sockets, rc_id_slot(socket), rc_id_gen(socket)), pub);
+}
+
+void rc_socket_deliver_of(struct rc_shard *sh, rc_id session, struct rc_pub *pub)
+{
+    const struct rc_session *s = rc_session_find(sh, session);
+
+    deliver(sh, s != NULL ? socket_in(s, pub->nsp) : NULL, pub);
 }
 
 /* ---- CONNECT ---- */
@@ -164,35 +181,26 @@ RC_ON_SHARD static void connect_error(struct rc_shard *sh, struct rc_session *s,
     rc_lane_reply(sh, s, rc_frames(&sh->scratch));
 }
 
-RC_ON_SHARD static void on_connect(struct rc_shard *sh, struct rc_session *s,
-                                   const struct rc_sio_packet *p)
+/* A limit of the INI stands against it. A client of Engine.IO 3 gets the data alone. */
+RC_ON_SHARD static void over_limit(struct rc_shard *sh, struct rc_session *s, struct rc_str nsp,
+                                   const char *message, const char *key)
 {
-    const struct rc_nsp *nsp = rc_app_nsp(sh->app, p->nsp, false);
-    const struct rc_conf *conf = sh->app->conf;
-    struct rc_socket *k;
+    struct rc_buf json = RC_BUF_INIT;
 
-    if (nsp == NULL) {
-        connect_error(sh, s, p->nsp, RC_STR("{\"message\":\"Invalid namespace\"}"));
-        return;
-    }
-    if (socket_in(s, nsp->index) != NULL) {
-        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
-        return;
-    }
-    if (s->nsockets >= conf->limits_max_sockets) {
-        connect_error(
-            sh, s, p->nsp,
-            RC_STR("{\"message\":\"too many namespaces\",\"data\":{\"code\":\"limit\","
-                   "\"key\":\"limits.max_sockets\"}}"));
-        return;
-    }
-    if (p->data.len > conf->limits_max_auth_size) {
-        connect_error(sh, s, p->nsp,
-                      RC_STR("{\"message\":\"auth is too big\",\"data\":{\"code\":\"limit\","
-                             "\"key\":\"limits.max_auth_size\"}}"));
-        return;
-    }
-    k = rc_pool_get(&sh->sockets);
+    if (!s->eio3)
+        rc_buf_printf(&json, "{\"message\":\"%s\",\"data\":", message);
+    rc_buf_printf(&json, "{\"code\":\"limit\",\"key\":\"%s\"}", key);
+    if (!s->eio3)
+        rc_buf_putc(&json, '}');
+    connect_error(sh, s, nsp, rc_buf_str(&json));
+    rc_buf_deinit(&json);
+}
+
+RC_ON_SHARD static void add_socket(struct rc_shard *sh, struct rc_session *s,
+                                   const struct rc_nsp *nsp, struct rc_str auth)
+{
+    struct rc_socket *k = rc_pool_get(&sh->sockets);
+
     if (k == NULL) {
         rc_engine_fail(sh, s, RC_CLOSE_LIMIT);
         return;
@@ -203,14 +211,51 @@ RC_ON_SHARD static void on_connect(struct rc_shard *sh, struct rc_session *s,
     k->next = s->sockets;
     s->sockets = k;
     s->nsockets++;
-    if (nsp->rules.uses_auth && p->data.len != 0)
-        k->auth = rc_strndup(p->data.p, p->data.len);
+    if (nsp->rules.uses_auth && auth.len != 0)
+        k->auth = rc_strndup(auth.p, auth.len);
     if (!s->joined) {
         s->joined = true;
         rc_timer_stop(&s->join);
     }
     rc_stat_add(&sh->stats.sockets, 1);
     rc_verbs_connect(sh, k);
+}
+
+RC_ON_SHARD static void connect_to(struct rc_shard *sh, struct rc_session *s,
+                                   struct rc_str name, struct rc_str auth)
+{
+    const struct rc_nsp *nsp = rc_app_nsp(sh->app, name, false);
+    const struct rc_conf *conf = sh->app->conf;
+
+    if (nsp == NULL)
+        connect_error(sh, s, name, RC_STR("{\"message\":\"Invalid namespace\"}"));
+    else if (socket_in(s, nsp->index) != NULL)
+        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
+    else if (s->nsockets >= conf->limits_max_sockets)
+        over_limit(sh, s, name, "too many namespaces", "limits.max_sockets");
+    else if (auth.len > conf->limits_max_auth_size)
+        over_limit(sh, s, name, "auth is too big", "limits.max_auth_size");
+    else
+        add_socket(sh, s, nsp, auth);
+}
+
+RC_ON_SHARD static void on_connect(struct rc_shard *sh, struct rc_session *s,
+                                   const struct rc_sio_packet *p)
+{
+    struct rc_buf auth = RC_BUF_INIT;
+
+    if (!s->eio3) {
+        connect_to(sh, s, p->nsp, p->data);
+        return;
+    }
+    rc_sio_put_query(&auth, p->query);
+    connect_to(sh, s, p->nsp, rc_buf_str(&auth));
+    rc_buf_deinit(&auth);
+}
+
+void rc_socket_connect_root(struct rc_shard *sh, struct rc_session *s)
+{
+    connect_to(sh, s, RC_STR("/"), RC_STR_NONE);
 }
 
 /* ---- packets ---- */
@@ -248,7 +293,8 @@ void rc_socket_text(struct rc_shard *sh, struct rc_session *s, struct rc_str tex
     struct rc_socket *k;
     const struct rc_nsp *nsp;
     const char *why = "";
-    int rc = s->assembly != NULL ? RC_EPROTO : rc_sio_parse(text, &sh->app->sio, &p, &why);
+    int rc =
+        s->assembly != NULL ? RC_EPROTO : rc_sio_parse(text, rc_session_sio(sh, s), &p, &why);
 
     if (rc != RC_OK) {
         rc_shard_log(sh, RC_LOG_DEBUG, "session=%u bad packet %s%s", s->hdr.slot,
@@ -309,7 +355,7 @@ void rc_socket_binary(struct rc_shard *sh, struct rc_session *s, struct rc_str d
     if (a->have < a->want)
         return;
     s->assembly = NULL;
-    if (rc_sio_parse(a->text, &sh->app->sio, &p, &why) == RC_OK &&
+    if (rc_sio_parse(a->text, rc_session_sio(sh, s), &p, &why) == RC_OK &&
         (k = socket_in(s, rc_app_nsp(sh->app, p.nsp, false)->index)) != NULL &&
         p.type == RC_SIO_BINARY_ACK) {
         if (p.has_id)

@@ -18,6 +18,7 @@ struct rc_probe {
     struct rc_outq out;
     struct rc_wsin in;
     struct rc_session *session; /* NULL: given up, the connection only ends */
+    bool b64;                   /* binary data is to be text */
 };
 
 int rc_engine_may_upgrade(struct rc_shard *sh, struct rc_str sid)
@@ -78,16 +79,16 @@ RC_ON_SHARD static void complete(struct rc_shard *sh, struct rc_conn *c)
 {
     struct rc_probe *pr = c->user;
     struct rc_session *s = pr->session;
-    rc_id get = s->polling->get;
 
     s->polling->probe = NULL;
+    if (s->polling->get != 0)
+        rc_polling_noop(sh, s);
     rc_polling_free(s);
     s->kind = RC_SESSION_WEBSOCKET;
+    rc_session_set_form(sh, s, rc_form_of(s->eio3, pr->b64));
     pr->in.ws.max_message = (uint32_t)sh->app->conf->socketio_max_payload;
     rc_wsconn_attach(sh, s, c, &pr->in);
     free(pr);
-    if (get != 0)
-        rc_front_reply(sh, get, RC_REPLY_PAYLOAD, 200, rc_pub_new(0, RC_STR_NONE, 0, "6", 1));
     rc_shard_log(sh, RC_LOG_DEBUG, "conn=%u.%u session=%u upgraded to websocket", sh->index,
                  c->hdr.slot, s->hdr.slot);
     if (sh->stopping) /* on_stop() let the upgrade come to its end */
@@ -208,14 +209,15 @@ static const struct rc_conn_ops probe_ops = {.on_data = on_data,
                                              .on_close = on_close};
 
 void rc_engine_probe(struct rc_shard *sh, struct rc_session *s, struct rc_conn *c,
-                     const struct rc_deflate_params *deflate)
+                     const struct rc_handshake *hs)
 {
     struct rc_probe *pr = rc_calloc(1, sizeof(*pr));
 
     if (c->out != NULL)
         rc_outq_append(&pr->out, c->out);
     pr->session = s;
-    rc_wsin_init(&pr->in, PROBE_MAX, deflate);
+    pr->b64 = hs->b64;
+    rc_wsin_init(&pr->in, PROBE_MAX, hs->deflate);
     s->polling->probe = c;
     c->ops = &probe_ops;
     c->user = pr;

@@ -30,7 +30,8 @@ struct exec {
     bool connect;
     uint64_t ask; /* number of the question that is being built, 0: none */
     struct rc_template_env env;
-    char id[RC_SOCKET_ID_LEN + 1];
+    char id[RC_NAME_LEN + 1]; /* the socket's, unless it is longer */
+    struct rc_buf longer_id;
     struct rc_buf name[2]; /* the last room named, and the one before it */
     unsigned named;        /* which is the last */
     const char *code;      /* of a refusal */
@@ -182,7 +183,7 @@ RC_ON_SHARD static void tell_refusal(struct exec *x)
         rc_lane_reply(x->sh, x->session, rc_frames(b));
     }
     rc_shard_log(x->sh, x->connect ? RC_LOG_WARN : RC_LOG_DEBUG,
-                 "socket=%s refused event=%.*s error=%s: %s", x->id,
+                 "socket=%.*s refused event=%.*s error=%s: %s", RC_STR_ARG(x->env.id),
                  RC_STR_ARG(x->ev != NULL ? x->ev->packet->event : RC_STR("connect")), x->code,
                  x->text);
     rc_buf_deinit(&json);
@@ -224,7 +225,7 @@ RC_ON_SHARD static int verb_require(struct exec *x, const struct rc_action *a)
     if (rc != RC_OK)
         return rc;
     if (!rc_local_is_member(x->sh, x->socket, x->env.room) &&
-        rc_socket_parse(x->env.room) != rc_socket_id(x->sh, x->socket))
+        !rc_socket_is(x->sh, x->socket, rc_socket_parse(x->nsp, x->env.room)))
         return refuse(x, "not_a_member", "join the room first");
     return RC_OK;
 }
@@ -246,14 +247,14 @@ RC_ON_SHARD static int join_room(struct exec *x, struct rc_str room)
 RC_ON_SHARD static int verb_join(struct exec *x, const struct rc_action *a)
 {
     int rc = fill_name(x, a);
-    rc_id id;
+    struct rc_address of;
 
     if (rc != RC_OK)
         return rc;
-    id = rc_socket_parse(x->env.room);
-    if (id == rc_socket_id(x->sh, x->socket))
+    of = rc_socket_parse(x->nsp, x->env.room);
+    if (rc_socket_is(x->sh, x->socket, of))
         return RC_OK; /* a socket is always in the room of its own id */
-    if (id != 0)
+    if (of.id != 0)
         return refuse(x, "bad_room", "the room of another socket's id cannot be joined");
     return join_room(x, x->env.room);
 }
@@ -281,18 +282,19 @@ static struct rc_pub *built(struct exec *x, struct rc_str room, uint64_t hash)
     return pub;
 }
 
-RC_ON_SHARD static int emit_to_socket(struct exec *x, rc_id to, const struct rc_action *a)
+RC_ON_SHARD static int emit_to_socket(struct exec *x, struct rc_address to,
+                                      const struct rc_action *a)
 {
     int rc;
 
-    if (to == 0)
+    if (to.id == 0)
         return refuse(x, "bad_target", "no such socket");
     if (!rc_lane_enter(x->sh, x->session, x->sh->index))
         return RC_EAGAIN;
     rc = build(x, RC_SIO_EVENT, a->event, a->args);
     if (rc != RC_OK)
         return rc;
-    rc_send_to_socket(x->sh, x->session, to, built(x, RC_STR_NONE, 0));
+    rc_send_to_socket(x->sh, x->session, &to, built(x, RC_STR_NONE, 0));
     return RC_OK;
 }
 
@@ -313,7 +315,7 @@ RC_ON_SHARD static int emit_to_room(struct exec *x, struct rc_str room, uint64_t
 /* The target's name is filled in. */
 RC_ON_SHARD static int emit(struct exec *x, const struct rc_action *a)
 {
-    rc_id id;
+    struct rc_address to;
     int rc;
 
     switch (a->target) {
@@ -322,17 +324,17 @@ RC_ON_SHARD static int emit(struct exec *x, const struct rc_action *a)
         if (rc == RC_OK)
             rc_lane_reply(x->sh, x->session, rc_frames(&x->sh->scratch));
         return rc;
-    case RC_TARGET_SOCKET: return emit_to_socket(x, rc_socket_parse(x->env.room), a);
+    case RC_TARGET_SOCKET: return emit_to_socket(x, rc_socket_parse(x->nsp, x->env.room), a);
     case RC_TARGET_ALL:
         return emit_to_room(x, RC_STR_NONE, rc_room_hash(x->nsp->index, RC_STR_NONE), a);
     case RC_TARGET_ROOM: break;
     }
-    id = rc_socket_parse(x->env.room);
-    if (id == 0)
+    to = rc_socket_parse(x->nsp, x->env.room);
+    if (to.id == 0)
         return emit_to_room(x, x->env.room, rc_room_hash(x->nsp->index, x->env.room), a);
-    if (a->except_sender && id == rc_socket_id(x->sh, x->socket))
+    if (a->except_sender && rc_socket_is(x->sh, x->socket, to))
         return RC_OK;
-    return emit_to_socket(x, id, a);
+    return emit_to_socket(x, to, a);
 }
 
 RC_ON_SHARD static int verb_emit(struct exec *x, const struct rc_action *a)
@@ -354,7 +356,7 @@ RC_ON_SHARD static int verb_ask(struct exec *x, const struct rc_action *a)
     if (!wants_ack(x))
         return emit(x, a);
     one = a->target == RC_TARGET_SOCKET ||
-          (a->target == RC_TARGET_ROOM && rc_socket_parse(x->env.room) != 0);
+          (a->target == RC_TARGET_ROOM && rc_socket_parse(x->nsp, x->env.room).id != 0);
     x->ask = rc_ask_begin(x->sh, x->socket, x->ev->packet->id, one, a->within_ms);
     if (x->ask == 0)
         return refuse(x, "too_many_asks", "limit limits.max_asks is reached");
@@ -490,7 +492,8 @@ RC_ON_SHARD static void queue_connect(struct exec *x)
 
     rc_frames_begin(b);
     rc_sio_put_head(b, RC_SIO_CONNECT, 0, x->nsp->name, false, 0);
-    rc_buf_printf(b, "{\"sid\":\"%s\"}", x->id);
+    if (!x->session->eio3) /* of Engine.IO 3 the client knows its ids */
+        rc_buf_printf(b, "{\"sid\":\"%.*s\"}", RC_STR_ARG(x->env.id));
     rc_frames_end(b);
     rc_session_push(x->sh, x->session, rc_seg_new(rc_frames(b).p, rc_frames(b).len));
     rc_session_hold(x->session);
@@ -549,8 +552,13 @@ RC_ON_SHARD static void begin(struct exec *x, struct rc_shard *sh, struct rc_soc
                        .nsp = &sh->app->nsp[k->nsp],
                        .phase = PHASE_ALL,
                        .ev = ev};
-    rc_socket_name(rc_socket_id(sh, k), x->id);
-    x->env.id = rc_str_of(x->id);
+    if (k->session->eio3) {
+        rc_socket_put_name(sh, k, &x->longer_id);
+        x->env.id = rc_buf_str(&x->longer_id);
+    } else {
+        rc_name_put(RC_NAME_SOCKET, rc_socket_id(sh, k), x->id);
+        x->env.id = rc_str_of(x->id);
+    }
     x->env.nsp = x->nsp->name;
     x->env.auth = rc_str_of(k->auth);
     x->env.time_ms = rc_clock_wall_ms();
@@ -565,6 +573,7 @@ static void end(struct exec *x)
 {
     rc_buf_deinit(&x->name[0]);
     rc_buf_deinit(&x->name[1]);
+    rc_buf_deinit(&x->longer_id);
 }
 
 /* The event's name without its JSON: decoded into buf when it has escapes. */
@@ -648,7 +657,7 @@ void rc_verbs_continue(struct rc_shard *sh, struct rc_session *s)
                            .attachment = j->attachment,
                            .nattachments = j->nattachments};
     if (k != NULL && !k->closed &&
-        (j->connect || rc_sio_parse(j->text, &sh->app->sio, &packet, &why) == RC_OK)) {
+        (j->connect || rc_sio_parse(j->text, rc_session_sio(sh, s), &packet, &why) == RC_OK)) {
         begin(&x, sh, k, j->connect ? NULL : &ev);
         if (!j->connect)
             x.env.event = event_name(&packet, &name);

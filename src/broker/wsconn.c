@@ -87,7 +87,7 @@ RC_ON_SHARD static void dispatch(struct rc_shard *sh, struct rc_session *s, uint
     else if (opcode == RC_WS_TEXT)
         rc_engine_text(sh, s, data);
     else
-        rc_socket_binary(sh, s, data);
+        rc_engine_binary(sh, s, data);
 }
 
 RC_ON_SHARD static void on_piece(struct rc_shard *sh, struct rc_session *s,

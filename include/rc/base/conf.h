@@ -98,6 +98,8 @@
     X(socketio, cookie_secure, BOOL, "no", 0, 0, 0, "is the cookie for https only?")          \
     X(socketio, cookie_same_site, SAMESITE, "lax", 0, 0, 0,                                   \
       "SameSite of the cookie; off leaves it out")                                            \
+    X(socketio, allow_eio3, BOOL, "no", 0, 0, 0,                                              \
+      "serve clients of Socket.IO 2 as well (Engine.IO 3)")                                   \
     X(socketio, serve_client, BOOL, "yes", 0, 0, 0, "serve the client bundles below path")    \
     X(socketio, client_dir, DIR, "", 0, 0, 0,                                                 \
       "folder of the bundles socket.io*.js; empty looks beside the executable")               \

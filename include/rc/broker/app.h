@@ -44,7 +44,7 @@ struct rc_app {
     struct rc_headers headers;
     struct rc_deflate_policy deflate;
     struct rc_http_limits http;
-    struct rc_sio_limits sio;
+    struct rc_sio_limits sio, sio_eio3; /* of clients of Engine.IO 4, and 3 */
 };
 
 /* Compiles the configuration. Returns NULL with the reasons in e. exe_dir: folder of the executable, where

@@ -20,18 +20,27 @@ struct rc_shard;
 
 /* ---- handshakes, on the connection's own shard ---- */
 
-/* A new polling session; the open packet is the answer to `conn`. jsonp: the client polls by
- * JSONP, and wants its answers for this callback; NULL: it does not. */
+/* What a client asks for. */
+struct rc_handshake {
+    bool eio3;                  /* Engine.IO 3, else 4 */
+    bool b64;                   /* binary data is to be text, in base64 */
+    const struct rc_str *jsonp; /* polling: answers are for this callback, or NULL */
+    const struct rc_deflate_params *deflate; /* WebSocket: as negotiated */
+};
+
+/* A new polling session; the open packet is the answer to `conn`. */
 void rc_engine_open_polling(struct rc_shard *sh, rc_id conn,
-                            const struct rc_str *jsonp) RC_ON_SHARD;
-/* A new WebSocket session; the 101 is queued in c->out. b64: binary data is to be text. */
-void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c, bool b64,
-                              const struct rc_deflate_params *deflate) RC_ON_SHARD;
+                            const struct rc_handshake *hs) RC_ON_SHARD;
+/* A new WebSocket session; the 101 is queued in c->out. */
+void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c,
+                              const struct rc_handshake *hs) RC_ON_SHARD;
 
 /* ---- requests with a sid, on the session's shard ---- */
 
 /* The shard that a sid names, or -1 when it cannot be one of ours. */
 int rc_engine_sid_shard(const struct rc_shard *sh, struct rc_str sid);
+/* Is it of Engine.IO 3? */
+bool rc_engine_sid_is_eio3(struct rc_str sid);
 /* The open session of that sid, or NULL. */
 struct rc_session *rc_engine_find(struct rc_shard *sh, struct rc_str sid) RC_ON_SHARD;
 void rc_engine_get(struct rc_shard *sh, struct rc_str sid, rc_id conn) RC_ON_SHARD;
@@ -52,12 +61,13 @@ void rc_engine_abort(struct rc_shard *sh, struct rc_str sid, rc_id conn, bool go
 int rc_engine_may_upgrade(struct rc_shard *sh, struct rc_str sid) RC_ON_SHARD;
 /* The WebSocket of an upgrade: the 101 is queued in c->out. */
 void rc_engine_probe(struct rc_shard *sh, struct rc_session *s, struct rc_conn *c,
-                     const struct rc_deflate_params *deflate) RC_ON_SHARD;
+                     const struct rc_handshake *hs) RC_ON_SHARD;
 
 /* ---- what sessions call ---- */
 
-/* An Engine.IO packet from the client. */
+/* A WebSocket message from the client: an Engine.IO packet. */
 void rc_engine_text(struct rc_shard *sh, struct rc_session *s, struct rc_str msg) RC_ON_SHARD;
+void rc_engine_binary(struct rc_shard *sh, struct rc_session *s, struct rc_str msg) RC_ON_SHARD;
 /* A bad packet, or the like: ends the session without a close code. */
 void rc_engine_fail(struct rc_shard *sh, struct rc_session *s, enum rc_close why) RC_ON_SHARD;
 /* The session was closed by something else than a request. */
@@ -73,6 +83,7 @@ void rc_engine_init(struct rc_shard *sh);
 
 enum rc_reply_kind {
     RC_REPLY_PAYLOAD, /* text/plain */
+    RC_REPLY_BYTES,   /* a payload that is application/octet-stream */
     RC_REPLY_OK,      /* the answer to a POST */
     RC_REPLY_ERROR,   /* count is an enum rc_eio_error, JSON */
     RC_REPLY_EMPTY,   /* a status without a body */

@@ -15,18 +15,35 @@
 #ifndef RC_BROKER_FORM_H
 #define RC_BROKER_FORM_H
 
+#include "rc/base/buf.h"
 #include "rc/net/deflate.h"
 #include "rc/net/outq.h"
+
+#include <stdbool.h>
 
 enum rc_form {
     RC_FORM_FRAMES,    /* as they are */
     RC_FORM_B64,       /* binary frames as text: 'b' and base64 (b64=1 in the handshake) */
+    RC_FORM_V3,        /* Engine.IO 3: binary frames begin with the byte of their type */
+    RC_FORM_V3_B64,    /* Engine.IO 3: binary frames as text: "b4" and base64 */
     RC_FORM_PLAIN = 8, /* all forms that are not compressed are below this */
     RC_FORM_COUNT = RC_FORM_PLAIN * RC_DEFLATE_WINDOWS,
 };
 #define RC_FORM_DEFLATE(window) (RC_FORM_PLAIN * (unsigned)(window))
 
+/* What a WebSocket client wants. */
+static inline enum rc_form rc_form_of(bool eio3, bool b64)
+{
+    if (eio3)
+        return b64 ? RC_FORM_V3_B64 : RC_FORM_V3;
+    return b64 ? RC_FORM_B64 : RC_FORM_FRAMES;
+}
+
 /* May be the frames themselves. */
 struct rc_seg *rc_form_make(struct rc_deflater *d, struct rc_seg *frames, unsigned form);
+
+/* Empties a queue of frames into the payload that answers a poll. Without b64 a payload of
+ * Engine.IO 3 is bytes when anything in it is: true, it is no text. */
+bool rc_form_payload(struct rc_outq *frames, bool eio3, bool b64, struct rc_buf *payload);
 
 #endif /* RC_BROKER_FORM_H */

@@ -29,9 +29,10 @@ enum rc_msg_type {
     RC_MSG_LEFT,    /* member */
     RC_MSG_DELIVER, /* deliver: pub to the members of lroom on this shard */
     /* any shard -> shard of the session or socket */
-    RC_MSG_TO_SOCKET, /* direct: pub to one socket */
-    RC_MSG_RELAY,     /* direct: send it back to the session as DIRECT, in order */
-    RC_MSG_DIRECT,    /* direct: pub to one session */
+    RC_MSG_TO_SOCKET,    /* direct: pub to one socket */
+    RC_MSG_TO_SOCKET_OF, /* direct: pub to a session's socket in its namespace */
+    RC_MSG_RELAY,        /* direct: send it back to the session as DIRECT, in order */
+    RC_MSG_DIRECT,       /* direct: pub to one session */
     /* fence: see broker/lane.h */
     RC_MSG_FENCE,
     RC_MSG_FENCE_PASS,

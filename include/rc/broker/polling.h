@@ -14,11 +14,8 @@
 struct rc_shard;
 
 void rc_polling_init(struct rc_shard *sh);
-/* jsonp: see rc_engine_open_polling(). */
-void rc_polling_new(struct rc_session *s, const struct rc_str *jsonp);
-/* Answers a poll of the session, also of one that has ended. */
-void rc_polling_reply(struct rc_shard *sh, const struct rc_session *s, rc_id conn,
-                      struct rc_str payload) RC_ON_SHARD;
+struct rc_handshake;
+void rc_polling_new(struct rc_session *s, const struct rc_handshake *hs);
 /* engine.c: a packet, whatever it came by. */
 void rc_engine_packet(struct rc_shard *sh, struct rc_session *s,
                       const struct rc_eio_packet *p) RC_ON_SHARD;
@@ -41,6 +38,8 @@ struct rc_polling {
     rc_id get;                            /* connection of the pending poll, 0: none */
     rc_id post;                           /* connection whose POST body is arriving, 0: none */
     char *jsonp;                          /* the callback of a JSONP client, else NULL */
+    bool b64;                             /* payloads are text, whatever is in them */
+    bool post_bytes;                      /* the body that is arriving is no text */
     struct rc_conn *probe;                /* WebSocket of an upgrade under way, or NULL */
     bool upgrading;                       /* the probe was answered: polls get a noop at once */
     bool in_input;                        /* bodies are being worked on further up the stack */

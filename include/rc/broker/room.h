@@ -109,8 +109,9 @@ void rc_batch_before(struct rc_shard *sh, const struct rc_session *s) RC_ON_SHAR
 void rc_publish(struct rc_shard *sh, struct rc_session *from, struct rc_pub *pub,
                 rc_id except) RC_ON_SHARD;
 /* Sends to one socket by id, on whatever shard. Takes over pub. */
-void rc_send_to_socket(struct rc_shard *sh, struct rc_session *from, rc_id socket,
-                       struct rc_pub *pub) RC_ON_SHARD;
+struct rc_address; /* see socket.h */
+void rc_send_to_socket(struct rc_shard *sh, struct rc_session *from,
+                       const struct rc_address *to, struct rc_pub *pub) RC_ON_SHARD;
 
 /* ---- directory.c: the live list of rooms ---- */
 

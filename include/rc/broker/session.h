@@ -51,7 +51,8 @@ struct rc_session {
     bool in_input; /* input is being processed further up the stack */
     bool joined;   /* a namespace was joined: connect_timeout is over */
     uint8_t held;  /* CONNECTs whose joins are under way: nothing is written meanwhile */
-    uint8_t form;  /* see form.h */
+    bool eio3;     /* speaks Engine.IO 3 and Socket.IO 2 */
+    uint8_t form;  /* of what is queued, see form.h; of a polling session FRAMES */
     uint8_t sid_secret[RC_SID_SECRET];
     uint8_t nsockets;
     uint16_t asks;                /* questions of its sockets that are open */
@@ -113,6 +114,11 @@ void rc_session_flush(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 /* Keeps the queue from being written until as many releases. */
 void rc_session_hold(struct rc_session *s);
 void rc_session_release(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
+/* From now on its queue is in that form, and what waits in it, in frames, too. */
+void rc_session_set_form(struct rc_shard *sh, struct rc_session *s, unsigned form) RC_ON_SHARD;
+/* Limits and revision of the packets that it sends. */
+const struct rc_sio_limits *rc_session_sio(const struct rc_shard *sh,
+                                           const struct rc_session *s);
 /* Queues a text frame. */
 void rc_session_text(struct rc_shard *sh, struct rc_session *s, struct rc_str text) RC_ON_SHARD;
 /* Stops or continues its input for a reason (RC_PAUSE_ bit). */

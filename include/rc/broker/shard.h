@@ -65,6 +65,7 @@ struct rc_shard {
     struct rc_seg *ping;              /* the frame of an Engine.IO ping, shared */
 
     struct rc_timerq q_ping, q_pong, q_join, q_head, q_idle;
+    struct rc_timerq q_client_ping; /* Engine.IO 3 */
     struct rc_timerq q_upgrade, q_poll_close, q_directory, q_unwatched, q_ask, q_spill, q_stop;
     struct rc_endpoint_timers *q_endpoint; /* [nnsps], used for endpoints */
     struct rc_timer spill_timer;

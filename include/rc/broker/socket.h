@@ -8,26 +8,38 @@
 #define RC_BROKER_SOCKET_H
 
 #include "rc/base/thread.h"
+#include "rc/broker/name.h"
 #include "rc/broker/session.h"
 
 struct rc_shard;
-
-enum { RC_SOCKET_ID_LEN = 20 };
 
 /* The data of an Engine.IO MESSAGE: a packet's text, or an attachment. */
 void rc_socket_text(struct rc_shard *sh, struct rc_session *s, struct rc_str text) RC_ON_SHARD;
 void rc_socket_binary(struct rc_shard *sh, struct rc_session *s,
                       struct rc_str data) RC_ON_SHARD;
 
+/* An Engine.IO 3 client has connected: it is in the namespace / without asking. */
+void rc_socket_connect_root(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
+
 rc_id rc_socket_id(const struct rc_shard *sh, const struct rc_socket *k);
-/* The public id, 20 characters and a NUL: it names shard and slot and carries a check, so that any
- * shard can tell it from an ordinary room name. */
-void rc_socket_name(rc_id id, char out[RC_SOCKET_ID_LEN + 1]);
-/* 0 when text is no socket id of this process. */
-rc_id rc_socket_parse(struct rc_str text);
+/* Appends the public id: a name of 20 characters, by which any shard can tell it from an ordinary
+ * room's; in a namespace of an Engine.IO 3 client the namespace's name, '#' and a name. */
+void rc_socket_put_name(const struct rc_shard *sh, const struct rc_socket *k,
+                        struct rc_buf *out);
+/* What a public id names: a socket or, since clients of Engine.IO 3 call their sockets after the
+ * session, the socket that a session has in the namespace at hand. */
+struct rc_address {
+    rc_id id; /* 0: nothing */
+    bool is_session;
+};
+struct rc_address rc_socket_parse(const struct rc_nsp *nsp, struct rc_str text);
+/* Does it name this socket? */
+bool rc_socket_is(const struct rc_shard *sh, const struct rc_socket *k, struct rc_address a);
 
 /* Queues pub to one socket of this shard; takes over pub. Unknown ids are dropped. */
 void rc_socket_deliver(struct rc_shard *sh, rc_id socket, struct rc_pub *pub) RC_ON_SHARD;
+/* The same to a session's socket in the namespace of pub. */
+void rc_socket_deliver_of(struct rc_shard *sh, rc_id session, struct rc_pub *pub) RC_ON_SHARD;
 /* Leaves all rooms and the session. */
 void rc_socket_close(struct rc_shard *sh, struct rc_socket *k) RC_ON_SHARD;
 

@@ -1,88 +1,15 @@
-/* The public ids: of sockets (src/broker/socket.c) and of sessions (src/broker/session.c). */
+/* The public ids of sessions (src/broker/session.c) and sockets (src/broker/socket.c); test_name.c
+ * has what they are made of. */
 #include "rc/base/hash.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/socket.h"
 #include "rig.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 static const char alphabet[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+/= \"{,";
-
-Test(socket_id, round_trip)
-{
-    static const rc_id ids[] = {1,
-                                0x0000000000000003,
-                                0x3fffffff00000001,
-                                0x0100000100000001,
-                                0xffffffffffffffff,
-                                0x123456789abcdef1};
-    char name[RC_SOCKET_ID_LEN + 1];
-
-    cr_assert_eq(rc_hash_init(), RC_OK);
-    for (unsigned i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
-        memset(name, 'x', sizeof(name));
-        rc_socket_name(ids[i], name);
-        cr_assert_eq(strlen(name), (size_t)RC_SOCKET_ID_LEN);
-        cr_assert_eq(strspn(name, alphabet), (size_t)RC_SOCKET_ID_LEN);
-        cr_assert_eq(rc_socket_parse(rc_str_of(name)), ids[i]);
-    }
-}
-
-/* Not one other text of the same length that differs in one character is an id. */
-Test(socket_id, forgery)
-{
-    char name[RC_SOCKET_ID_LEN + 1];
-
-    cr_assert_eq(rc_hash_init(), RC_OK);
-    for (unsigned round = 0; round < 20; round++) {
-        rc_socket_name(rc_id_make(round % 4, round * 77, round * 2 + 1), name);
-        for (unsigned at = 0; at < RC_SOCKET_ID_LEN; at++) {
-            char was = name[at];
-
-            for (const char *c = alphabet; *c != '\0'; c++) {
-                name[at] = *c;
-                cr_assert_eq(rc_socket_parse(rc_str_of(name)) != 0, *c == was);
-            }
-            name[at] = was;
-        }
-    }
-}
-
-Test(socket_id, other_texts)
-{
-    char name[RC_SOCKET_ID_LEN + 1];
-
-    cr_assert_eq(rc_hash_init(), RC_OK);
-    rc_socket_name(12345, name);
-    for (size_t len = 0; len < RC_SOCKET_ID_LEN; len++)
-        cr_assert_eq(rc_socket_parse(rc_str_make(name, len)), 0u);
-    cr_assert_eq(rc_socket_parse(RC_STR_NONE), 0u);
-    cr_assert_eq(rc_socket_parse(RC_STR("aaaaaaaaaaaaaaaaaaaa")), 0u);
-    cr_assert_eq(rc_socket_parse(RC_STR("AAAAAAAAAAAAAAAAAAAA")), 0u);
-    cr_assert_eq(rc_socket_parse(RC_STR("AAAAAAAAAAAAAAAAAAAAA")), 0u);
-    cr_assert_eq(rc_hash_init(), RC_OK); /* another process, another key */
-    cr_assert_eq(rc_socket_parse(rc_str_of(name)), 0u);
-}
-
-/* Neighbouring ids have nothing in common that one could see. */
-Test(socket_id, looks_random)
-{
-    enum { N = 200 };
-    static char name[N][RC_SOCKET_ID_LEN + 1];
-    unsigned same = 0;
-
-    cr_assert_eq(rc_hash_init(), RC_OK);
-    for (unsigned i = 0; i < N; i++)
-        rc_socket_name(rc_id_make(0, i, 1), name[i]);
-    for (unsigned i = 0; i < N; i++)
-        for (unsigned k = 0; k < i; k++)
-            for (unsigned at = 0; at < RC_SOCKET_ID_LEN; at++)
-                same += name[i][at] == name[k][at];
-    /* Of 398,000 characters compared one in 64 is the same by chance: 6219 +- 78. */
-    cr_assert_lt(same, 7000u);
-    cr_assert_gt(same, 5400u);
-}
 
 /* ---- sessions ---- */
 
@@ -152,5 +79,157 @@ Test(socket_id, stale_session_id)
     cr_assert_eq(next, s);
     cr_assert_null(rc_session_find(sh, id));
     cr_assert_null(rc_engine_find(sh, rc_str_of(sid)));
+    rig_close(&r);
+}
+
+/* ---- Engine.IO 3: a session's id is its sockets' as well ---- */
+
+RC_ON_SHARD static struct rc_session *old_session(struct rc_shard *sh, char sid[RC_SID_LEN + 1])
+{
+    struct rc_session *s = rc_session_new(sh, RC_SESSION_WEBSOCKET);
+
+    cr_assert_not_null(s);
+    s->eio3 = true;
+    rc_session_sid(sh, s, sid);
+    cr_assert_eq(strlen(sid), (size_t)RC_SID_LEN);
+    return s;
+}
+
+Test(socket_id, session_ids_of_engine_io_3)
+{
+    struct rig r;
+    struct rc_shard *sh;
+    struct rc_session *old, *s;
+    char sid[2][RC_SID_LEN + 1];
+
+    rig_open(&r, 2, "");
+    sh = rig_enter(&r, 1);
+    rc_assert_on_shard(sh);
+    old = old_session(sh, sid[0]);
+    s = rc_session_new(sh, RC_SESSION_WEBSOCKET);
+    rc_session_sid(sh, s, sid[1]);
+    cr_assert(rc_engine_sid_is_eio3(rc_str_of(sid[0])));
+    cr_assert_not(rc_engine_sid_is_eio3(rc_str_of(sid[1])));
+    cr_assert_not(rc_engine_sid_is_eio3(RC_STR("")));
+    cr_assert_eq(rc_engine_sid_shard(sh, rc_str_of(sid[0])), 1);
+    cr_assert_eq(rc_engine_find(sh, rc_str_of(sid[0])), old);
+    cr_assert_eq(rc_engine_find(sh, rc_str_of(sid[1])), s);
+    for (unsigned at = 0; at < RC_SID_LEN; at++) {
+        char was = sid[0][at];
+
+        for (const char *c = alphabet; *c != '\0'; c++) {
+            sid[0][at] = *c;
+            cr_assert_eq(rc_engine_find(sh, rc_str_of(sid[0])) != NULL, *c == was);
+        }
+        sid[0][at] = was;
+    }
+    sh = rig_enter(&r, 0);
+    rc_assert_on_shard(sh);
+    cr_assert_eq(rc_engine_sid_shard(sh, rc_str_of(sid[0])), 1);
+    cr_assert_null(rc_engine_find(sh, rc_str_of(sid[0])));
+    rig_close(&r);
+}
+
+Test(socket_id, stale_session_id_of_engine_io_3)
+{
+    struct rig r;
+    struct rc_shard *sh;
+    struct rc_session *s;
+    char sid[2][RC_SID_LEN + 1];
+
+    rig_open(&r, 1, "");
+    sh = rig_enter(&r, 0);
+    rc_assert_on_shard(sh);
+    s = old_session(sh, sid[0]);
+    rc_session_close(sh, s, RC_CLOSE_DONE);
+    rig_turn(&r, 0);
+    cr_assert_eq(old_session(sh, sid[1]), s); /* the same slot */
+    cr_assert_null(rc_engine_find(sh, rc_str_of(sid[0])));
+    cr_assert_eq(rc_engine_find(sh, rc_str_of(sid[1])), s);
+    rig_close(&r);
+}
+
+/* A socket of that session in that namespace, without connecting. */
+static struct rc_socket *socket_of(struct rc_shard *sh, struct rc_session *s,
+                                   const struct rc_nsp *nsp)
+{
+    struct rc_socket *k = rc_pool_get(&sh->sockets);
+
+    cr_assert_not_null(k);
+    k->session = s;
+    k->nsp = nsp->index;
+    return k;
+}
+
+static struct rc_address address(const struct rc_nsp *nsp, const char *before, const char *name)
+{
+    char text[64];
+
+    (void)snprintf(text, sizeof(text), "%s%s", before, name);
+    return rc_socket_parse(nsp, rc_str_of(text));
+}
+
+static void check_name(struct rc_shard *sh, const struct rc_socket *k, const char *before,
+                       const char *sid)
+{
+    struct rc_buf b = RC_BUF_INIT;
+    struct rc_address a;
+
+    rc_socket_put_name(sh, k, &b);
+    a = rc_socket_parse(&sh->app->nsp[k->nsp], rc_buf_str(&b));
+    cr_assert_neq(a.id, 0u);
+    cr_assert(rc_socket_is(sh, k, a));
+    cr_assert_eq(a.is_session, k->session->eio3);
+    if (sid != NULL) {
+        rc_buf_putc(&b, '\0');
+        cr_assert_eq(strncmp((const char *)b.data, before, strlen(before)), 0);
+        cr_assert_str_eq((const char *)b.data + strlen(before), sid);
+    }
+    rc_buf_deinit(&b);
+}
+
+Test(socket_id, addresses)
+{
+    struct rig r;
+    struct rc_shard *sh;
+    struct rc_session *old, *s;
+    struct rc_socket *k[4];
+    const struct rc_nsp *root, *chat;
+    char sid[RC_SID_LEN + 1];
+
+    rig_open(&r, 1, "[namespace /chat]\n");
+    sh = rig_enter(&r, 0);
+    rc_assert_on_shard(sh);
+    root = rc_app_nsp(r.app, RC_STR("/"), false);
+    chat = rc_app_nsp(r.app, RC_STR("/chat"), false);
+    old = old_session(sh, sid);
+    s = rc_session_new(sh, RC_SESSION_WEBSOCKET);
+    k[0] = socket_of(sh, old, root);
+    k[1] = socket_of(sh, old, chat);
+    k[2] = socket_of(sh, s, root);
+    k[3] = socket_of(sh, s, chat);
+    check_name(sh, k[0], "", sid);
+    check_name(sh, k[1], "/chat#", sid);
+    check_name(sh, k[2], "", NULL);
+    check_name(sh, k[3], "", NULL);
+    /* Each is an id in its own namespace only, and an ordinary name elsewhere. */
+    cr_assert_eq(address(root, "", sid).id, rc_session_id(sh, old));
+    cr_assert_eq(address(chat, "/chat#", sid).id, rc_session_id(sh, old));
+    cr_assert_eq(address(chat, "", sid).id, 0u);
+    cr_assert_eq(address(root, "/chat#", sid).id, 0u);
+    cr_assert_eq(address(root, "#", sid).id, 0u);
+    cr_assert_eq(address(root, "/#", sid).id, 0u);
+    cr_assert_eq(address(chat, "/chat", sid).id, 0u);
+    cr_assert_eq(address(chat, "/chat##", sid).id, 0u);
+    cr_assert_eq(address(chat, "/cha#", sid).id, 0u);
+    cr_assert_eq(address(chat, "/chat#", "").id, 0u);
+    cr_assert_eq(address(chat, "/chat", "").id, 0u);
+    /* The first session of the first shard is no exception. */
+    cr_assert_eq(rc_session_id(sh, old), 1u);
+    for (unsigned i = 0; i < 4; i++) {
+        cr_assert_eq(rc_socket_is(sh, k[i], address(root, "", sid)), i < 2);
+        cr_assert_not(rc_socket_is(sh, k[i], (struct rc_address){0}));
+        rc_pool_put(&sh->sockets, k[i]);
+    }
     rig_close(&r);
 }
