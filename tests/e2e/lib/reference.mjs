@@ -39,6 +39,7 @@ const OPTIONS = {
   serve_client: (v) => ({ serveClient: yes(v) }),
   per_message_deflate: (v, all) => ({ perMessageDeflate: yes(v) && deflate(all) }),
   add_trailing_slash: (v) => ({ addTrailingSlash: yes(v) }),
+  allow_eio3: (v) => ({ allowEIO3: yes(v) }),
 };
 
 // The daemon always compresses each message by itself.
