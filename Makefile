@@ -118,16 +118,19 @@ run: deps
 test: deps-test
 	$(AGAIN) check
 SUITES ?= unit replay stress e2e
-check: $(DAEMON) $(CLIENT) $(NPM) $(BUILD)/unit-tests $(FUZZERS) $(STRESS)
+check: $(DAEMON) $(CLIENT) $(NPM) $(BUILD)/unit-tests $(FUZZERS) $(STRESS) $(BUILD)/bench-load
 	tests/run.sh $(BUILD) $(SUITES)
 # The e2e tests that also hold for the npm server, run against it: so they are known to be right.
 test-reference: deps-test
 	$(AGAIN) $(NPM)
 	tests/run.sh $(BUILD) reference
 everything: $(DAEMON) $(BUILD)/unit-tests $(FUZZERS) $(STRESS) $(BENCHES)
-bench: all $(BENCHES)
-	@for b in $(MICRO); do echo "== $$b"; $$b || exit 1; done
-	RESULTS=build/bench/results bench/run.sh quick
+# Side by side with the floor and the peers: bench-quick for a first look, bench-all with all peers.
+bench bench-quick bench-all: all
+	bench/run.sh $(patsubst bench-%,%,$(@:bench=full))
+# Instructions of the parts, beside those in bench/micro/baseline.txt.
+bench-micro: $(MICRO)
+	bench/micro/run.sh $(BUILD)
 
 # With tests/shim instead of Criterion (its header says why). gcc's sanitizers make its warnings
 # unreliable, so there is no WERROR.
@@ -171,7 +174,7 @@ install: all
 	    sed 's|^static_root = .*|static_root = $(PREFIX)/share/roomcast/web|' conf/roomcast.ini >$$f
 clean: ; rm -rf build tests/node_modules
 FORCE:
-.PHONY: all run test test-reference check everything bench asan tsan fuzz fuzz-run format \
-        format-check lint lint-rules lint-cppcheck lint-tidy analyze install clean deps deps-test \
+.PHONY: all run test test-reference check everything bench bench-quick bench-all bench-micro asan \
+        tsan fuzz fuzz-run format format-check lint lint-rules lint-cppcheck lint-tidy analyze install clean deps deps-test \
         deps-dev FORCE
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

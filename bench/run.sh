@@ -1,24 +1,8 @@
 #!/bin/bash
-# Measures roomcast, the floor and the peers side by side: every repetition runs all servers of a
-# scenario one after the other, each freshly started. See bench/README.md.
+# Measures roomcast, the floor and the peers side by side: every round runs all servers of a scenario
+# one after the other, each freshly started. See bench/README.md and docs/performance.md.
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 1
-
-usage() {
-    cat <<END
-usage: bench/run.sh [quick|full] [options]
-
-  quick           1 run of 1 s each, about 1.5 minutes
-  full            5 runs of 1.5 s each, about 10 minutes (default)
-  -s NAME,...     only these scenarios
-  -v NAME,...     only these servers: $known_servers
-  -n RUNS         -d SECONDS
-  -w HOW          how the client waits: block, spin, nap:MICROSECONDS
-  -o NAME         bench/results/NAME.md, .svg and .jsonl (default: quick or full)
-
-Environment: ROOMCAST (build/release/roomcast), BENCH_BUILD (build/bench), RESULTS (bench/results)
-END
-}
 
 build=${BENCH_BUILD:-build/bench}
 roomcast=${ROOMCAST:-build/release/roomcast}
@@ -26,20 +10,42 @@ results=${RESULTS:-bench/results}
 . bench/scenarios.sh
 . bench/servers.sh
 
-mode=full runs=5 seconds=1.5 warmup=0.5 wait=block name=
-servers='floor roomcast-1 roomcast-2 socketio ws'
+usage() {
+    cat <<END
+usage: bench/run.sh [quick|full|all] [options]
+
+  quick           1 round of 1 s for each pair, about 2 minutes
+  full            5 rounds of 1.2 s, about 12 minutes (default): floor, roomcast, socket.io
+  all             the same with all peers and all floors, about 25 minutes
+  -s NAME,...     only these scenarios
+  -v NAME,...     only these servers: $known_servers
+  -n ROUNDS       -d SECONDS
+  -w HOW          how the client waits: block, spin, nap:MICROSECONDS
+  -o NAME         $results/NAME.md, .svg and .jsonl (default: quick, full or all)
+  -r              no runs: write the report again from NAME.jsonl
+
+Environment: ROOMCAST (build/release/roomcast), BENCH_BUILD (build/bench), RESULTS (bench/results)
+END
+}
+
+mode=full rounds=5 seconds=1.2 warmup=0.4 wait=block name='' again=
+servers='floor roomcast-1 roomcast-2 socketio'
 case ${1:-} in
-quick) mode=quick runs=1 seconds=1 warmup=0.3; shift ;;
+quick) mode=quick rounds=1 seconds=1 warmup=0.3; shift ;;
 full) shift ;;
+all)
+    mode=all; shift
+    servers='floor floor-send floor-writev floor-uring roomcast-1 roomcast-2 socketio ws nchan' ;;
 esac
-while getopts s:v:n:d:w:o:h option; do
+while getopts s:v:n:d:w:o:rh option; do
     case $option in
     s) scenarios=${OPTARG//,/ } ;;
     v) servers=${OPTARG//,/ } ;;
-    n) runs=$OPTARG ;;
+    n) rounds=$OPTARG ;;
     d) seconds=$OPTARG ;;
     w) wait=$OPTARG ;;
     o) name=$OPTARG ;;
+    r) again=yes ;;
     h) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
     esac
@@ -51,6 +57,12 @@ for scenario in $scenarios; do
     scenario_options "$scenario" >/dev/null ||
         { echo "bench: there is no scenario $scenario" >&2; exit 2; }
 done
+for server in $servers; do
+    case " $known_servers " in
+    *" $server "*) ;;
+    *) echo "bench: there is no server $server" >&2; exit 2 ;;
+    esac
+done
 
 build_programs() {
     mkdir -p "$build" "$results"
@@ -58,104 +70,165 @@ build_programs() {
         ${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -o "$build/floor" bench/floor/*.c
 }
 
-# The npm peers, when they are wanted and npm can get them.
-install_peers() {
-    case " $servers " in *' socketio '* | *' ws '*) ;; *) return ;; esac
-    mkdir -p "$build/peers"
-    cp bench/peers/*.js bench/peers/package.json "$build/peers/"
-    [ -d "$build/peers/node_modules/socket.io" ] ||
-        (cd "$build/peers" && npm install --no-audit --no-fund --loglevel=error >&2) ||
-        echo 'bench: npm could not install the peers: they are left out' >&2
+# Leaves out, and remembers why, what can't be had on this machine.
+prepare_servers() {
+    local server why ready=''
+
+    absent=''
+    for server in $servers; do
+        if why=$(prepare_server "$server"); then
+            ready="$ready $server"
+        else
+            echo "bench: $server is left out: $why" >&2
+            absent="$absent- $server: not measured, $why"$'\n'
+        fi
+    done
+    servers=${ready# }
 }
 
 # One run of a scenario on a server; appends a JSON line.
 measure() {
-    local scenario=$1 server=$2 times options protocol status
+    local scenario=$1 server=$2 round=$3 times options protocol status
 
-    protocol=$(protocol_options "$server" "$scenario") || return 0
+    protocol=$(protocol_options "$scenario" "$server") || return 0
     options=$(scenario_options "$scenario")
-    start_server "$server" || return 0
-    times="--warmup $warmup --duration $seconds --settle 0.3"
-    # shellcheck disable=SC2086 # the options' words
-    "$build/load" --port "$server_port" --pid "$server_pid" $protocol $times $options \
-        --wait "$wait" --label "$scenario $server" --json "$lines" --quiet >"$build/last.txt"
-    status=$?
-    stop_server
+    status=1
+    if start_server "$server" "$scenario"; then
+        times="--warmup $warmup --duration $seconds --settle 0.3"
+        # shellcheck disable=SC2086 # the options' words
+        "$build/load" --port "$server_port" --pid "$server_pid" $protocol $times $options \
+            --wait "$wait" --label "$scenario $server $round" --json "$lines" --quiet \
+            >"$build/last.txt" 2>&1
+        status=$?
+        stop_server
+    fi
+    grep -qF "\"$scenario $server $round\"" "$lines" ||
+        echo "{\"label\":\"$scenario $server $round\",\"aborted\":1}" >>"$lines"
     if [ $status -ne 0 ]; then
         echo "bench: $scenario on $server: faults" >&2
         sed 's/^/    /' "$build/last.txt" >&2
         faults=$((faults + 1))
     fi
-    grep -F "\"$scenario $server\"" "$lines" | tail -n 1 | awk -f bench/report/json.awk -f bench/report/line.awk >&2
+    tail -n 1 "$lines" | awk -f bench/report/json.awk -f bench/report/line.awk >&2
 }
 
-npm_versions() {
-    for package in socket.io engine.io ws; do
-        sed -n "s/^ *\"version\": \"\(.*\)\".*/$package \1/p" \
-            "$build/peers/node_modules/$package/package.json"
-    done | paste -sd, - | sed 's/,/, /g'
+# The pairs in the order in which they run: "SCENARIO SERVER ROUND".
+plan() {
+    local scenario server round
+
+    for scenario in $scenarios; do
+        for round in $(seq "$rounds"); do
+            for server in $servers; do
+                [ "$round" -le "$(pair_rounds "$scenario" "$server")" ] || continue
+                protocol_options "$scenario" "$server" >/dev/null || continue
+                echo "$scenario $server $round"
+            done
+        done
+    done
+}
+
+run_all() {
+    local scenario server round done=0 total
+
+    plan >"$build/plan"
+    total=$(wc -l <"$build/plan")
+    while read -r scenario server round; do
+        [ $((done % 20)) -eq 0 ] &&
+            echo "bench: run $((done + 1)) of $total, $((SECONDS / 60)) min $((SECONDS % 60)) s" >&2
+        measure "$scenario" "$server" "$round" </dev/null
+        done=$((done + 1))
+    done <"$build/plan"
+    printf '%s\n' "- $(date -u +%Y-%m-%d), $((SECONDS / 60)) min $((SECONDS % 60)) s in all" \
+        "- other programs used $(awk -f bench/report/json.awk -f bench/report/other.awk "$lines")" \
+        >"$build/$name.when"
 }
 
 versions() {
-    echo "- kernel: $(uname -sr), $(nproc) processors," \
-        "TCP congestion control $(cat /proc/sys/net/ipv4/tcp_congestion_control)"
-    echo "- compiler: $(${CC:-cc} --version | head -n 1)"
-    [ -x "$roomcast" ] && echo "- roomcast: $("$roomcast" --version | head -n 1)," \
-        "commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
-    [ -d "$build/peers/node_modules" ] && echo "- node $(node --version), $(npm_versions)"
-    return 0
+    local server version
+
+    echo "- $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) processors," \
+        "$(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo) of memory"
+    echo "- $(uname -sr), TCP congestion control $(cat /proc/sys/net/ipv4/tcp_congestion_control)"
+    echo "- $(${CC:-cc} --version | head -n 1)"
+    for server in $servers; do
+        version=$(server_version "$server")
+        [ -z "$version" ] || echo "- $server: $version"
+    done
+    cat "$build/$name.when" 2>/dev/null
+    printf '%s' "$absent"
 }
 
 command_lines() {
-    local server command
+    local server scenario
+
     for server in $servers; do
-        command=$(server_command "$server") && echo "    $server: $command"
+        echo "    $server: $(server_command "$server" '')"
     done
+    echo
     for scenario in $scenarios; do
-        echo "    $scenario: load --proto ... --warmup $warmup --duration $seconds" \
-            "$(scenario_options "$scenario")"
+        echo "    $scenario: load --warmup $warmup --duration $seconds $(scenario_options "$scenario")"
+    done
+    echo
+    echo 'Beside that --port and --pid, and the protocol: --proto floor for the floor, ws for echo and' \
+        'plain WebSocket peers (--path), poll for polling-fanout, else sio. In stall-* roomcast has' \
+        'limits.max_queue=256KiB.'
+}
+
+titles() {
+    local scenario
+
+    echo "servers $servers"
+    for scenario in $scenarios; do
+        echo "title $scenario $(scenario_kind "$scenario") $(scenario_title "$scenario")"
     done
 }
 
+report_with() {
+    awk -f bench/report/json.awk -f bench/report/stats.awk -f "bench/report/$1.awk" \
+        "$build/titles" "$lines"
+}
+
 report() {
+    titles >"$build/titles"
     {
         echo '# Side by side'
         echo
-        echo "Made by \`bench/run.sh\`; docs/performance.md says how to read it. $runs runs of" \
-            "$seconds s for each server, interleaved, each on a fresh process; the client waits" \
-            "by \`$wait\`. Medians, in brackets the least and the greatest."
+        echo "Made by \`bench/run.sh $mode\`; docs/performance.md says how to read it. Rounds: $rounds, each of" \
+            "$seconds s, the servers one after the other, each freshly started (3 rounds where one run" \
+            "is long or the difference large); the client waits by \`$wait\`. Medians, in brackets the" \
+            "least and the greatest."
+        echo
+        echo "![CPU per delivery]($name.svg)"
         echo
         versions
         echo
-        for scenario in $scenarios; do
-            echo "title $scenario $(scenario_kind "$scenario") $(scenario_title "$scenario")"
-        done | awk -f bench/report/json.awk -f bench/report/table.awk - "$lines"
+        echo '## What was to be reached'
+        echo
+        report_with bars
+        echo
+        echo '## Figures'
+        echo
+        report_with table
         echo
         echo '## Commands'
         echo
         command_lines
     } >"$results/$name.md"
-    awk -f bench/report/json.awk -f bench/report/chart.awk "$lines" >"$results/$name.svg"
+    report_with chart >"$results/$name.svg"
 }
 
 build_programs || exit 1
-install_peers
+prepare_servers
 lines=$results/$name.jsonl
-: >"$lines"
 faults=0
 server_pid=
-trap stop_server EXIT
-trap 'exit 130' INT TERM
-for scenario in $scenarios; do
-    for run in $(seq "$runs"); do
-        for server in $servers; do
-            # Three runs of a peer are enough: it is far away.
-            case $server in socketio | ws) [ "$run" -le 3 ] || continue ;; esac
-            measure "$scenario" "$server"
-        done
-    done
-done
+if [ -z "$again" ]; then
+    : >"$lines"
+    trap stop_server EXIT
+    trap 'exit 130' INT TERM
+    run_all
+fi
 report
-cat "$results/$name.md"
-echo "bench: $results/$name.md, $faults runs with faults" >&2
+sed -n '/^## What was/,/^###/p' "$results/$name.md" | sed '/^###/d'
+echo "bench: $results/$name.md and $name.svg; $faults runs with faults" >&2
 [ "$faults" -eq 0 ]

@@ -3,7 +3,7 @@
 
 # In the order of the report.
 scenarios='fanout-1x1000@20 fanout-1x1000@100 closed1 closed16 rooms-1000x10 chat-100x50-256B
-           big-16k-200 echo-1 echo-100 polling-fanout idle-19000 churn'
+           big-16k-200 echo-1 echo-100 polling-fanout hop stall-none stall-one churn idle-19000'
 
 # load options of a scenario, without server and times
 scenario_options() {
@@ -18,8 +18,11 @@ scenario_options() {
     echo-1)            echo --echo --members 1 --outstanding 1 ;;
     echo-100)          echo --echo --members 100 --outstanding 1 ;;
     polling-fanout)    echo --members 200 --rate 20 ;;
-    idle-19000)        echo --idle 19000 --members 10 --settle 1 --setup 120 ;;
+    hop)               echo --rooms 100 --members 2 --rate 500 ;;
+    stall-none)        echo --members 1000 --size 4096 --rate 40 --duration 2.5 ;;
+    stall-one)         echo --members 1000 --size 4096 --rate 40 --duration 2.5 --stalled 1 ;;
     churn)             echo --churn 500 --rooms 100 --members 10 ;;
+    idle-19000)        echo --idle 19000 --members 10 --settle 1 --setup 120 --duration 0.5 ;;
     *) return 1 ;;
     esac
 }
@@ -36,33 +39,54 @@ scenario_title() {
     echo-1)            echo 'plain WebSocket echo, 1 connection, 64 B' ;;
     echo-100)          echo 'plain WebSocket echo, 100 connections, 64 B' ;;
     polling-fanout)    echo '1 room × 200 members over HTTP long-polling, 64 B, 20 messages/s' ;;
-    idle-19000)        echo '19,000 idle connections in rooms of 10' ;;
+    hop)               echo '100 rooms × 2 members, 64 B, 500 messages/s: the way between two shards' ;;
+    stall-none)        echo '1 room × 1,000 members, 4 KiB, 40 messages/s' ;;
+    stall-one)         echo 'the same, one of the members never reads; at most 256 KiB may wait for it' ;;
     churn)             echo '500 connections/s: connect, join, leave' ;;
+    idle-19000)        echo '19,000 idle connections in rooms of 10' ;;
     esac
 }
 
-# What the main figure of a scenario is: cpu (per delivery, or per join) or idle (memory).
+# Which table a scenario has: cpu (per delivery), open (the same, with too little to do for a
+# verdict on CPU), stall or idle (memory).
 scenario_kind() {
     case $1 in
-    idle-*) echo idle ;;
-    *)      echo cpu ;;
+    idle-*)  echo idle ;;
+    stall-*) echo stall ;;
+    hop)     echo open ;;
+    *)       echo cpu ;;
     esac
 }
 
-# The protocol options that make a server do a scenario; status 1: this pair is left out.
-# socketio is left out at 100 messages/s, which is more than it can do, and where its plain
-# WebSocket peer ws stands for it.
+# How many rounds a pair takes part in: what is far away needs fewer, what is slow too.
+pair_rounds() {
+    case $1:$2 in
+    *:socketio | *:ws | *:nchan) echo 3 ;;
+    idle-*:* | stall-*:*)        echo 3 ;;
+    *)                           echo 100 ;;
+    esac
+}
+
+# Options of roomcast for one scenario.
+roomcast_options() {
+    case $1 in
+    stall-*) echo -o limits.max_queue=256KiB ;;
+    esac
+}
+
+# protocol_options SCENARIO SERVER: the options that make a server do a scenario; status 1: this pair is left out, because
+# socketio can't do 100 messages/s to 1,000 members; the floor, ws and nchan have no polling; hop and
+# stall-* are about roomcast's own design.
 protocol_options() {
     case $2:$1 in
-    echo-*:floor*)    echo --proto floor ;;
-    echo-*:roomcast*) echo --proto ws --path /echo ;;
-    echo-*:ws)        echo --proto ws --path /echo ;;
-    echo-*:*)         return 1 ;;
-    *:ws)             return 1 ;;
-    polling-*:floor*) return 1 ;;
-    polling-*:*)      echo --proto poll ;;
-    *@100:socketio)   return 1 ;;
-    *:floor*)         echo --proto floor ;;
-    *)                echo --proto sio ;;
+    socketio:*@100 | socketio:echo-* | nchan:echo-*)   return 1 ;;
+    floor*:polling-* | ws:polling-* | nchan:polling-*) return 1 ;;
+    socketio:hop | ws:hop | nchan:hop)                 return 1 ;;
+    socketio:stall-* | ws:stall-* | nchan:stall-*)     return 1 ;;
+    *:polling-*)     echo --proto poll ;;
+    floor*:*)        echo --proto floor ;;
+    *:echo-*)        echo --proto ws --path /echo ;;
+    ws:* | nchan:*)  echo --proto ws --path '/room/{room}' ;;
+    *)               echo --proto sio ;;
     esac
 }

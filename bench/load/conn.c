@@ -19,6 +19,8 @@
 
 #define PORTS_EACH 4000u
 #define SOURCES    100u
+#define SMALL      4096 /* receive buffer of a stalled member */
+#define SMALL_MSS  536
 
 void load_append(char **p, size_t *len, size_t *cap, const void *src, size_t n)
 {
@@ -61,6 +63,16 @@ static void choose_source(const struct load *l, int fd)
         perror("load: bind"); /* the kernel's own choice will do */
 }
 
+/*
+ * Makes a stalled member felt at once. The kernels on both sides would keep megabytes for it; the
+ * server's send buffer is as large as some segments, so they are made small.
+ */
+static void keep_little(int fd)
+{
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){SMALL}, sizeof(int));
+    setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &(int){SMALL_MSS}, sizeof(int));
+}
+
 bool load_conn_open(struct load *l, struct load_conn *c)
 {
     struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
@@ -81,6 +93,8 @@ bool load_conn_open(struct load *l, struct load_conn *c)
     }
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     choose_source(l, c->fd);
+    if (c->stalled)
+        keep_little(c->fd);
     if (connect(c->fd, (const struct sockaddr *)&l->o->addr, sizeof(l->o->addr)) != 0 &&
         errno != EINPROGRESS) {
         load_conn_fail(l, c, "connect");
@@ -199,6 +213,24 @@ static bool read_once(struct load *l, struct load_conn *c)
     return c->fd >= 0 && (size_t)n == room;
 }
 
+static void stalled_end(struct load *l, struct load_conn *c)
+{
+    l->stalled_closed++;
+    load_conn_close(l, c);
+}
+
+void load_conn_discard(struct load *l, struct load_conn *c)
+{
+    ssize_t n;
+
+    if (c->fd < 0)
+        return;
+    while ((n = recv(c->fd, l->buf, LOAD_BUF_SIZE, 0)) > 0)
+        continue;
+    if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        stalled_end(l, c);
+}
+
 void load_conn_event(struct load *l, struct load_conn *c, uint32_t events)
 {
     int err = 0;
@@ -206,6 +238,11 @@ void load_conn_event(struct load *l, struct load_conn *c, uint32_t events)
 
     if (c->fd < 0)
         return;
+    if (c->stalled && c->state == LOAD_READY) {
+        if (events & (EPOLLERR | EPOLLHUP))
+            stalled_end(l, c);
+        return;
+    }
     if (c->state == LOAD_CONNECTING && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
         getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len);
         if (err != 0) {

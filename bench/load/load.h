@@ -52,6 +52,7 @@ struct load_conn {
     bool has_pending; /* a stamp read from a frame that is not complete yet */
     bool aux;         /* second connection of a polling sender, for its POSTs */
     bool busy;        /* poll: a POST is on the way */
+    bool stalled;     /* reads nothing once it is ready */
     uint32_t owed;    /* closed loop: own messages that came back during this read */
     struct load_stamp pending;
     struct load_seen *seen; /* one for each sender of the room */
@@ -98,7 +99,8 @@ struct load {
     uint32_t nsocks; /* with the second connections of polling senders */
     uint32_t nsenders;
     uint32_t started, ready, failed, closed;
-    const char *why; /* of the first failure */
+    uint32_t stalled_closed; /* stalled members that the server has closed */
+    const char *why;         /* of the first failure */
     int why_errno;
     bool sending;
     volatile bool stop;
@@ -112,6 +114,8 @@ bool load_conn_open(struct load *l, struct load_conn *c);
 void load_conn_event(struct load *l, struct load_conn *c, uint32_t events);
 void load_conn_send(struct load *l, struct load_conn *c, const void *p, size_t len);
 void load_conn_close(struct load *l, struct load_conn *c);
+/* Reads what a stalled member has not read, and so whether the server has closed it. */
+void load_conn_discard(struct load *l, struct load_conn *c);
 /* Counts the failure and closes; why is a constant text. */
 void load_conn_fail(struct load *l, struct load_conn *c, const char *why);
 void load_conn_ready(struct load *l, struct load_conn *c);
@@ -140,7 +144,7 @@ void load_traffic_received(struct load *l, struct load_conn *c, const struct loa
 struct load_result {
     struct load_usage before_setup, after_setup, before, after;
     struct load_counts_read counted_setup, counted;
-    uint64_t rss_before, rss_ready, rss_end;
+    uint64_t rss_before, rss_ready, rss_end, rss_peak;
     uint64_t window_delivered, window_sent, window_churned, window_bytes, window_reads;
     double setup_s;
 };

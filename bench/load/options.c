@@ -24,10 +24,13 @@ static const char usage[] =
     "                      poll   Socket.IO over HTTP long-polling\n"
     "                      ws     plain WebSocket, a relay endpoint or with --echo an echo\n"
     "                      floor  bench/floor\n"
-    "  --path PATH         plain WebSocket endpoint, default /\n"
+    "  --path PATH         plain WebSocket endpoint, default /; {room} in it is replaced by\n"
+    "                      the number of the connection's room\n"
     "  --rooms R           default 1\n"
     "  --members M         connections in each room, default 100\n"
     "  --senders K         members of each room that send, default 1\n"
+    "  --stalled K         members of each room that never read again once they are in it;\n"
+    "                      nothing is expected of them\n"
     "  --size BYTES        message text, 40 to 1000000, default 64\n"
     "  --rate N            open loop: N messages/s from all senders together;\n"
     "                      latency counts from the time the message was due\n"
@@ -58,6 +61,7 @@ enum {
     OPT_ROOMS,
     OPT_MEMBERS,
     OPT_SENDERS,
+    OPT_STALLED,
     OPT_SIZE,
     OPT_RATE,
     OPT_OUTSTANDING,
@@ -86,6 +90,7 @@ static const struct option options[] = {
     {"rooms", required_argument, NULL, OPT_ROOMS},
     {"members", required_argument, NULL, OPT_MEMBERS},
     {"senders", required_argument, NULL, OPT_SENDERS},
+    {"stalled", required_argument, NULL, OPT_STALLED},
     {"size", required_argument, NULL, OPT_SIZE},
     {"rate", required_argument, NULL, OPT_RATE},
     {"outstanding", required_argument, NULL, OPT_OUTSTANDING},
@@ -192,7 +197,10 @@ static bool apply_word(struct load_options *o, int opt)
     case OPT_PID: return parse_pids(o);
     case OPT_PROTO: return parse_proto(o);
     case OPT_WAIT: return parse_wait(o);
-    case OPT_PATH: o->path = optarg; return true;
+    case OPT_PATH:
+        o->path = optarg;
+        o->room_in_path = strstr(optarg, "{room}") != NULL;
+        return true;
     case OPT_LABEL: o->label = optarg; return true;
     case OPT_JSON: o->json = optarg; return true;
     case OPT_ECHO: o->echo = true; return true;
@@ -217,6 +225,7 @@ static bool apply(struct load_options *o, int opt)
     case OPT_ROOMS: return whole(opt, 1, MAX_CONNECTIONS, &o->rooms);
     case OPT_MEMBERS: return whole(opt, 1, MAX_CONNECTIONS, &o->members);
     case OPT_SENDERS: return whole(opt, 1, MAX_CONNECTIONS, &o->senders);
+    case OPT_STALLED: return whole(opt, 1, MAX_CONNECTIONS, &o->stalled);
     case OPT_SIZE: return whole(opt, MIN_SIZE, MAX_SIZE, &o->size);
     case OPT_OUTSTANDING: return whole(opt, 1, 1024, &o->outstanding);
     case OPT_RATE: return number(opt, 0.01, 1e6, &o->rate);
@@ -262,8 +271,14 @@ static bool settle_shape(struct load_options *o)
         fputs("load: --churn goes with sio, ws and floor\n", stderr);
         return false;
     }
-    if (o->proto == LOAD_WS && !o->echo && o->rooms != 1) {
-        fputs("load: a plain WebSocket endpoint is one room: --rooms 1, or --echo\n", stderr);
+    if (o->proto == LOAD_WS && !o->echo && o->rooms != 1 && !o->room_in_path) {
+        fputs("load: a plain WebSocket endpoint is one room: --rooms 1, --echo, or {room} in"
+              " --path\n",
+              stderr);
+        return false;
+    }
+    if (o->stalled > 0 && (o->stalled + o->senders > o->members || o->proto == LOAD_POLL)) {
+        fputs("load: --stalled needs members that do not send, over WebSocket\n", stderr);
         return false;
     }
     return true;

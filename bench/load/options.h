@@ -31,10 +31,12 @@ struct load_options {
     enum load_proto proto;
     struct sockaddr_in addr;
     struct load_pids pids;
-    const char *path;  /* of a plain WebSocket endpoint */
+    bool room_in_path;
+    const char *path;  /* of a plain WebSocket endpoint; {room} in it is the room's number */
     const char *label; /* copied into the JSON line */
     const char *json;  /* file for the JSON line, or NULL: standard output */
     uint32_t rooms, members, senders;
+    uint32_t stalled; /* members of each room that stop reading once they are in it */
     uint32_t size;
     double rate;          /* messages/s of all senders; 0: closed loop */
     uint32_t outstanding; /* of each sender, in the closed loop */

@@ -133,19 +133,27 @@ void load_usage_read(struct load_usage *u, const struct load_pids *pids)
     u->at_ns = load_now_ns();
 }
 
-uint64_t load_rss_read(const struct load_pids *pids)
+/* Sums one line, "\nKey:  N kB", of a file of each process; in bytes. */
+static uint64_t sum_kb(const struct load_pids *pids, const char *file, const char *key)
 {
-    unsigned long long kb;
+    char path[64], buf[4096];
     uint64_t sum = 0;
-    char path[64], buf[2048];
     const char *p;
 
     for (unsigned i = 0; i < pids->count; i++) {
-        snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pids->pid[i]);
-        if (slurp(path, buf, sizeof(buf)) == 0 || (p = strstr(buf, "\nRss:")) == NULL)
-            continue;
-        kb = strtoull(p + strlen("\nRss:"), NULL, 10);
-        sum += kb * 1024u;
+        snprintf(path, sizeof(path), "/proc/%d/%s", (int)pids->pid[i], file);
+        if (slurp(path, buf, sizeof(buf)) > 0 && (p = strstr(buf, key)) != NULL)
+            sum += strtoull(p + strlen(key), NULL, 10) * 1024u;
     }
     return sum;
+}
+
+uint64_t load_rss_read(const struct load_pids *pids)
+{
+    return sum_kb(pids, "smaps_rollup", "\nRss:");
+}
+
+uint64_t load_rss_peak(const struct load_pids *pids)
+{
+    return sum_kb(pids, "status", "\nVmHWM:");
 }

@@ -34,6 +34,8 @@ bool load_pids_parse(struct load_pids *pids, const char *text);
 void load_usage_read(struct load_usage *u, const struct load_pids *pids);
 /* Resident bytes of all processes; 0 when there are none or it can't be read. */
 uint64_t load_rss_read(const struct load_pids *pids);
+/* The most that they ever had, summed over the processes. */
+uint64_t load_rss_peak(const struct load_pids *pids);
 uint64_t load_now_ns(void);
 
 #endif /* LOAD_PROC_H */

@@ -10,7 +10,7 @@ struct figures {
     double server_cores, client_cores, other_cores;
     double per_read, user_instructions, kernel_instructions;
     double accept_user_instructions, accept_kernel_instructions;
-    double switches, accept_us, accept_client_us, rss_per_conn, rss_growth;
+    double switches, accept_us, accept_client_us, rss_per_conn, rss_growth, rss_rise;
     double p50, p90, p99, p999, max;
     uint64_t lost, units;
 };
@@ -68,6 +68,7 @@ static void compute(const struct load *l, const struct load_result *r, struct fi
             ratio((double)r->rss_ready - (double)r->rss_before, (double)l->nconns);
     }
     f->rss_growth = (double)r->rss_end - (double)r->rss_before;
+    f->rss_rise = r->rss_peak > r->rss_ready ? (double)(r->rss_peak - r->rss_ready) : 0;
     f->p50 = (double)load_hist_quantile(&l->all, 0.5) / 1e3;
     f->p90 = (double)load_hist_quantile(&l->all, 0.9) / 1e3;
     f->p99 = (double)load_hist_quantile(&l->all, 0.99) / 1e3;
@@ -117,8 +118,12 @@ static void table(const struct load *l, const struct load_result *r, const struc
            f->kernel_instructions, unit);
     printf("  client CPU   %.3f us per %s, %.2f cores; the rest of the machine %.2f cores\n",
            f->client_us, unit, f->client_cores, f->other_cores);
-    printf("  resident     before %.1f MB, all ready %.1f MB, end %.1f MB\n",
-           (double)r->rss_before / 1e6, (double)r->rss_ready / 1e6, (double)r->rss_end / 1e6);
+    printf("  resident     before %.1f MB, all ready %.1f MB, peak %.1f MB, end %.1f MB\n",
+           (double)r->rss_before / 1e6, (double)r->rss_ready / 1e6, (double)r->rss_peak / 1e6,
+           (double)r->rss_end / 1e6);
+    if (l->o->stalled > 0)
+        printf("  stalled      %u of %u were closed by the server\n", l->stalled_closed,
+               l->o->rooms * l->o->stalled);
 }
 
 static void json(FILE *out, const struct load *l, const struct load_result *r,
@@ -156,10 +161,11 @@ static void json(FILE *out, const struct load *l, const struct load_result *r,
     fprintf(out,
             "\"accept_us\":%.2f,\"accept_client_us\":%.2f,\"setup_s\":%.3f,"
             "\"rss_per_conn\":%.1f,\"rss_before\":%llu,\"rss_ready\":%llu,\"rss_end\":%llu,"
-            "\"rss_growth\":%.0f}\n",
+            "\"rss_growth\":%.0f,\"rss_rise\":%.0f,\"stalled\":%u,\"stalled_closed\":%u}\n",
             f->accept_us, f->accept_client_us, r->setup_s, f->rss_per_conn,
             (unsigned long long)r->rss_before, (unsigned long long)r->rss_ready,
-            (unsigned long long)r->rss_end, f->rss_growth);
+            (unsigned long long)r->rss_end, f->rss_growth, f->rss_rise,
+            l->o->rooms * l->o->stalled, l->stalled_closed);
 }
 
 bool load_report(const struct load *l, const struct load_result *r)

@@ -177,6 +177,17 @@ static bool all_arrived(struct load *l, struct clockwork *w, uint64_t now)
     return l->count.delivered >= l->count.expected;
 }
 
+/* Lets the stalled members read on, for as long as something comes: who is closed then? */
+static void wake_stalled(struct load *l, struct clockwork *w)
+{
+    for (unsigned round = 0; l->o->stalled > 0 && round < 10; round++) {
+        for (uint32_t i = 0; i < l->nconns; i++)
+            if (l->conns[i].stalled)
+                load_conn_discard(l, &l->conns[i]);
+        run_until(l, w, load_now_ns() + SECOND / 50, NULL);
+    }
+}
+
 static void traffic(struct load *l, struct clockwork *w, struct load_result *r)
 {
     bool (*work)(struct load *, struct clockwork *, uint64_t) = NULL;
@@ -220,6 +231,7 @@ static void traffic(struct load *l, struct clockwork *w, struct load_result *r)
     l->sending = false;
     w->next_due_ns = UINT64_MAX;
     run_until(l, w, load_now_ns() + seconds(l->o->drain_s), all_arrived);
+    wake_stalled(l, w);
 }
 
 static bool setup(struct load *l, struct clockwork *w, struct load_result *r)
@@ -272,5 +284,6 @@ bool load_run(struct load *l, struct load_result *r)
         run_until(l, &w, load_now_ns() + seconds(l->o->settle_s), NULL);
     }
     r->rss_end = load_rss_read(&l->o->pids);
+    r->rss_peak = load_rss_peak(&l->o->pids);
     return true;
 }

@@ -57,20 +57,26 @@ static void send_frame(struct load *l, struct load_conn *c, uint8_t op, const ch
 
 void load_session_connected(struct load *l, struct load_conn *c)
 {
-    const char *path = l->o->path;
-    char buf[600];
-    int n;
+    const char *path = l->o->path, *rest = "";
+    char buf[600], room[16] = "";
+    int n, prefix;
 
     if (l->o->proto == LOAD_SIO)
         path = "/socket.io/?EIO=4&transport=websocket";
+    prefix = (int)strlen(path);
+    if (l->o->proto == LOAD_WS && l->o->room_in_path) {
+        prefix = (int)(strstr(path, "{room}") - path);
+        rest = path + prefix + strlen("{room}");
+        snprintf(room, sizeof(room), "%u", c->room);
+    }
     n = snprintf(buf, sizeof(buf),
-                 "GET %s HTTP/1.1\r\n"
+                 "GET %.*s%s%s HTTP/1.1\r\n"
                  "Host: 127.0.0.1:%u\r\n"
                  "Upgrade: websocket\r\n"
                  "Connection: Upgrade\r\n"
                  "Sec-WebSocket-Key: " WS_KEY "\r\n"
                  "Sec-WebSocket-Version: 13\r\n\r\n",
-                 path, ntohs(l->o->addr.sin_port));
+                 prefix, path, room, rest, ntohs(l->o->addr.sin_port));
     if (n <= 0 || (size_t)n >= sizeof(buf)) {
         load_conn_fail(l, c, "--path is too long");
         return;

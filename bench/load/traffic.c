@@ -72,6 +72,21 @@ static bool build_frame(const struct load *l, struct load_sender *s)
     return true;
 }
 
+/* The first members of each room that do not send. */
+static void init_stalled(struct load *l)
+{
+    for (uint32_t room = 0; room < l->o->rooms; room++) {
+        struct load_conn *c = &l->conns[room * l->o->members];
+
+        for (uint32_t n = 0; n < l->o->stalled; c++) {
+            if (c->tx != NULL)
+                continue;
+            c->stalled = true;
+            n++;
+        }
+    }
+}
+
 /* Senders are spread over a room's members, so that no server's order of members matters. */
 static bool init_senders(struct load *l)
 {
@@ -96,6 +111,7 @@ static bool init_senders(struct load *l)
         if (!build_frame(l, s))
             return false;
     }
+    init_stalled(l);
     return true;
 }
 
@@ -162,7 +178,7 @@ static void put_stamp(const struct load *l, struct load_sender *s, uint64_t due_
 
 static uint32_t receivers(const struct load *l)
 {
-    return l->o->except ? l->o->members - 1u : l->o->members;
+    return l->o->members - l->o->stalled - (l->o->except ? 1u : 0u);
 }
 
 void load_traffic_send(struct load *l, struct load_sender *s, uint32_t count, uint64_t due_ns)

@@ -1,23 +1,25 @@
 'use strict';
-// npm ws: /echo returns each message, every other path is one room that hears everything but
-// its own messages.
+// npm ws: /echo returns each message, every other path is a room of its own that hears all its
+// members, the sender too.
 const http = require('http');
 const { WebSocketServer, WebSocket } = require('ws');
 
 const server = http.createServer((req, res) => res.writeHead(404).end());
 const wss = new WebSocketServer({ server, perMessageDeflate: false });
-const relay = new Set();
+const rooms = new Map();
 
 wss.on('connection', (ws, req) => {
   if (req.url === '/echo') {
     ws.on('message', (data, binary) => ws.send(data, { binary }));
     return;
   }
-  relay.add(ws);
-  ws.on('close', () => relay.delete(ws));
+  let room = rooms.get(req.url);
+  if (!room) rooms.set(req.url, (room = new Set()));
+  room.add(ws);
+  ws.on('close', () => room.delete(ws));
   ws.on('message', (data, binary) => {
-    for (const peer of relay)
-      if (peer !== ws && peer.readyState === WebSocket.OPEN) peer.send(data, { binary });
+    for (const peer of room)
+      if (peer.readyState === WebSocket.OPEN) peer.send(data, { binary });
   });
 });
 
