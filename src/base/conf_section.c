@@ -16,6 +16,7 @@ static const struct entry_key {
     bool once;
 } entry_keys[] = {
     {"require", RULES, false},
+    {"refuse", RULES, true},
     {"join", RULES, false},
     {"leave", RULES, false},
     {"emit", RULES, false},

@@ -22,7 +22,7 @@ enum {
 struct compiler {
     const struct rc_conf_section *section;
     const struct rc_conf_entry *entry;
-    const struct rc_conf_entry *last; /* a disconnect, behind which nothing may come */
+    const struct rc_conf_entry *last; /* a disconnect or so, behind which nothing may come */
     struct rc_conf_errors *e;
     struct rc_ruleset *set;
     struct rc_rule *rule;
@@ -127,6 +127,22 @@ static size_t word_len(struct rc_str s)
     while (n < s.len && !is_blank(s.p[n]))
         n += s.p[n] == '{' ? brace_len(rc_str_skip(s, n)) : 1;
     return n;
+}
+
+/* Cuts off the next word, or text in quotes; empty at the end. False: there is a fault. */
+static bool next_word(struct compiler *c, struct rc_str *src, struct rc_str *word)
+{
+    struct rc_str s = skip_blanks(*src);
+    bool quoted = s.len != 0 && s.p[0] == '"';
+    size_t n = quoted ? quoted_len(s) : word_len(s);
+
+    if (quoted && n == 0)
+        return fault(c, "the second \" is missing");
+    *word = rc_str_make(s.p, n);
+    *src = rc_str_skip(s, n);
+    if (quoted && src->len != 0 && !is_blank(src->p[0]))
+        return fault(c, "no blank follows the second \"");
+    return true;
 }
 
 /* ---- templates ---- */
@@ -314,24 +330,30 @@ static bool check_event(struct compiler *c, const struct rc_template *event)
     return ok;
 }
 
-static bool compile_event(struct compiler *c, struct rc_str *src, struct rc_template **to)
+/* A word, or a text in quotes, as a JSON string. */
+static bool compile_string(struct compiler *c, struct rc_str *src, const char *what,
+                           struct rc_template **to)
 {
-    bool quoted = src->len != 0 && src->p[0] == '"', ok;
-    size_t n = quoted ? quoted_len(*src) : word_len(*src);
     struct rc_buf json = RC_BUF_INIT;
+    struct rc_str word;
+    bool ok;
 
-    if (n == 0)
-        return fault(c, quoted ? "the second \" is missing" : "the event is missing");
-    if (quoted)
-        rc_buf_put(&json, src->p, n);
+    if (!next_word(c, src, &word))
+        return false;
+    if (word.len == 0)
+        return fault(c, "the %s is missing", what);
+    if (word.p[0] == '"')
+        rc_buf_puts(&json, word);
     else
-        put_json_word(rc_str_make(src->p, n), &json);
+        put_json_word(word, &json);
     ok = compile_args(c, rc_buf_str(&json), to);
     rc_buf_deinit(&json);
-    *src = rc_str_skip(*src, n);
-    if (ok && src->len != 0 && !is_blank(src->p[0]))
-        return fault(c, "no blank follows the name of the event");
-    return ok && check_event(c, *to);
+    return ok;
+}
+
+static bool compile_event(struct compiler *c, struct rc_str *src, struct rc_template **to)
+{
+    return compile_string(c, src, "event", to) && check_event(c, *to);
 }
 
 static bool compile_emit(struct compiler *c, struct rc_str src, struct rc_action *a)
@@ -378,15 +400,83 @@ static bool compile_ask(struct compiler *c, struct rc_str src, struct rc_action 
 
 /* ---- the other verbs ---- */
 
+/* MESSAGE [DATA]: what who is refused gets to know. */
+static bool compile_refusal(struct compiler *c, struct rc_str src, struct rc_action *a)
+{
+    if (!compile_string(c, &src, "message", &a->message))
+        return false;
+    src = skip_blanks(src);
+    if (src.len == 0)
+        return true;
+    if (!compile_args(c, src, &a->data))
+        return false;
+    return rc_template_is_value(a->data) ||
+           fault(c, "the data is more than one value; a message needs \" around it if it has "
+                    "blanks");
+}
+
+static bool compile_refuse(struct compiler *c, struct rc_str src, struct rc_action *a)
+{
+    c->last = c->entry;
+    return compile_refusal(c, src, a);
+}
+
+/* The value of a key of auth, as JSON. */
+static bool compile_auth_key(struct compiler *c, struct rc_str key, struct rc_template **to)
+{
+    struct rc_buf text = RC_BUF_INIT;
+    bool ok;
+
+    if (key.len == 0)
+        return fault(c, "the key is missing");
+    if (memchr(key.p, '{', key.len) != NULL || memchr(key.p, '"', key.len) != NULL)
+        return fault(c, "the key is a name as in {auth.KEY}");
+    rc_buf_printf(&text, "{auth.%.*s}", RC_STR_ARG(key));
+    ok = compile_args(c, rc_buf_str(&text), to);
+    rc_buf_deinit(&text);
+    return ok;
+}
+
+static bool compile_condition(struct compiler *c, struct rc_str *src, struct rc_action *a)
+{
+    struct rc_str kind, word[2];
+    bool same;
+
+    if (!next_word(c, src, &kind) || !next_word(c, src, &word[0]))
+        return false;
+    if (rc_str_eq(kind, RC_STR("member"))) {
+        a->require = RC_REQUIRE_MEMBER;
+        if (c->section->kind == RC_CONF_CONNECT)
+            return fault(c, "a client that is about to connect is in no room");
+        return compile_name(c, word[0], "room", &a->name);
+    }
+    if (rc_str_eq(kind, RC_STR("auth"))) {
+        a->require = RC_REQUIRE_AUTH;
+        return compile_auth_key(c, word[0], &a->text[0]);
+    }
+    same = rc_str_eq(kind, RC_STR("same"));
+    if (!same)
+        return fault(c, "%.*s cannot be required", RC_STR_ARG(shown(kind)));
+    a->require = RC_REQUIRE_SAME;
+    return next_word(c, src, &word[1]) && compile_name(c, word[0], "first text", &a->text[0]) &&
+           compile_name(c, word[1], "second text", &a->text[1]);
+}
+
 static bool compile_require(struct compiler *c, struct rc_str src, struct rc_action *a)
 {
-    size_t n = word_len(src);
+    struct rc_str word;
 
-    if (c->section->kind == RC_CONF_CONNECT)
-        return fault(c, "[connect] has nothing to refuse");
-    if (!rc_str_eq(rc_str_make(src.p, n), RC_STR("member")))
-        return fault(c, "only membership can be required");
-    return compile_room(c, skip_blanks(rc_str_skip(src, n)), &a->name);
+    if (src.len == 0)
+        return fault(c, "it does not say what");
+    if (!compile_condition(c, &src, a) || !next_word(c, &src, &word))
+        return false;
+    if (word.len == 0)
+        return true;
+    if (!rc_str_eq(word, RC_STR("else")))
+        return fault(c,
+                     "%.*s is not else; a room or a text needs \" around it if it has blanks",
+                     RC_STR_ARG(shown(word)));
+    return compile_refusal(c, src, a);
 }
 
 static bool compile_ack(struct compiler *c, struct rc_str src, struct rc_action *a)
@@ -427,6 +517,7 @@ static bool compile_action(struct compiler *c, struct rc_action *a)
     a->verb = c->verb;
     switch (c->verb) {
     case RC_VERB_REQUIRE: return compile_require(c, src, a);
+    case RC_VERB_REFUSE: return compile_refuse(c, src, a);
     case RC_VERB_JOIN:
     case RC_VERB_LEAVE: return compile_room(c, src, &a->name);
     case RC_VERB_EMIT: return compile_emit(c, src, a);
@@ -446,6 +537,25 @@ static void free_action(struct rc_action *a)
     rc_template_free(a->name);
     rc_template_free(a->event);
     rc_template_free(a->args);
+    rc_template_free(a->text[0]);
+    rc_template_free(a->text[1]);
+    rc_template_free(a->message);
+    rc_template_free(a->data);
+}
+
+/* Who connects is refused before anything else is done: so it is also written. */
+static void check_order(struct compiler *c, enum rc_verb verb)
+{
+    const struct rc_rule *rule = c->rule;
+    enum rc_verb before;
+
+    if (c->section->kind != RC_CONF_CONNECT || rule->nactions == 0 ||
+        (verb != RC_VERB_REQUIRE && verb != RC_VERB_REFUSE))
+        return;
+    before = rule->action[rule->nactions - 1].verb;
+    if (before != RC_VERB_REQUIRE)
+        (void)fault(c, "[connect] refuses before it does anything: it cannot come after %s",
+                    verbs[before].key);
 }
 
 static void compile_entry(struct compiler *c)
@@ -466,6 +576,8 @@ static void compile_entry(struct compiler *c)
         return; /* none, auto: a property of the rule, not a step */
     if (before != NULL)
         (void)fault(c, "nothing can follow %s (line %u)", before->key, before->line);
+    else
+        check_order(c, a.verb);
     c->rule->action[c->rule->nactions++] = a;
 }
 

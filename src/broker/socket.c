@@ -181,20 +181,34 @@ RC_ON_SHARD static void connect_error(struct rc_shard *sh, struct rc_session *s,
     rc_lane_reply(sh, s, rc_frames(&sh->scratch));
 }
 
-/* A limit of the INI stands against it. A client of Engine.IO 3 gets the data alone. */
-RC_ON_SHARD static void over_limit(struct rc_shard *sh, struct rc_session *s, struct rc_str nsp,
-                                   const char *message, const char *key)
+/* What JavaScript takes for a false value, as JSON. */
+static bool is_falsy(struct rc_str json)
+{
+    return json.len == 0 || rc_str_eq(json, RC_STR("null")) || rc_str_eq(json, RC_STR("0")) ||
+           rc_str_eq(json, RC_STR("\"\"")) || rc_str_eq(json, RC_STR("false"));
+}
+
+/* A client of Engine.IO 3 gets the data alone, or else the message. */
+void rc_socket_refuse(struct rc_shard *sh, struct rc_session *s, struct rc_str nsp,
+                      struct rc_str message, struct rc_str data)
 {
     struct rc_buf json = RC_BUF_INIT;
 
-    if (!s->eio3)
-        rc_buf_printf(&json, "{\"message\":\"%s\",\"data\":", message);
-    rc_buf_printf(&json, "{\"code\":\"limit\",\"key\":\"%s\"}", key);
-    if (!s->eio3)
-        rc_buf_putc(&json, '}');
+    if (s->eio3) {
+        connect_error(sh, s, nsp, is_falsy(data) ? message : data);
+        return;
+    }
+    rc_buf_putz(&json, "{\"message\":");
+    rc_buf_puts(&json, message);
+    if (data.len != 0)
+        rc_buf_putz(&json, ",\"data\":");
+    rc_buf_puts(&json, data);
+    rc_buf_putc(&json, '}');
     connect_error(sh, s, nsp, rc_buf_str(&json));
     rc_buf_deinit(&json);
 }
+
+#define OVER_LIMIT(key) RC_STR("{\"code\":\"limit\",\"key\":\"limits." key "\"}")
 
 RC_ON_SHARD static void add_socket(struct rc_shard *sh, struct rc_session *s,
                                    const struct rc_nsp *nsp, struct rc_str auth)
@@ -208,11 +222,16 @@ RC_ON_SHARD static void add_socket(struct rc_shard *sh, struct rc_session *s,
     k->session = s;
     k->nsp = nsp->index;
     k->all_index = RC_NOT_IN;
+    if (nsp->rules.uses_auth && auth.len != 0)
+        k->auth = rc_strndup(auth.p, auth.len);
+    if (!rc_verbs_admit(sh, k)) {
+        free(k->auth);
+        rc_pool_put(&sh->sockets, k);
+        return;
+    }
     k->next = s->sockets;
     s->sockets = k;
     s->nsockets++;
-    if (nsp->rules.uses_auth && auth.len != 0)
-        k->auth = rc_strndup(auth.p, auth.len);
     if (!s->joined) {
         s->joined = true;
         rc_timer_stop(&s->join);
@@ -232,9 +251,11 @@ RC_ON_SHARD static void connect_to(struct rc_shard *sh, struct rc_session *s,
     else if (socket_in(s, nsp->index) != NULL)
         rc_engine_fail(sh, s, RC_CLOSE_PARSE);
     else if (s->nsockets >= conf->limits_max_sockets)
-        over_limit(sh, s, name, "too many namespaces", "limits.max_sockets");
+        rc_socket_refuse(sh, s, name, RC_STR("\"too many namespaces\""),
+                         OVER_LIMIT("max_sockets"));
     else if (auth.len > conf->limits_max_auth_size)
-        over_limit(sh, s, name, "auth is too big", "limits.max_auth_size");
+        rc_socket_refuse(sh, s, name, RC_STR("\"auth is too big\""),
+                         OVER_LIMIT("max_auth_size"));
     else
         add_socket(sh, s, nsp, auth);
 }

@@ -32,10 +32,12 @@ struct exec {
     struct rc_template_env env;
     char id[RC_NAME_LEN + 1]; /* the socket's, unless it is longer */
     struct rc_buf longer_id;
-    struct rc_buf name[2]; /* the last room named, and the one before it */
-    unsigned named;        /* which is the last */
-    const char *code;      /* of a refusal */
-    char text[160];
+    struct rc_buf name[2];       /* the last room named, and the one before it */
+    unsigned named;              /* which is the last */
+    const char *code;            /* of a refusal */
+    char text[160];              /* its message, unless the rule has one: */
+    struct rc_buf message, data; /* JSON; data may be empty */
+    bool data_attached;          /* the event's attachments belong to data */
 };
 
 struct rc_job {
@@ -68,6 +70,9 @@ static int refuse_arg(struct exec *x, int rc, unsigned arg)
 {
     if (rc == RC_ENOENT)
         return refuse(x, "missing_argument", "argument %u is missing", arg);
+    if (arg == 0)
+        return refuse(x, "bad_argument",
+                      "a value of auth must be a string, a number or a boolean");
     return refuse(x, "bad_argument", "argument %u must be a string, a number or a boolean",
                   arg);
 }
@@ -129,18 +134,38 @@ static bool wants_ack(const struct exec *x)
     return x->ev != NULL && x->ev->packet->has_id && !x->acked;
 }
 
-RC_ON_SHARD static void send_ack_json(struct exec *x, struct rc_str json)
+/* Sends to the sender: its ack, or an event. attached: with the event's attachments. */
+RC_ON_SHARD static void send_json(struct exec *x, const char *event, struct rc_str json,
+                                  bool attached)
 {
+    unsigned n = attached ? x->ev->nattachments : 0;
     struct rc_buf *b = &x->sh->scratch;
+    bool is_ack = event == NULL;
 
-    x->acked = true;
     rc_frames_begin(b);
-    rc_sio_put_head(b, RC_SIO_ACK, 0, x->nsp->name, true, x->ev->packet->id);
+    if (is_ack)
+        rc_sio_put_head(b, n != 0 ? RC_SIO_BINARY_ACK : RC_SIO_ACK, n, x->nsp->name, true,
+                        x->ev->packet->id);
+    else
+        rc_sio_put_head(b, n != 0 ? RC_SIO_BINARY_EVENT : RC_SIO_EVENT, n, x->nsp->name, false,
+                        0);
     rc_buf_putc(b, '[');
+    if (!is_ack) {
+        rc_json_string_encode(rc_str_of(event), b);
+        rc_buf_putc(b, ',');
+    }
     rc_buf_puts(b, json);
     rc_buf_putc(b, ']');
     rc_frames_end(b);
+    for (unsigned i = 0; i < n; i++)
+        rc_frames_attach(b, x->ev->attachment[i]);
     rc_lane_reply(x->sh, x->session, rc_frames(b));
+}
+
+RC_ON_SHARD static void send_ack_json(struct exec *x, struct rc_str json)
+{
+    x->acked = true;
+    send_json(x, NULL, json, false);
 }
 
 static enum rc_ack_mode ack_mode(const struct exec *x)
@@ -151,11 +176,19 @@ static enum rc_ack_mode ack_mode(const struct exec *x)
                                                                       : RC_ACK_NONE;
 }
 
+static void put_message(const struct exec *x, struct rc_buf *to)
+{
+    if (x->message.len != 0)
+        rc_buf_puts(to, rc_buf_str(&x->message));
+    else
+        rc_json_string_encode(rc_str_of(x->text), to);
+}
+
 /* Tells the sender by the ack, or by the error event when it asked for none. */
 RC_ON_SHARD static void tell_refusal(struct exec *x)
 {
     const char *event = x->sh->app->conf->socketio_error_event;
-    struct rc_buf json = RC_BUF_INIT, *b = &x->sh->scratch;
+    struct rc_buf json = RC_BUF_INIT;
     bool ack = wants_ack(x) && ack_mode(x) != RC_ACK_NONE;
 
     rc_stat_add(&x->sh->stats.refused, 1);
@@ -167,21 +200,16 @@ RC_ON_SHARD static void tell_refusal(struct exec *x)
         rc_buf_putc(&json, ',');
     }
     rc_buf_printf(&json, "\"error\":\"%s\",\"message\":", x->code);
-    rc_json_string_encode(rc_str_of(x->text), &json);
+    put_message(x, &json);
+    if (x->data.len != 0)
+        rc_buf_putz(&json, ",\"data\":");
+    rc_buf_puts(&json, rc_buf_str(&x->data));
     rc_buf_putc(&json, '}');
-    if (ack) {
-        send_ack_json(x, rc_buf_str(&json));
-    } else if (event[0] != '\0' && !x->connect) {
-        rc_frames_begin(b);
-        rc_sio_put_head(b, RC_SIO_EVENT, 0, x->nsp->name, false, 0);
-        rc_buf_putc(b, '[');
-        rc_json_string_encode(rc_str_of(event), b);
-        rc_buf_putc(b, ',');
-        rc_buf_puts(b, rc_buf_str(&json));
-        rc_buf_putc(b, ']');
-        rc_frames_end(b);
-        rc_lane_reply(x->sh, x->session, rc_frames(b));
-    }
+    x->acked = x->acked || ack;
+    if (ack)
+        send_json(x, NULL, rc_buf_str(&json), x->data_attached);
+    else if (event[0] != '\0' && !x->connect)
+        send_json(x, event, rc_buf_str(&json), x->data_attached);
     rc_shard_log(x->sh, x->connect ? RC_LOG_WARN : RC_LOG_DEBUG,
                  "socket=%.*s refused event=%.*s error=%s: %s", RC_STR_ARG(x->env.id),
                  RC_STR_ARG(x->ev != NULL ? x->ev->packet->event : RC_STR("connect")), x->code,
@@ -218,7 +246,31 @@ RC_ON_SHARD static int enter_room_lane(struct exec *x, struct rc_str room)
     return rc_lane_enter(x->sh, x->session, owner) ? RC_OK : RC_EAGAIN;
 }
 
-RC_ON_SHARD static int verb_require(struct exec *x, const struct rc_action *a)
+/* Refuses with the message and the data of the rule, where it has them. */
+static int refuse_by_rule(struct exec *x, const struct rc_action *a, const char *code,
+                          const char *text)
+{
+    unsigned arg = 0;
+    int rc = RC_OK;
+
+    if (a->message != NULL)
+        rc = rc_template_fill_args(a->message, &x->env, &x->message, &arg);
+    if (rc == RC_OK && a->data != NULL)
+        rc = rc_template_fill_args(a->data, &x->env, &x->data, &arg);
+    x->data_attached = rc == RC_OK && a->data != NULL && rc_template_passes_args(a->data) &&
+                       x->ev != NULL && x->ev->nattachments != 0;
+    if (rc == RC_OK && !x->message.failed && !x->data.failed &&
+        x->message.len + x->data.len <= BUILT_MAX / 2)
+        return refuse(x, code, "%s", text);
+    rc_buf_reset(&x->message);
+    rc_buf_reset(&x->data);
+    x->data_attached = false;
+    if (rc != RC_OK)
+        return refuse_arg(x, rc, arg);
+    return refuse(x, "too_big", "what the rule makes of this event is too big");
+}
+
+RC_ON_SHARD static int require_member(struct exec *x, const struct rc_action *a)
 {
     int rc = fill_name(x, a);
 
@@ -226,7 +278,49 @@ RC_ON_SHARD static int verb_require(struct exec *x, const struct rc_action *a)
         return rc;
     if (!rc_local_is_member(x->sh, x->socket, x->env.room) &&
         !rc_socket_is(x->sh, x->socket, rc_socket_parse(x->nsp, x->env.room)))
-        return refuse(x, "not_a_member", "join the room first");
+        return refuse_by_rule(x, a, "not_a_member", "join the room first");
+    return RC_OK;
+}
+
+/* The key is there, and neither null nor an empty text. */
+static int require_auth(struct exec *x, const struct rc_action *a)
+{
+    struct rc_buf value = RC_BUF_INIT;
+    unsigned arg = 0;
+    int rc = rc_template_fill_args(a->text[0], &x->env, &value, &arg);
+    bool given = rc == RC_OK && !value.failed &&
+                 !rc_str_eq(rc_buf_str(&value), RC_STR("null")) &&
+                 !rc_str_eq(rc_buf_str(&value), RC_STR("\"\""));
+
+    rc_buf_deinit(&value);
+    return given ? RC_OK : refuse_by_rule(x, a, "no_auth", "auth lacks what is needed here");
+}
+
+static int require_same(struct exec *x, const struct rc_action *a)
+{
+    struct rc_buf text[2] = {RC_BUF_INIT, RC_BUF_INIT};
+    unsigned arg = 0;
+    bool same;
+    int rc = rc_template_fill_text(a->text[0], &x->env, &text[0], &arg);
+
+    if (rc == RC_OK)
+        rc = rc_template_fill_text(a->text[1], &x->env, &text[1], &arg);
+    same = rc == RC_OK && !text[0].failed && !text[1].failed &&
+           rc_str_eq_secret(rc_buf_str(&text[0]), rc_buf_str(&text[1]));
+    rc_buf_deinit(&text[0]);
+    rc_buf_deinit(&text[1]);
+    if (rc != RC_OK)
+        return refuse_arg(x, rc, arg);
+    return same ? RC_OK : refuse_by_rule(x, a, "not_same", "not what is needed here");
+}
+
+RC_ON_SHARD static int verb_require(struct exec *x, const struct rc_action *a)
+{
+    switch (a->require) {
+    case RC_REQUIRE_MEMBER: return require_member(x, a);
+    case RC_REQUIRE_AUTH: return require_auth(x, a);
+    case RC_REQUIRE_SAME: return require_same(x, a);
+    }
     return RC_OK;
 }
 
@@ -425,6 +519,7 @@ RC_ON_SHARD static int call(struct exec *x, const struct rc_action *a)
 {
     switch (a->verb) {
     case RC_VERB_REQUIRE: return verb_require(x, a);
+    case RC_VERB_REFUSE: return refuse_by_rule(x, a, "refused", "");
     case RC_VERB_JOIN: return verb_join(x, a);
     case RC_VERB_LEAVE: return verb_leave(x, a);
     case RC_VERB_EMIT: return verb_emit(x, a);
@@ -499,6 +594,11 @@ RC_ON_SHARD static void queue_connect(struct exec *x)
     rc_session_hold(x->session);
 }
 
+static bool may_refuse(const struct rc_action *a)
+{
+    return a->verb == RC_VERB_REQUIRE || a->verb == RC_VERB_REFUSE;
+}
+
 /* Runs the actions of one phase. False: it has to wait. */
 RC_ON_SHARD static bool run_actions(struct exec *x)
 {
@@ -506,8 +606,9 @@ RC_ON_SHARD static bool run_actions(struct exec *x)
         const struct rc_action *a = &x->rule->action[x->next];
         int rc;
 
-        if (x->connect && (a->verb == RC_VERB_JOIN) != (x->phase == PHASE_JOINS))
-            continue;
+        if (x->connect &&
+            ((a->verb == RC_VERB_JOIN) != (x->phase == PHASE_JOINS) || may_refuse(a)))
+            continue; /* those that may refuse were before all others: rc_verbs_admit */
         rc = call(x, a);
         if (rc == RC_EAGAIN) {
             suspend(x);
@@ -574,6 +675,8 @@ static void end(struct exec *x)
     rc_buf_deinit(&x->name[0]);
     rc_buf_deinit(&x->name[1]);
     rc_buf_deinit(&x->longer_id);
+    rc_buf_deinit(&x->message);
+    rc_buf_deinit(&x->data);
 }
 
 /* The event's name without its JSON: decoded into buf when it has escapes. */
@@ -614,6 +717,35 @@ void rc_verbs_event(struct rc_shard *sh, struct rc_socket *k, const struct rc_ev
         run(&x);
     end(&x);
     rc_buf_deinit(&name);
+}
+
+/* Actions that may refuse are the first of their rule; they wait for nothing. */
+bool rc_verbs_admit(struct rc_shard *sh, struct rc_socket *k)
+{
+    struct rc_buf message = RC_BUF_INIT;
+    struct exec x;
+    int rc = RC_OK;
+
+    begin(&x, sh, k, NULL);
+    x.connect = true;
+    x.rule = x.nsp->rules.connect;
+    for (; rc == RC_OK && x.rule != NULL && x.next < x.rule->nactions; x.next++) {
+        const struct rc_action *a = &x.rule->action[x.next];
+
+        if (!may_refuse(a))
+            break;
+        rc = call(&x, a);
+    }
+    if (rc != RC_OK) {
+        rc_stat_add(&sh->stats.refused, 1);
+        put_message(&x, &message);
+        rc_socket_refuse(sh, x.session, x.nsp->name, rc_buf_str(&message), rc_buf_str(&x.data));
+        rc_shard_log(sh, RC_LOG_DEBUG, "connect to %.*s refused: %s", RC_STR_ARG(x.nsp->name),
+                     x.code);
+    }
+    rc_buf_deinit(&message);
+    end(&x);
+    return rc == RC_OK;
 }
 
 void rc_verbs_connect(struct rc_shard *sh, struct rc_socket *k)

@@ -41,6 +41,8 @@ struct rc_template {
     struct rc_buf bytes;
     unsigned highest, required;
     bool uses_auth, passes_args;
+    unsigned nvalues; /* arguments of a list */
+    bool spreads;     /* some of them stand for any number */
 };
 
 struct compiler {
@@ -120,6 +122,7 @@ static bool add_spread(struct compiler *c, struct rc_str name, unsigned n, enum 
                      RC_STR_ARG(name));
     add_part(c, PART_SPREAD, where)->n = n;
     c->t->passes_args = true;
+    c->t->spreads = true;
     if (n > c->t->highest && !rc_str_eq(name, RC_STR("args")))
         c->t->highest = n;
     return true;
@@ -360,6 +363,7 @@ static bool read_list(struct compiler *c)
         comma = c->src.len != 0 && c->src.p[0] == ',';
         c->src = rc_str_skip(c->src, comma);
     }
+    c->t->nvalues = number;
     return !comma || fault(c, "an argument is missing after the last comma");
 }
 
@@ -409,6 +413,11 @@ bool rc_template_uses_auth(const struct rc_template *t)
 bool rc_template_passes_args(const struct rc_template *t)
 {
     return t->passes_args;
+}
+
+bool rc_template_is_value(const struct rc_template *t)
+{
+    return t->nvalues == 1 && !t->spreads;
 }
 
 bool rc_template_is_constant(const struct rc_template *t)

@@ -54,4 +54,16 @@ static inline struct rc_str rc_str_skip(struct rc_str s, size_t n)
                       : (struct rc_str){.p = s.p + n, .len = s.len - n};
 }
 
+/* The same for secrets: the time tells the lengths, but not how much is equal. */
+static inline bool rc_str_eq_secret(struct rc_str a, struct rc_str b)
+{
+    volatile unsigned char diff = 0;
+
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++)
+        diff |= (unsigned char)(a.p[i] ^ b.p[i]);
+    return diff == 0;
+}
+
 #endif /* RC_BASE_STR_H */

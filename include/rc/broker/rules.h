@@ -19,7 +19,8 @@
 
 /* X(NAME, ini key, what its value looks like) */
 #define RC_VERB_MAP(X)                                                                     \
-    X(REQUIRE, "require", "member ROOM")                                                   \
+    X(REQUIRE, "require", "member ROOM | auth KEY | same TEXT TEXT [else MESSAGE [DATA]]") \
+    X(REFUSE, "refuse", "MESSAGE [DATA]")                                                  \
     X(JOIN, "join", "ROOM")                                                                \
     X(LEAVE, "leave", "ROOM")                                                              \
     X(EMIT, "emit", "room ROOM | all | sender | socket ID [except sender]: EVENT ARGS")    \
@@ -35,17 +36,22 @@ enum rc_verb {
 #undef RC_VERB_ENUM
 };
 
+enum rc_require { RC_REQUIRE_MEMBER, RC_REQUIRE_AUTH, RC_REQUIRE_SAME };
 enum rc_target { RC_TARGET_ROOM, RC_TARGET_ALL, RC_TARGET_SENDER, RC_TARGET_SOCKET };
 
 struct rc_action {
     enum rc_verb verb;
-    enum rc_target target;     /* EMIT */
-    bool except_sender;        /* EMIT to room or all */
-    uint32_t within_ms;        /* ASK */
-    bool whole_connection;     /* DISCONNECT */
-    struct rc_template *name;  /* text: the room, or the socket's id */
-    struct rc_template *event; /* EMIT: the event name, as a JSON argument */
-    struct rc_template *args;  /* EMIT and ACK: the arguments */
+    enum rc_target target;       /* EMIT */
+    bool except_sender;          /* EMIT to room or all */
+    uint32_t within_ms;          /* ASK */
+    bool whole_connection;       /* DISCONNECT */
+    enum rc_require require;     /* REQUIRE */
+    struct rc_template *name;    /* text: the room, or the socket's id */
+    struct rc_template *event;   /* EMIT: the event name, as a JSON argument */
+    struct rc_template *args;    /* EMIT and ACK: the arguments */
+    struct rc_template *text[2]; /* REQUIRE same: what is compared; auth: [0] the key's value */
+    struct rc_template *message; /* REFUSE, REQUIRE: what the sender is told, a JSON string */
+    struct rc_template *data;    /* the same: one JSON value; or NULL */
 };
 
 enum rc_ack_mode { RC_ACK_DEFAULT, RC_ACK_NONE, RC_ACK_AUTO, RC_ACK_OWN };

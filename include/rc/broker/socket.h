@@ -43,6 +43,10 @@ void rc_socket_deliver_of(struct rc_shard *sh, rc_id session, struct rc_pub *pub
 /* Leaves all rooms and the session. */
 void rc_socket_close(struct rc_shard *sh, struct rc_socket *k) RC_ON_SHARD;
 
+/* Answers a CONNECT: {"message":…,"data":…}. Both are JSON; data may be empty. */
+void rc_socket_refuse(struct rc_shard *sh, struct rc_session *s, struct rc_str nsp,
+                      struct rc_str message, struct rc_str data) RC_ON_SHARD;
+
 void rc_assembly_free(struct rc_assembly *a);
 
 /* Packet building: text frames with room for their header. `begin` empties the buffer; what is

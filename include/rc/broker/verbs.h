@@ -24,6 +24,9 @@ struct rc_event {
 
 void rc_verbs_event(struct rc_shard *sh, struct rc_socket *k,
                     const struct rc_event *ev) RC_ON_SHARD;
+/* Does [connect] of its namespace let this socket in, which is not one of its session's yet? If
+ * not, the client has been sent a CONNECT_ERROR. */
+bool rc_verbs_admit(struct rc_shard *sh, struct rc_socket *k) RC_ON_SHARD;
 /* Answers CONNECT and runs [connect] of the socket's namespace. The client is told that it is
  * connected when its joins are done, and before anything else. */
 void rc_verbs_connect(struct rc_shard *sh, struct rc_socket *k) RC_ON_SHARD;

@@ -48,6 +48,8 @@ void rc_template_free(struct rc_template *t);
 bool rc_template_uses_auth(const struct rc_template *t);
 /* True when the result may contain raw arguments, and so placeholders of attachments. */
 bool rc_template_passes_args(const struct rc_template *t);
+/* True when an argument list is one value, whatever it is filled with. */
+bool rc_template_is_value(const struct rc_template *t);
 /* True when nothing has to be filled in. */
 bool rc_template_is_constant(const struct rc_template *t);
 /* The highest argument that {N}, {N?} or {N..} names, 0: none; and the highest {N}, that is how

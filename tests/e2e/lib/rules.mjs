@@ -4,9 +4,10 @@
 const PLACEHOLDER = /\{\{|\{(\d+\?|\d+\.\.|\d+|args|room|id|user|time|event|nsp|auth\.[\w.-]+)\}/g;
 
 class Refusal extends Error {
-  constructor(code, message) {
+  constructor(code, message, data) {
     super(message);
     this.code = code;
+    this.data = data;
   }
 }
 
@@ -122,13 +123,45 @@ function compileEmit(value) {
   };
 }
 
+const WORD = '("(?:[^"\\\\]|\\\\.)*"|\\S+)';
+
+// MESSAGE [DATA]
+function compileRefusal(source) {
+  const [, message, data] = source.match(new RegExp(`^${WORD}\\s*(.*)$`));
+  const list = compileArgs(data);
+  return (code, env) => new Refusal(code, fillText(unquoted(message), env), fillArgs(list, env)[0]);
+}
+
+function compileRequire(value) {
+  const m =
+    value.match(new RegExp(`^(same) ${WORD} ${WORD}(?:\\s+else\\s+(.*))?$`)) ||
+    value.match(new RegExp(`^(member|auth) ${WORD}()(?:\\s+else\\s+(.*))?$`));
+  if (!m) throw new Error(`require = ${value}`);
+  const [, kind, first, second, told] = m;
+  const refusal = told ? compileRefusal(told) : (code) => new Refusal(code, 'refused');
+  const checks = {
+    member: (socket, env) => socket.rooms.has(room(first, env)) || 'not_a_member',
+    auth: (socket, env) => ![undefined, null, ''].includes(env.auth?.[first]) || 'no_auth',
+    same: (socket, env) => fillText(unquoted(first), env) === fillText(unquoted(second), env) || 'not_same',
+  };
+  const act = (socket, env) => {
+    const ok = checks[kind](socket, env);
+    if (ok !== true) throw refusal(ok, env);
+  };
+  return Object.assign(act, { first: true });
+}
+
 function compileAction(key, value) {
   switch (key) {
     case 'require':
-      return (socket, env) => {
-        const name = room(value.replace(/^member\s+/, ''), env);
-        if (!socket.rooms.has(name)) throw new Refusal('not_a_member', `not in room ${name}`);
+      return compileRequire(value);
+    case 'refuse': {
+      const refusal = compileRefusal(value);
+      const act = (socket, env) => {
+        throw refusal('refused', env);
       };
+      return Object.assign(act, { first: true });
+    }
     case 'join':
       return (socket, env) => socket.join(room(value, env));
     case 'leave':
@@ -157,7 +190,7 @@ function carryOut(actions, socket, env, conf) {
     if (env.policy === 'auto') env.ack?.({ ok: true });
   } catch (e) {
     if (!(e instanceof Refusal)) throw e;
-    const answer = { error: e.code, message: e.message };
+    const answer = { error: e.code, message: e.message, data: e.data };
     if (env.ack) env.ack({ ok: false, ...answer });
     else if (conf.errorEvent && actions) socket.emit(conf.errorEvent, { event: env.event, ...answer });
   }
@@ -180,24 +213,38 @@ export function install(io, ini, { policy = 'auto', errorEvent = 'error', unknow
   }
   const conf = { errorEvent };
   for (const [name, { connect, events }] of spaces) {
+    const envOf = (socket) => (event, args, ack) => ({
+      event: String(event),
+      args,
+      ack,
+      policy,
+      nsp: socket.nsp.name,
+      id: socket.id,
+      auth: socket.handshake.auth,
+      room: '',
+    });
+    io.of(name).use((socket, next) => {
+      try {
+        for (const action of connect) if (action.first) action(socket, envOf(socket)('connect', []));
+        next();
+      } catch (e) {
+        next(e);
+      }
+    });
     io.of(name).on('connection', (socket) => {
-      const env = (event, args, ack) => ({
-        event: String(event),
-        args,
-        ack,
-        policy,
-        nsp: name,
-        id: socket.id,
-        auth: socket.handshake.auth,
-        room: '',
-      });
+      const env = envOf(socket);
       socket.onAny((event, ...args) => {
         const ack = typeof args.at(-1) === 'function' ? args.pop() : undefined;
         const actions = events.get(String(event)) ?? events.get('*');
         if (!actions && unknown === 'disconnect') socket.disconnect(true);
         else carryOut(actions, socket, env(event, args, ack), conf);
       });
-      carryOut(connect, socket, env('connect', []), conf);
+      carryOut(
+        connect.filter((action) => !action.first),
+        socket,
+        env('connect', []),
+        conf,
+      );
     });
   }
 }

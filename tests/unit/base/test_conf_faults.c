@@ -57,7 +57,7 @@ static void check_faults(const char *text, const char *option, const char *expec
     "expected [server], [log], [socketio], [limits], [event NAME], [event /namespace NAME], " \
     "[connect], [connect /namespace], [namespace /NAME] or [endpoint /PATH]\n"
 #define EVENT_KEYS \
-    "expected require, join, leave, emit, ask, ack, watch, unwatch or disconnect\n"
+    "expected require, refuse, join, leave, emit, ask, ack, watch, unwatch or disconnect\n"
 
 static const struct {
     const char *text, *expected;

@@ -48,6 +48,17 @@ Test(str, prefixes)
     cr_assert_not(rc_str_starts(RC_STR_NONE, RC_STR("/")));
 }
 
+Test(str, equal_secrets)
+{
+    cr_assert(rc_str_eq_secret(RC_STR("secret"), RC_STR("secret")));
+    cr_assert(rc_str_eq_secret(RC_STR_NONE, RC_STR("")));
+    cr_assert_not(rc_str_eq_secret(RC_STR("secret"), RC_STR("secreT")));
+    cr_assert_not(rc_str_eq_secret(RC_STR("secret"), RC_STR("Secret")));
+    cr_assert_not(rc_str_eq_secret(RC_STR("secret"), RC_STR("secrets")));
+    cr_assert_not(rc_str_eq_secret(RC_STR("secret"), RC_STR_NONE));
+    cr_assert_not(rc_str_eq_secret(RC_STR("\x80"), RC_STR("\x00")));
+}
+
 Test(str, skips)
 {
     struct rc_str s = RC_STR("abcdef"), rest = rc_str_skip(s, 2), end = rc_str_skip(s, 6);

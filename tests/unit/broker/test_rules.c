@@ -88,12 +88,19 @@ static void put_action(const struct rc_action *a, struct rc_buf *to)
     if (a->verb == RC_VERB_EMIT || a->verb == RC_VERB_ASK)
         rc_buf_putz(to, targets[a->target]);
     put_text(a->name, to);
+    if (a->verb == RC_VERB_REQUIRE && a->require == RC_REQUIRE_AUTH)
+        put_args(a->text[0], to);
+    else
+        put_text(a->text[0], to);
+    put_text(a->text[1], to);
     rc_buf_putz(to, a->except_sender ? " -sender" : "");
     rc_buf_putz(to, a->whole_connection ? " connection" : "");
     if (a->verb == RC_VERB_ASK)
         rc_buf_printf(to, " %ums", a->within_ms);
     put_args(a->event, to);
     put_args(a->args, to);
+    put_args(a->message, to);
+    put_args(a->data, to);
 }
 
 /* All actions of a rule, separated by "; ", and its ack mode if that is not the default. */
@@ -201,6 +208,23 @@ Test(rules, other_verbs)
     check_event("disconnect = connection\nack = none", "disconnect connection; ack none");
 }
 
+Test(rules, require_and_refuse)
+{
+    check_event("require = auth name", "require (null)");
+    check_event("require = auth \t name  else  \"who are you?\"",
+                "require (null) (\"who are you?\")");
+    check_event("require = same {auth.full name} Ann", "require <Ann> <Ann>");
+    check_event("require = same \"a \\\"b\\\"\" {1} else {1}-no {\"code\":{2}}",
+                "require <a \"b\"> <lobby> (\"lobby-no\") ({\"code\":5})");
+    check_event("require = member {1} else \"not in {room}\" [1,{3}]",
+                "require <lobby> (\"not in R\") ([1,{\"a\":1}])");
+    check_event("require = member else", "require <else>");
+    check_event("require = member else else else", "require <else> (\"else\")");
+    check_event("refuse = closed", "refuse (\"closed\")");
+    check_event("refuse = \"closed \\u00e9 {2}\" null", "refuse (\"closed \\u00e9 5\") (null)");
+    check_event("join = a\nrefuse = x {3}", "join <a>; refuse (\"x\") ({\"a\":1})");
+}
+
 Test(rules, ask)
 {
     check_event("ask = socket {1}: ev", "ask socket <lobby> 10000ms (\"ev\")");
@@ -276,11 +300,21 @@ Test(rules, connect)
                "join <user-Ann>; emit all -sender (\"in\") (\"ID\"); watch; disconnect");
     cr_assert(f.set.uses_auth);
     clear(&f);
+
+    compile(&f, "[connect]\nrequire = auth name else \"no {nsp}\"\nrequire = same a b\n"
+                "join = a\n");
+    cr_assert_eq(f.e.n, 0u);
+    check_rule(f.set.connect, "[connect]",
+               "require (null) (\"no /\"); require <a> <b>; join <a>");
+    clear(&f);
 }
 
 /* ---- faults ---- */
 
 #define ROOM_FORM "; expected ROOM\n"
+#define REQUIRE_FORM \
+    "; expected member ROOM | auth KEY | same TEXT TEXT [else MESSAGE [DATA]]\n"
+#define REFUSE_FORM "; expected MESSAGE [DATA]\n"
 #define EMIT_FORM \
     "; expected room ROOM | all | sender | socket ID [except sender]: EVENT ARGS\n"
 #define MANY_WORDS                                                                   \
@@ -328,11 +362,34 @@ Test(rules, room_faults)
                 "{room}, {id}, {user}, {time}, {event}, {nsp}, {auth.KEY}; a literal { is "
                 "written {{" ROOM_FORM);
     check_fault("join = {1", "{1 is not closed by }; a literal { is written {{" ROOM_FORM);
-    check_fault("require = {1}", "only membership can be required; expected member ROOM\n");
-    check_fault("require = member", "the room is missing; expected member ROOM\n");
-    check_fault("require = member a b",
-                "there is more behind the room, whose name needs \" around it if it has "
-                "blanks; expected member ROOM\n");
+}
+
+Test(rules, refusal_faults)
+{
+    check_fault("require = ", "it does not say what" REQUIRE_FORM);
+    check_fault("require = {1}", "{1} cannot be required" REQUIRE_FORM);
+    check_fault("require = member", "the room is missing" REQUIRE_FORM);
+    check_fault("require = member a b", "b is not else; a room or a text needs \" around it if "
+                                        "it has blanks" REQUIRE_FORM);
+    check_fault("require = member \"a\"b", "no blank follows the second \"" REQUIRE_FORM);
+    check_fault("require = auth", "the key is missing" REQUIRE_FORM);
+    check_fault("require = auth {auth.name}",
+                "the key is a name as in {auth.KEY}" REQUIRE_FORM);
+    check_fault("require = auth }", NULL);
+    check_fault("require = auth a\\b", NULL);
+    check_fault("require = auth name elsewhere", NULL);
+    check_fault("require = same a", "the second text is missing" REQUIRE_FORM);
+    check_fault("require = same", "the first text is missing" REQUIRE_FORM);
+    check_fault("require = auth a else", "the message is missing" REQUIRE_FORM);
+    check_fault("require = auth a else \"no", "the second \" is missing" REQUIRE_FORM);
+    check_fault("refuse = ", "the message is missing" REFUSE_FORM);
+    check_fault("refuse = go away",
+                "argument 1 is no JSON value: away (texts are in double quotes, arguments are "
+                "separated by a space or a comma)" REFUSE_FORM);
+    check_fault("refuse = go 1 2", "the data is more than one value; a message needs \" around "
+                                   "it if it has blanks" REFUSE_FORM);
+    check_fault("refuse = go {2..}", NULL);
+    check_fault("refuse = go {args}", NULL);
 }
 
 Test(rules, target_faults)
@@ -383,7 +440,7 @@ Test(rules, event_faults)
     check_fault("emit = all:", "the event is missing" EMIT_FORM);
     check_fault("emit = all: \"\"", "the name of the event is missing" EMIT_FORM);
     check_fault("emit = all: \"ev", "the second \" is missing" EMIT_FORM);
-    check_fault("emit = all: \"ev\", 1", "no blank follows the name of the event" EMIT_FORM);
+    check_fault("emit = all: \"ev\", 1", "no blank follows the second \"" EMIT_FORM);
     check_fault("emit = all: {args}", "{args} may only stand for whole arguments, not inside "
                                       "of one: use {1}" EMIT_FORM);
     check_fault("emit = all: \"\\x\"", NULL);
@@ -454,7 +511,34 @@ Test(rules, connect_faults)
     check_fault_in("[connect]", "emit = all: ev {args}", NULL);
     check_fault_in("[connect]", "emit = all: ev {2..}", NULL);
     check_fault_in("[connect]", "require = member a",
-                   "[connect] has nothing to refuse; expected member ROOM\n");
+                   "a client that is about to connect is in no room" REQUIRE_FORM);
+    check_fault_in("[connect]", "refuse = no {1}", NULL);
+    check_fault_in("[connect]", "require = auth a else no {args}", NULL);
+}
+
+Test(rules, connect_refuses_first)
+{
+    static const char *const texts[] = {
+        "[connect]\njoin = a\nrequire = auth b\n", "[connect]\nwatch = rooms\nrefuse = x\n",
+        "[connect]\nrequire = auth a\nemit = all: x\nrequire = auth b\n",
+        "[connect]\nrefuse = x\njoin = a\n", "[event x]\nrefuse = x\njoin = a\n"};
+    static const char *const faults[] = {
+        "t.ini:3: [connect] require = auth b: [connect] refuses before it does anything: it "
+        "cannot come after join" REQUIRE_FORM,
+        "t.ini:3: [connect] refuse = x: [connect] refuses before it does anything: it cannot "
+        "come after watch" REFUSE_FORM,
+        "t.ini:4: [connect] require = auth b: [connect] refuses before it does anything: it "
+        "cannot come after emit" REQUIRE_FORM,
+        "t.ini:3: [connect] join = a: nothing can follow refuse (line 2)" ROOM_FORM,
+        "t.ini:3: [event x] join = a: nothing can follow refuse (line 2)" ROOM_FORM};
+    struct fixture f;
+
+    for (unsigned i = 0; i < 5; i++) {
+        compile(&f, texts[i]);
+        rc_buf_putc(&f.e.text, '\0');
+        cr_assert_str_eq((const char *)f.e.text.data, faults[i]);
+        clear(&f);
+    }
 }
 
 Test(rules, headers_and_long_values)

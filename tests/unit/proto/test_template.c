@@ -315,7 +315,7 @@ Test(template, a_fault_fits_its_buffer)
 }
 
 struct traits {
-    bool uses_auth, passes_args, constant;
+    bool uses_auth, passes_args, constant, value;
     unsigned highest, required;
 };
 
@@ -329,6 +329,7 @@ static void check_traits(bool is_list, const char *src, struct traits expect)
     cr_assert_eq(rc_template_uses_auth(t), expect.uses_auth, "%s", src);
     cr_assert_eq(rc_template_passes_args(t), expect.passes_args, "%s", src);
     cr_assert_eq(rc_template_is_constant(t), expect.constant, "%s", src);
+    cr_assert_eq(rc_template_is_value(t), expect.value, "%s", src);
     cr_assert_eq(rc_template_highest_arg(t), expect.highest, "%s", src);
     cr_assert_eq(rc_template_required_args(t), expect.required, "%s", src);
     rc_template_free(t);
@@ -344,8 +345,10 @@ Test(template, what_a_template_uses)
     check_traits(false, "{time}", (struct traits){0});
     check_traits(true, "", (struct traits){.constant = true});
     check_traits(true, "1 [2, {\"a\":3}] \"b\"", (struct traits){.constant = true});
-    check_traits(true, "\"{1}\"", (struct traits){.highest = 1, .required = 1});
-    check_traits(true, "[{1}]", (struct traits){false, true, false, 1, 1});
+    check_traits(true, "\"{1}\"", (struct traits){.value = true, .highest = 1, .required = 1});
+    check_traits(true, "[{1}]", (struct traits){false, true, false, true, 1, 1});
+    check_traits(true, " {\"a\":[1,2]} ", (struct traits){.constant = true, .value = true});
+    check_traits(true, "null", (struct traits){.constant = true, .value = true});
     check_traits(true, "{args}", (struct traits){.passes_args = true});
     check_traits(true, "{2..}", (struct traits){.passes_args = true, .highest = 2});
     check_traits(true, "{id} {auth.a}", (struct traits){.uses_auth = true});
