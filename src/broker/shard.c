@@ -313,7 +313,7 @@ struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct r
     init_timers(sh);
     sh->mail = event_new(sh->loop.base, rc_mesh_fd(mesh, index), EV_READ | EV_PERSIST,
                          on_mail_ready, sh);
-    RC_ASSERT(sh->mail != NULL && event_add(sh->mail, NULL) == 0);
+    RC_ASSERT(sh->mail != NULL && rc_loop_add(&sh->loop, sh->mail) == RC_OK);
     return sh;
 }
 
@@ -383,6 +383,7 @@ void rc_shard_free(struct rc_shard *sh)
     }
     free(sh->all);
     free(sh->q_endpoint);
+    rc_loop_remove(&sh->loop, sh->mail);
     event_free(sh->mail);
     rc_seg_unref(sh->ping);
     rc_hmap_deinit(&sh->lroom_by_name);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,23 +22,25 @@ const char *rc_close_text(enum rc_close reason)
     return (unsigned)reason < RC_CLOSE_COUNT ? text[reason] : "unknown";
 }
 
-static void on_event(evutil_socket_t fd, short what, void *arg);
-
-/* Makes the registered interest what reading and writing say. */
-static void update_interest(struct rc_conn *c, bool reading, bool writing)
+/* Makes the registered interest what reading and writing say. A connection without any is not
+ * registered at all: epoll would report its errors again and again. */
+RC_ON_SHARD static void update_interest(struct rc_conn *c, bool reading, bool writing)
 {
-    short want = (short)((reading ? EV_READ : 0) | (writing ? EV_WRITE : 0));
+    struct epoll_event ev = {.events = (reading ? EPOLLIN : 0u) | (writing ? EPOLLOUT : 0u),
+                             .data.u64 = rc_id_make(0, c->hdr.slot, c->hdr.gen)};
+    int op = ev.events == 0             ? EPOLL_CTL_DEL
+             : c->reading || c->writing ? EPOLL_CTL_MOD
+                                        : EPOLL_CTL_ADD;
 
     if (c->reading == reading && c->writing == writing)
         return;
-    if (c->reading || c->writing)
-        (void)event_del(&c->ev);
     c->reading = reading;
     c->writing = writing;
-    if (want == 0)
+    if (epoll_ctl(c->loop->epfd, op, c->fd, &ev) == 0)
         return;
-    (void)event_assign(&c->ev, c->loop->base, c->fd, (short)(want | EV_PERSIST), on_event, c);
-    (void)event_add(&c->ev, NULL);
+    RC_ASSERT(errno == ENOMEM || errno == ENOSPC);
+    c->broken = true;
+    rc_conn_later(c);
 }
 
 struct rc_conn *rc_conn_new(struct rc_loop *l, int fd, const struct rc_addr *peer,
@@ -67,12 +70,12 @@ static void bury_later(struct rc_loop *l, struct rc_conn *c)
     l->dead[l->ndead++] = c;
 }
 
-int rc_conn_release(struct rc_conn *c, enum rc_close reason)
+/* All but its descriptor, which it gives up. */
+RC_ON_SHARD static int end(struct rc_conn *c, enum rc_close reason)
 {
     int fd = c->fd;
 
-    RC_ASSERT(fd >= 0);
-    update_interest(c, false, false);
+    c->reading = c->writing = false;
     rc_timer_stop(&c->timer);
     if (rc_list_linked(&c->ready))
         rc_list_remove(&c->ready);
@@ -86,10 +89,17 @@ int rc_conn_release(struct rc_conn *c, enum rc_close reason)
     return fd;
 }
 
+int rc_conn_release(struct rc_conn *c, enum rc_close reason)
+{
+    RC_ASSERT(c->fd >= 0);
+    update_interest(c, false, false);
+    return end(c, reason);
+}
+
 void rc_conn_close(struct rc_conn *c, enum rc_close reason)
 {
     if (c->fd >= 0)
-        (void)close(rc_conn_release(c, reason));
+        (void)close(end(c, reason)); /* which takes it out of epoll too */
 }
 
 void rc_conn_want_write(struct rc_conn *c)
@@ -291,15 +301,13 @@ RC_ON_SHARD static void on_readable(struct rc_conn *c)
     c->loop->nesting--;
 }
 
-static void on_event(evutil_socket_t fd, short what, void *arg)
+void rc_conn_event(struct rc_conn *c, uint32_t events)
 {
-    struct rc_conn *c = arg;
+    const uint32_t ended = EPOLLERR | EPOLLHUP; /* reading or writing tells how */
 
-    (void)fd;
-    rc_loop_enter(c->loop);
-    if ((what & EV_WRITE) != 0 && c->fd >= 0)
+    if ((events & (EPOLLOUT | ended)) != 0 && c->writing)
         rc_conn_flush(c);
-    if ((what & EV_READ) != 0 && c->fd >= 0 && c->reading)
+    if ((events & (EPOLLIN | ended)) != 0 && c->fd >= 0 && c->reading)
         on_readable(c);
 }
 

@@ -5,17 +5,21 @@
 #include "rc/net/conn.h"
 
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 enum { TICK_MS = 5 }; /* timers may be this late: neighbours then share one turn */
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct rc_loop *l = arg;
+    uint64_t times;
 
-    (void)fd;
     (void)what;
     rc_loop_enter(l);
-    l->tick_at_ms = UINT64_MAX;
+    if (read(fd, &times, sizeof(times)) == (ssize_t)sizeof(times))
+        l->tick_at_ms = UINT64_MAX;
 }
 
 void rc_loop_enter(struct rc_loop *l)
@@ -31,26 +35,35 @@ int rc_loop_init(struct rc_loop *l, const void *owner, uint32_t max_conns)
 {
     struct event_config *cfg = event_config_new();
 
-    *l = (struct rc_loop){.owner = owner, .tick_at_ms = UINT64_MAX};
+    *l = (struct rc_loop){.owner = owner, .epfd = -1, .tick_fd = -1, .tick_at_ms = UINT64_MAX};
     if (cfg == NULL)
         return RC_ENOMEM;
     (void)event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+    (void)event_config_set_flag(cfg, EVENT_BASE_FLAG_NO_CACHE_TIME);
     l->base = event_base_new_with_config(cfg);
     event_config_free(cfg);
     if (l->base == NULL)
         return RC_ESYS;
-    l->tick = event_new(l->base, -1, 0, on_tick, l);
+    l->epfd = epoll_create1(EPOLL_CLOEXEC);
+    l->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (l->epfd < 0 || l->tick_fd < 0)
+        return RC_ESYS;
+    l->tick = event_new(l->base, l->tick_fd, EV_READ | EV_PERSIST, on_tick, l);
     rc_pool_init(&l->conns, sizeof(struct rc_conn), max_conns);
     l->now_ms = rc_clock_ms();
     rc_list_init(&l->ready);
     rc_conn_init_timers(l);
-    return l->tick != NULL ? RC_OK : RC_ENOMEM;
+    return l->tick != NULL ? rc_loop_add(l, l->tick) : RC_ENOMEM;
 }
 
 void rc_loop_deinit(struct rc_loop *l)
 {
     if (l->tick != NULL)
         event_free(l->tick);
+    if (l->epfd >= 0)
+        (void)close(l->epfd);
+    if (l->tick_fd >= 0)
+        (void)close(l->tick_fd);
     if (l->base != NULL)
         event_base_free(l->base);
     rc_pool_deinit(&l->conns);
@@ -58,6 +71,29 @@ void rc_loop_deinit(struct rc_loop *l)
         free(l->rbuf[i]);
     free(l->dead);
     free(l->timerq);
+}
+
+enum { LIBEVENT = 0 }; /* in epoll's data: no id of a connection */
+
+int rc_loop_add(struct rc_loop *l, struct event *ev)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = LIBEVENT};
+
+    if (event_add(ev, NULL) != 0)
+        return RC_ESYS;
+    if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, event_get_fd(ev), &e) != 0) {
+        (void)event_del(ev);
+        return RC_ESYS;
+    }
+    l->nevents++;
+    return RC_OK;
+}
+
+void rc_loop_remove(struct rc_loop *l, struct event *ev)
+{
+    (void)epoll_ctl(l->epfd, EPOLL_CTL_DEL, event_get_fd(ev), NULL);
+    (void)event_del(ev);
+    l->nevents--;
 }
 
 void rc_loop_add_timerq(struct rc_loop *l, struct rc_timerq *q)
@@ -68,8 +104,8 @@ void rc_loop_add_timerq(struct rc_loop *l, struct rc_timerq *q)
 
 static void arm_tick(struct rc_loop *l)
 {
-    uint64_t next = UINT64_MAX, in;
-    struct timeval tv;
+    uint64_t next = UINT64_MAX;
+    struct itimerspec at = {0};
 
     for (unsigned i = 0; i < l->ntimerqs; i++) {
         uint64_t t = rc_timerq_next(l->timerq[i]);
@@ -77,15 +113,16 @@ static void arm_tick(struct rc_loop *l)
         if (t < next)
             next = t;
     }
+    l->due_ms = next;
     /* A tick that comes too early is cheaper than moving it at every change. */
     if (next == UINT64_MAX || (l->tick_at_ms <= next + TICK_MS && l->tick_at_ms > l->now_ms))
         return;
-    in = next > l->now_ms ? next - l->now_ms : 0;
-    in += TICK_MS;
-    l->tick_at_ms = l->now_ms + in;
-    tv = (struct timeval){.tv_sec = (time_t)(in / 1000),
-                          .tv_usec = (suseconds_t)(in % 1000) * 1000};
-    (void)event_add(l->tick, &tv);
+    if (next < l->now_ms)
+        next = l->now_ms;
+    l->tick_at_ms = next + TICK_MS;
+    at.it_value.tv_sec = (time_t)(l->tick_at_ms / 1000);
+    at.it_value.tv_nsec = (long)(l->tick_at_ms % 1000) * 1000000;
+    (void)timerfd_settime(l->tick_fd, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
 static void bury(struct rc_loop *l)
@@ -115,14 +152,39 @@ bool rc_loop_ready(struct rc_loop *l)
     return any;
 }
 
+/* What is left is ready again in the next turn, behind what had to wait in this one. */
+RC_ON_SHARD static void dispatch(struct rc_loop *l, const struct epoll_event *ev, int n)
+{
+    bool looked = false;
+
+    for (int i = 0; i < n; i++) {
+        rc_id id = ev[i].data.u64;
+        struct rc_conn *c;
+
+        if (id == LIBEVENT && !looked) {
+            looked = true;
+            (void)event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        } else if (id != LIBEVENT) {
+            c = rc_pool_find(&l->conns, rc_id_slot(id), rc_id_gen(id));
+            if (c != NULL && rc_conn_open(c))
+                rc_conn_event(c, ev[i].events);
+        }
+    }
+}
+
 bool rc_loop_turn(struct rc_loop *l, bool wait, rc_turn_fn *turn, void *arg)
 {
+    struct epoll_event ev[RC_LOOP_BATCH];
+    int n;
+
     arm_tick(l);
+    if (l->conns.used == 0 && l->nevents <= 1 && l->due_ms == UINT64_MAX)
+        return false; /* there is but the tick, which is not armed */
+    n = epoll_wait(l->epfd, ev, RC_LOOP_BATCH, wait ? -1 : 0);
     l->now_fresh = false;
-    if (event_base_loop(l->base, wait ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK) != 0)
-        return false;
     rc_loop_enter(l);
-    for (unsigned i = 0; i < l->ntimerqs; i++)
+    dispatch(l, ev, n);
+    for (unsigned i = 0; l->now_ms >= l->due_ms && i < l->ntimerqs; i++)
         rc_timerq_expire(l->timerq[i], l->now_ms);
     (void)rc_loop_ready(l);
     turn(arg);

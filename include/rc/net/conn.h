@@ -16,7 +16,6 @@
 #include "rc/net/loop.h"
 #include "rc/net/outq.h"
 
-#include <event2/event_struct.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -95,7 +94,6 @@ struct rc_conn {
     bool eof;
     bool broken;           /* a write failed, or nothing is left to do: closed by the loop */
     uint8_t finish_reason; /* enum rc_close */
-    struct event ev;
 };
 
 /* Takes over fd (closed on failure): NULL when the pool is full. Reading is on. */
@@ -130,6 +128,8 @@ enum { RC_STALL_MS = 10000, RC_LINGER_MS = 2000 };
 void rc_conn_init_timers(struct rc_loop *l);
 /* The loop's part of rc_conn_later(). */
 void rc_conn_ready(struct rc_conn *c) RC_ON_SHARD;
+/* What epoll said of it. */
+void rc_conn_event(struct rc_conn *c, uint32_t events) RC_ON_SHARD;
 
 enum { RC_ADDR_TEXT = 56 };
 /* "127.0.0.1:5123", "[::1]:5123" or "unix"; returns buf. */

@@ -4,6 +4,11 @@
  * A turn is one wait and the callbacks of what was ready; at its end the turn hook runs, where
  * everything that was produced in the turn is written.
  *
+ * The loop waits in an epoll instance of its own. Connections are in it directly, named by slot
+ * and generation: an event for one that has ended meanwhile is a miss. All else (mail, the tick
+ * of the timers) are events of libevent, which gets its turn when one of their descriptors is
+ * ready. So a connection costs no more than its own struct, and a turn one epoll_wait.
+ *
  * Threads:   one, the shard's; the event_base has no locks. rc_loop_init may run before.
  * Ownership: owns its event_base and buffers.
  */
@@ -24,11 +29,14 @@ enum {
     RC_READ_BUFFER = RC_READ_SIZE * 2 + (1 << 20) /* left-overs of a connection come first */
 };
 enum { RC_LOOP_NESTING = 4 };
+enum { RC_LOOP_BATCH = 256 }; /* connections with events that get their turn in one turn */
 
 typedef void rc_turn_fn(void *arg);
 
 struct rc_loop {
     struct event_base *base;
+    int epfd;                       /* what the loop waits for */
+    unsigned nevents;               /* of libevent, by rc_loop_add() */
     const void *owner;              /* what rc_assert_on_shard() compares */
     uint64_t now_ms;                /* monotonic, as of the start of this turn's callbacks */
     bool now_fresh;                 /* now_ms was read in this turn */
@@ -42,13 +50,19 @@ struct rc_loop {
     unsigned ntimerqs;
     struct rc_list ready; /* connections with work that waits for nobody, see rc_conn_later */
     struct rc_timerq q_stall, q_linger; /* of connections that are finishing */
-    struct event *tick;                 /* wakes the loop for the earliest timer */
-    uint64_t tick_at_ms;                /* when tick fires, UINT64_MAX: not armed */
+    struct event *tick;                 /* wakes the loop for the earliest timer, by tick_fd */
+    int tick_fd;
+    bool tick_on;        /* there was a timer: tick is added */
+    uint64_t tick_at_ms; /* when tick fires, UINT64_MAX: not armed */
+    uint64_t due_ms;     /* the earliest timer when the turn began */
     bool stop;
 };
 
 int rc_loop_init(struct rc_loop *l, const void *owner, uint32_t max_conns) RC_MUSTCHECK;
 void rc_loop_deinit(struct rc_loop *l);
+/* Adds an event of l->base for reading a descriptor. Before its event_free(): rc_loop_remove(). */
+int rc_loop_add(struct rc_loop *l, struct event *ev) RC_MUSTCHECK;
+void rc_loop_remove(struct rc_loop *l, struct event *ev);
 /* Registers a queue that the loop expires from now on. */
 void rc_loop_add_timerq(struct rc_loop *l, struct rc_timerq *q);
 /* Turns until rc_loop_stop(); `turn` runs at the end of each. */

@@ -128,11 +128,12 @@ static void set_up(uint32_t max_conns) RC_TSA(assert_capability(rc_role_shard))
     cr_assert_eq(rc_loop_init(&loop, &loop, max_conns), RC_OK);
     cr_assert_eq(pipe(idle_pipe), 0);
     idle = event_new(loop.base, idle_pipe[0], EV_READ | EV_PERSIST, on_idle, NULL);
-    cr_assert_eq(event_add(idle, NULL), 0);
+    cr_assert_eq(rc_loop_add(&loop, idle), RC_OK);
 }
 
 static void tear_down(void)
 {
+    rc_loop_remove(&loop, idle);
     event_free(idle);
     (void)close(idle_pipe[0]);
     (void)close(idle_pipe[1]);

@@ -97,7 +97,7 @@ Test(loop, a_turn_ends_in_the_hook)
     rc_assert_on_shard(&b);
     cr_assert_eq(pipe(fd), 0);
     ev = event_new(b.loop.base, fd[0], EV_READ | EV_PERSIST, readable, &b);
-    cr_assert_eq(event_add(ev, NULL), 0);
+    cr_assert_eq(rc_loop_add(&b.loop, ev), RC_OK);
     cr_assert(rc_loop_turn(&b.loop, false, on_turn, &b)); /* nothing is ready */
     cr_assert_eq(b.turns, 1u);
     cr_assert_eq(b.fired, 0u);
@@ -109,6 +109,7 @@ Test(loop, a_turn_ends_in_the_hook)
     rc_loop_run(&b.loop, on_turn, &b);
     cr_assert_eq(b.turns, 3u);
     cr_assert_eq(b.fired, 2u);
+    rc_loop_remove(&b.loop, ev);
     event_free(ev);
     (void)close(fd[0]);
     (void)close(fd[1]);
