@@ -13,7 +13,9 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
-PKGS := libevent_core libevent_extra jansson libcrypto zlib
+# Newer Debian calls it msgpack-c.
+MSGPACK := $(shell $(PKG_CONFIG) --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
+PKGS    := libevent_core libevent_extra jansson libcrypto zlib $(MSGPACK)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wcast-qual \
         -Wpointer-arith -Wwrite-strings -Wmissing-prototypes -Wstrict-prototypes \
@@ -98,7 +100,7 @@ need_py  = $(if $(shell /usr/bin/python3 -c 'import $1' 2>/dev/null && echo yes)
 MISSING      = $(strip $(call need_cmd,$(PKG_CONFIG),pkg-config) \
                $(call need_lib,libevent_core libevent_extra,libevent-dev) \
                $(call need_lib,jansson,libjansson-dev) $(call need_lib,libcrypto,libssl-dev) \
-               $(call need_lib,zlib,zlib1g-dev))
+               $(call need_lib,zlib,zlib1g-dev) $(call need_lib,$(MSGPACK),libmsgpack-dev))
 MISSING_RUN  = $(MISSING) $(call need_cmd,npm)
 MISSING_TEST = $(MISSING_RUN) $(call need_lib,criterion,libcriterion-dev) $(call need_cmd,chromium) \
                $(call need_py,websockets,python3-websockets)

@@ -408,6 +408,31 @@ struct rc_str rc_json_get(struct rc_str object, struct rc_str key)
     }
 }
 
+char rc_json_token(struct rc_str *rest, struct rc_str *token)
+{
+    const char *start, *p, *end;
+    char c;
+
+    if (rest->len == 0)
+        return '\0';
+    end = rest->p + rest->len;
+    start = skip_space(rest->p, end);
+    if (start == end) {
+        *rest = RC_STR_NONE;
+        return '\0';
+    }
+    c = *start;
+    if (memchr("{}[],:", c, 6) != NULL)
+        p = start + 1;
+    else if ((p = skip_scalar(start, end)) == NULL)
+        return '\0';
+    *token = rc_str_make(start, (size_t)(p - start));
+    *rest = rc_str_make(p, (size_t)(end - p));
+    if (c == '-' || is(c, DIGIT))
+        return '0';
+    return c;
+}
+
 static unsigned hex4(const char *p)
 {
     unsigned v = 0, i;

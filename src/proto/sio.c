@@ -3,8 +3,6 @@
 #include "rc/base/utf8.h"
 #include "rc/proto/json.h"
 
-#define ID_MAX ((UINT64_C(1) << 53) - 1)
-
 static inline bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
@@ -80,7 +78,7 @@ static int read_id(struct rc_str *rest, struct rc_sio_packet *out)
 
     for (i = 0; i < rest->len && is_digit(rest->p[i]); i++) {
         out->id = out->id * 10 + (uint64_t)(rest->p[i] - '0');
-        if (out->id > ID_MAX)
+        if (out->id > RC_SIO_ID_MAX)
             return RC_EPROTO;
     }
     out->has_id = i != 0;
@@ -204,13 +202,13 @@ static int read_data(struct rc_str text, const struct rc_sio_limits *lim,
     return rc;
 }
 
-int rc_sio_parse(struct rc_str text, const struct rc_sio_limits *lim, struct rc_sio_packet *out,
-                 const char **why)
+/* The head; out->data is what follows it. */
+static int read_head(struct rc_str text, const struct rc_sio_limits *lim,
+                     struct rc_sio_packet *out, const char **why)
 {
     struct rc_str rest;
     int rc = RC_OK;
 
-    *why = NULL;
     if (text.len == 0 || text.p[0] < '0' || text.p[0] > '6')
         return RC_EPROTO;
     out->type = (enum rc_sio_type)(text.p[0] - '0');
@@ -232,7 +230,27 @@ int rc_sio_parse(struct rc_str text, const struct rc_sio_limits *lim, struct rc_
     if (rc == RC_OK && out->type != RC_SIO_ACK && out->type != RC_SIO_BINARY_ACK &&
         lim->max_id != 0 && out->id > lim->max_id)
         return exceeded(why, "max_ack_id");
-    return rc == RC_OK ? read_data(rest, lim, out, why) : rc;
+    out->data = rest;
+    return rc;
+}
+
+int rc_sio_parse(struct rc_str text, const struct rc_sio_limits *lim, struct rc_sio_packet *out,
+                 const char **why)
+{
+    int rc;
+
+    *why = NULL;
+    rc = read_head(text, lim, out, why);
+    return rc == RC_OK ? read_data(out->data, lim, out, why) : rc;
+}
+
+int rc_sio_split(struct rc_str text, struct rc_sio_packet *out)
+{
+    static const struct rc_sio_limits none = {.max_attachments = RC_SIO_ATTACHMENTS_MAX,
+                                              .max_nsp = SIZE_MAX};
+    const char *why;
+
+    return read_head(text, &none, out, &why);
 }
 
 void rc_sio_put_head(struct rc_buf *out, enum rc_sio_type type, unsigned attachments,

@@ -58,6 +58,11 @@ int rc_json_array(struct rc_str text, struct rc_str *elem, unsigned max,
  * JSON.parse; keys with escapes are compared decoded). RC_STR_NONE when it is absent. */
 struct rc_str rc_json_get(struct rc_str object, struct rc_str key);
 
+/* The next token of a text that was validated before: { } [ ] , : as themselves, '"' for a string
+ * (with its quotes), '0' for a number, 't', 'f' and 'n' for the literals; '\0' at the end, *rest
+ * being empty then, or where the text is no JSON after all. *rest moves behind the token. */
+char rc_json_token(struct rc_str *rest, struct rc_str *token);
+
 /* Appends the content of a JSON string slice (with its quotes) as UTF-8. RC_EPROTO when it is
  * not a string; a lone surrogate becomes U+FFFD. */
 int rc_json_string_decode(struct rc_str string, struct rc_buf *out) RC_MUSTCHECK;

@@ -26,6 +26,8 @@ enum rc_sio_type {
     RC_SIO_BINARY_ACK = 6,
 };
 
+#define RC_SIO_ID_MAX ((UINT64_C(1) << 53) - 1)
+
 enum { RC_SIO_ARGS_MAX = 32, RC_SIO_ATTACHMENTS_MAX = 32 };
 
 struct rc_sio_limits {
@@ -35,6 +37,7 @@ struct rc_sio_limits {
     uint64_t max_id;          /* of an ack, at most 2^53 - 1; 0 means that too */
     size_t max_nsp;           /* bytes of the namespace name */
     size_t max_event;         /* bytes of the event name */
+    size_t max_text;          /* bytes of the packet, when it was MessagePack: see msgpack.h */
     bool nsp_query; /* revision 4: a ?query may follow the namespace's name, of which it is no
                      * part; in revision 5 it is */
 };
@@ -45,7 +48,7 @@ struct rc_sio_packet {
     struct rc_str nsp;    /* "/" when omitted */
     struct rc_str query;  /* behind the '?', with nsp_query */
     bool has_id;
-    uint64_t id;        /* at most 2^53 - 1, a larger one is RC_EPROTO; 0 without has_id */
+    uint64_t id;        /* at most RC_SIO_ID_MAX, a larger one is RC_EPROTO; 0 without has_id */
     struct rc_str data; /* the JSON, empty when absent */
     /* EVENT and BINARY_EVENT: event[0] as raw JSON (a string or a number), arg[] the rest.
      * ACK and BINARY_ACK: arg[] all elements. Raw slices, byte for byte. */
@@ -71,6 +74,10 @@ int rc_sio_parse(struct rc_str text, const struct rc_sio_limits *lim, struct rc_
 /* Appends a query as a JSON object of strings, decoded as URLSearchParams does it. A key that
  * occurs twice is there twice: the last one counts. */
 void rc_sio_put_query(struct rc_buf *out, struct rc_str query);
+
+/* Only the head of a packet, of our own: data is what follows it, neither cut nor checked. RC_OK,
+ * RC_EPROTO, or RC_ELIMIT: more attachments than RC_SIO_ATTACHMENTS_MAX. */
+int rc_sio_split(struct rc_str text, struct rc_sio_packet *out) RC_MUSTCHECK;
 
 /* Is this event name, as raw JSON, one that the protocol keeps for itself? */
 bool rc_sio_event_reserved(struct rc_str event);

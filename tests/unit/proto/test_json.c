@@ -578,3 +578,30 @@ Test(json, encode_then_decode_gives_each_byte_back)
     rc_buf_deinit(&text);
     rc_buf_deinit(&back);
 }
+
+Test(json, tokens)
+{
+    static const char text[] = " { \"a\\\"\" :[ 1,-2.5e1 ,true,false,null ] , \"b\":{}}\t";
+    static const char kinds[] = "{\":[0,0,t,f,n],\":{}}";
+    static const char *const tokens[] = {"{", "\"a\\\"\"", ":", "[",     "1", ",",    "-2.5e1",
+                                         ",", "true",      ",", "false", ",", "null", "]",
+                                         ",", "\"b\"",     ":", "{",     "}", "}"};
+    char *copy = rc_malloc(sizeof(text) - 1);
+    struct rc_str rest = rc_str_make(copy, sizeof(text) - 1), token;
+
+    memcpy(copy, text, sizeof(text) - 1);
+    for (unsigned i = 0; i < sizeof(tokens) / sizeof(tokens[0]); i++) {
+        cr_assert_eq(rc_json_token(&rest, &token), kinds[i], "%u", i);
+        cr_assert(rc_str_eq(token, rc_str_of(tokens[i])), "%.*s", RC_STR_ARG(token));
+    }
+    cr_assert_eq(rc_json_token(&rest, &token), '\0');
+    cr_assert_eq(rest.len, 0);
+    free(copy);
+    rest = RC_STR_NONE;
+    cr_assert_eq(rc_json_token(&rest, &token), '\0');
+    rest = RC_STR("\"open");
+    cr_assert_eq(rc_json_token(&rest, &token), '\0');
+    cr_assert_eq(rest.len, 5);
+    rest = RC_STR("?");
+    cr_assert_eq(rc_json_token(&rest, &token), '\0');
+}

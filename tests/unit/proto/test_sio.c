@@ -536,3 +536,25 @@ Test(sio, queries_that_are_no_utf8)
     query("a=%ed%a0%80", "{\"a\":\"" FFFD FFFD FFFD "\"}");
     query("a=%c0%af", "{\"a\":\"" FFFD FFFD "\"}");
 }
+
+/* A head of our own may be longer than what clients are allowed. */
+Test(sio, split)
+{
+    struct rc_sio_packet p;
+
+    cr_assert_eq(rc_sio_split(RC_STR("2/a-long-namespace,17[1]"), &p), RC_OK);
+    cr_assert_eq(p.type, RC_SIO_EVENT);
+    cr_assert(is(p.nsp, "/a-long-namespace"));
+    cr_assert(p.has_id);
+    cr_assert_eq(p.id, 17);
+    cr_assert(is(p.data, "[1]"));
+    cr_assert_eq(rc_sio_split(RC_STR("632-[not looked at"), &p), RC_OK);
+    cr_assert_eq(p.attachments, 32);
+    cr_assert_not(p.has_id);
+    cr_assert(is(p.data, "[not looked at"));
+    cr_assert_eq(rc_sio_split(RC_STR("1"), &p), RC_OK);
+    cr_assert_eq(p.data.len, 0);
+    cr_assert_eq(rc_sio_split(RC_STR("533-[]"), &p), RC_ELIMIT);
+    cr_assert_eq(rc_sio_split(RC_STR("7"), &p), RC_EPROTO);
+    cr_assert_eq(rc_sio_split(RC_STR_NONE, &p), RC_EPROTO);
+}

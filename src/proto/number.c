@@ -1,0 +1,147 @@
+#include "rc/proto/number.h"
+
+#include "rc/base/mem.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    DIGITS_SURE = 15, /* a decimal of so many digits survives the way through a double */
+    DIGITS_MAX = 17,  /* so many tell any two doubles apart */
+    TEXT_MAX = 64,
+};
+
+/* Of v's neighbours in n digits the nearest one need not read back as v where v is a power of two:
+ * the doubles below it lie closer than those above. Then the next one up may. */
+static bool next_up(char *text, double v)
+{
+    char *e = strchr(text, 'e'), *last = e - 1;
+
+    if (*last == '9')
+        return false;
+    ++*last;
+    return strtod(text, NULL) == v;
+}
+
+/* The shortest digits of v > 0 that read back as it: 0.d1d2d3... times ten to the result. */
+static int shortest(double v, char digits[DIGITS_MAX + 1])
+{
+    /* The smallest doubles have fewer digits than the others. */
+    int n = v < DBL_MIN ? 1 : DIGITS_SURE, len = 0, exponent;
+    char text[TEXT_MAX], *e;
+
+    for (;; n++) {
+        (void)snprintf(text, sizeof(text), "%.*e", n - 1, v);
+        if (n == DIGITS_MAX || strtod(text, NULL) == v || next_up(text, v))
+            break;
+    }
+    e = strchr(text, 'e');
+    exponent = (int)strtol(e + 1, NULL, 10) + 1;
+    for (const char *p = text; p < e; p++)
+        if (*p != '.')
+            digits[len++] = *p;
+    while (len > 1 && digits[len - 1] == '0')
+        len--;
+    digits[len] = '\0';
+    return exponent;
+}
+
+static void put_zeros(struct rc_buf *out, int n)
+{
+    while (n-- > 0)
+        rc_buf_putc(out, '0');
+}
+
+void rc_number_put(struct rc_buf *out, double v)
+{
+    char digits[DIGITS_MAX + 1];
+    int point, len;
+
+    if (!isfinite(v)) {
+        rc_buf_putz(out, "null");
+        return;
+    }
+    if (v == 0) {
+        rc_buf_putc(out, '0');
+        return;
+    }
+    if (v < 0)
+        rc_buf_putc(out, '-');
+    point = shortest(fabs(v), digits);
+    len = (int)strlen(digits);
+    if (len <= point && point <= 21) {
+        rc_buf_putz(out, digits);
+        put_zeros(out, point - len);
+    } else if (0 < point && point <= 21) {
+        rc_buf_put(out, digits, (size_t)point);
+        rc_buf_putc(out, '.');
+        rc_buf_putz(out, digits + point);
+    } else if (-6 < point && point <= 0) {
+        rc_buf_putz(out, "0.");
+        put_zeros(out, -point);
+        rc_buf_putz(out, digits);
+    } else {
+        rc_buf_putc(out, digits[0]);
+        if (len > 1)
+            rc_buf_putc(out, '.');
+        rc_buf_putz(out, digits + 1);
+        rc_buf_printf(out, "e%+d", point - 1);
+    }
+}
+
+/* Digits, and no more of them than 64 bits hold. */
+static bool read_digits(struct rc_str s, uint64_t *u)
+{
+    *u = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned d = (unsigned)(uint8_t)s.p[i] - '0';
+
+        if (d > 9 || *u > (UINT64_MAX - d) / 10)
+            return false;
+        *u = *u * 10 + d;
+    }
+    return s.len != 0;
+}
+
+static double read_double(struct rc_str text)
+{
+    char small[TEXT_MAX], *z;
+    double d;
+
+    if (text.len < sizeof(small)) {
+        memcpy(small, text.p, text.len);
+        small[text.len] = '\0';
+        return strtod(small, NULL);
+    }
+    z = rc_strndup(text.p, text.len);
+    d = strtod(z, NULL);
+    free(z);
+    return d;
+}
+
+static struct rc_number from_double(double d)
+{
+    const double two63 = 9223372036854775808.0;
+
+    if (d >= 0 && d < 2 * two63 && (double)(uint64_t)d == d)
+        return (struct rc_number){.kind = RC_NUMBER_UINT, .v.u = (uint64_t)d};
+    if (d < 0 && d >= -two63 && (double)(int64_t)d == d)
+        return (struct rc_number){.kind = RC_NUMBER_INT, .v.i = (int64_t)d};
+    return (struct rc_number){.kind = RC_NUMBER_DOUBLE, .v.d = d};
+}
+
+struct rc_number rc_number_read(struct rc_str text)
+{
+    bool minus = text.len != 0 && text.p[0] == '-';
+    uint64_t u;
+
+    if (read_digits(rc_str_skip(text, minus), &u)) {
+        if (!minus || u == 0)
+            return (struct rc_number){.kind = RC_NUMBER_UINT, .v.u = u};
+        if (u <= (uint64_t)INT64_MAX + 1)
+            return (struct rc_number){.kind = RC_NUMBER_INT, .v.i = (int64_t)(0 - u)};
+    }
+    return from_double(read_double(text));
+}
