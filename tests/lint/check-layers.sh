@@ -8,8 +8,9 @@ rank() {
     base) echo 1 ;;
     net) echo 2 ;;
     proto) echo 3 ;;
-    broker) echo 4 ;;
-    store | cluster | auth | api) echo 5 ;; # siblings: none may include another
+    auth) echo 4 ;;
+    broker) echo 5 ;;
+    store | cluster | api) echo 6 ;; # siblings: none may include another
     *) echo 0 ;;
     esac
 }

@@ -1,0 +1,31 @@
+/*
+ * sign.h - signs tokens: for `roomcast token` and for tests. The server itself signs nothing.
+ *
+ * Threads:   one at a time.
+ * Ownership: rc_signer_deinit frees what is inside.
+ */
+#ifndef RC_AUTH_SIGN_H
+#define RC_AUTH_SIGN_H
+
+#include "rc/auth/keys.h"
+#include "rc/base/buf.h"
+#include "rc/base/err.h"
+
+struct rc_signer {
+    uint32_t algs;            /* RC_ALG_BIT()s that it signs */
+    struct json_t *jwk;       /* with the private part; NULL for EdDSA */
+    struct evp_pkey_st *pkey; /* of EdDSA */
+};
+
+/* RC_OK, or RC_EINVAL with the reason in why (RC_KEY_WHY bytes). */
+int rc_signer_secret(struct rc_signer *s, struct rc_str secret, char *why) RC_MUSTCHECK;
+/* A private key, not encrypted. */
+int rc_signer_pem(struct rc_signer *s, struct rc_str text, char *why) RC_MUSTCHECK;
+void rc_signer_deinit(struct rc_signer *s);
+
+/* Appends the compact form of a token: header is a JSON object with its alg, payload any bytes.
+ * RC_EINVAL: the key does not sign that algorithm, or signing fails. */
+int rc_sign(const struct rc_signer *s, enum rc_alg alg, struct rc_str header,
+            struct rc_str payload, struct rc_buf *out) RC_MUSTCHECK;
+
+#endif /* RC_AUTH_SIGN_H */
