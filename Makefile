@@ -48,7 +48,7 @@ UNIT    := $(call objects,tests/unit/*/*.c) $(if $(SHIM),$(BUILD)/tests/shim/mai
 FUZZERS := $(call programs,tests/fuzz/fuzz_*.c)
 STRESS  := $(call programs,tests/stress/*.c)
 MICRO   := $(call programs,bench/micro/*.c)
-BENCHES := $(MICRO) $(BUILD)/bench-load $(BUILD)/bench-floor
+BENCHES := $(MICRO) $(addprefix $(BUILD)/bench-,load floor micro)
 CLIENT  := build/client/socket.io.min.js
 NPM     := tests/node_modules/.package-lock.json
 
@@ -72,6 +72,7 @@ LINK = @echo "  LD    $@"; $(CC) $(ALL_LDFLAGS) $(FUZZ_LD) -o $@ $^ $(ALL_LDLIBS
 $(BUILD)/roomcast: $(BUILD)/src/main.o $(LIB) ; $(LINK)
 $(BUILD)/bench-load: $(call objects,bench/load/*.c) ; $(LINK)
 $(BUILD)/bench-floor: $(call objects,bench/floor/*.c) ; $(LINK)
+$(BUILD)/bench-micro: $(call objects,bench/micro/ops/*.c) $(LIB) ; $(LINK)
 $(MICRO) $(STRESS): %: %.o $(LIB) ; $(LINK)
 # The fuzz flavour brings libFuzzer's main, the others replay the corpus.
 $(FUZZERS): %: %.o $(if $(FUZZ_LD),,$(BUILD)/tests/fuzz/replay.o) $(LIB) ; $(LINK)
@@ -132,8 +133,9 @@ everything: $(DAEMON) $(BUILD)/unit-tests $(FUZZERS) $(STRESS) $(BENCHES)
 bench bench-quick bench-all: all
 	bench/run.sh $(patsubst bench-%,%,$(@:bench=full))
 # Instructions of the parts, beside those in bench/micro/baseline.txt.
-bench-micro: $(MICRO)
+bench-micro: $(BENCHES)
 	bench/micro/run.sh $(BUILD)
+	$(BUILD)/bench-micro million
 
 # With tests/shim instead of Criterion (its header says why). gcc's sanitizers make its warnings
 # unreliable, so there is no WERROR.
