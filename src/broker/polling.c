@@ -327,8 +327,10 @@ void rc_engine_body(struct rc_shard *sh, struct rc_str sid, rc_id conn, struct r
     struct rc_inbox *in;
 
     if (s == NULL || s->polling == NULL || s->polling->post != conn) {
+        bool over = s == NULL || (s->closed && s->polling == NULL);
+
         rc_pub_unref(&body);
-        reply_error(sh, conn, s == NULL ? RC_EIO_UNKNOWN_SID : RC_EIO_BAD_REQUEST);
+        reply_error(sh, conn, over ? RC_EIO_UNKNOWN_SID : RC_EIO_BAD_REQUEST);
         return;
     }
     s->polling->post = 0;
