@@ -105,7 +105,10 @@ MISSING      = $(strip $(call need_cmd,$(PKG_CONFIG),pkg-config) \
                $(call need_lib,$(MSGPACK),libmsgpack-dev))
 MISSING_RUN  = $(MISSING) $(call need_cmd,npm)
 MISSING_TEST = $(MISSING_RUN) $(call need_lib,criterion,libcriterion-dev) $(call need_cmd,chromium) \
-               $(call need_py,websockets,python3-websockets)
+               $(call need_py,websockets,python3-websockets) \
+               $(call need_py,socketio,python3-socketio) $(call need_py,aiohttp,python3-aiohttp) \
+               $(call need_py,requests,python3-requests) \
+               $(call need_py,websocket,python3-websocket) $(call need_cmd,curl)
 MISSING_DEV  = $(MISSING_TEST) $(foreach c,clang clang-format clang-tidy cppcheck,$(call need_cmd,$c)) \
                $(if $(wildcard /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a),,libclang-rt-dev)
 apt_install  = $(if $(strip $1),@.ci/apt-install $(strip $1))
@@ -140,11 +143,11 @@ bench-micro: $(BENCHES)
 # With tests/shim instead of Criterion (its header says why). gcc's sanitizers make its warnings
 # unreliable, so there is no WERROR.
 SAN_OPT  := -O1 -g -fno-omit-frame-pointer
-SAN_MAKE  = $(AGAIN) check SHIM=1 WERROR= OPT="$(SAN_OPT)" SUITES="unit replay stress smoke"
+SAN_MAKE  = $(AGAIN) check SHIM=1 WERROR= OPT="$(SAN_OPT)" SUITES="unit replay stress smoke $1"
 asan: deps
-	$(SAN_MAKE) BUILD=build/asan SAN="-fsanitize=address,undefined -fno-sanitize-recover=all"
+	$(call SAN_MAKE) BUILD=build/asan SAN="-fsanitize=address,undefined -fno-sanitize-recover=all"
 tsan: deps
-	$(SAN_MAKE) BUILD=build/tsan SAN=-fsanitize=thread
+	$(call SAN_MAKE,races) BUILD=build/tsan SAN=-fsanitize=thread
 fuzz: deps-dev
 	$(AGAIN) fuzz-run BUILD=build/fuzz CC=clang WERROR= OPT="$(SAN_OPT)" \
 	    SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" \

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs suites of tests from one build directory and keeps count.
 #
-#   tests/run.sh BUILD SUITE...      SUITE: unit replay stress e2e smoke fuzz reference
+#   tests/run.sh BUILD SUITE...      SUITE: unit replay stress e2e smoke races fuzz reference
 #
 # A suite is good when its command exits 0, at least one test ran, none failed and none was
 # skipped (in suite reference, what only roomcast has may be). All output is streamed, and kept in
@@ -118,6 +118,11 @@ smoke() {
     node_tests tests/e2e/smoke*.test.mjs
 }
 
+# More often than in e2e.
+races() {
+    ROOMCAST_RACES=${ROOMCAST_RACES:-1000} node_tests tests/e2e/races.test.mjs
+}
+
 # Files that do not ask for a target are about roomcast alone.
 reference() {
     local files
@@ -129,7 +134,7 @@ reference() {
 count() {
     local log=$build/log/$1.log
     case $1 in
-    e2e | smoke) # node's summaries; its list of results nests
+    e2e | smoke | races) # node's summaries; its list of results nests
         awk '/^# (pass|fail|cancelled|skipped|todo) [0-9]+$/ { n[$2] += $3 }
             END { print n["pass"] + 0, n["fail"] + n["cancelled"] + n["skipped"] + n["todo"] }' "$log"
         ;;
