@@ -15,6 +15,8 @@
 
 void rc_engine_fail(struct rc_shard *sh, struct rc_session *s, enum rc_close why)
 {
+    if (s->polling != NULL)
+        s->polling->tell = true;
     rc_session_close(sh, s, why);
 }
 
@@ -22,7 +24,7 @@ void rc_engine_fail(struct rc_shard *sh, struct rc_session *s, enum rc_close why
 RC_ON_SHARD static void on_ping(struct rc_shard *sh, struct rc_session *s)
 {
     if (!s->eio3) {
-        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
+        rc_session_close(sh, s, RC_CLOSE_PARSE);
         return;
     }
     rc_timer_start(&sh->q_client_ping, &s->beat, sh->loop.now_ms);
@@ -32,7 +34,7 @@ RC_ON_SHARD static void on_ping(struct rc_shard *sh, struct rc_session *s)
 RC_ON_SHARD static void on_pong(struct rc_shard *sh, struct rc_session *s)
 {
     if (s->eio3)
-        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
+        rc_session_close(sh, s, RC_CLOSE_PARSE);
     else
         rc_timer_start(&sh->q_ping, &s->beat, sh->loop.now_ms);
 }
@@ -59,7 +61,7 @@ void rc_engine_text(struct rc_shard *sh, struct rc_session *s, struct rc_str msg
     struct rc_eio_packet p;
 
     if ((s->eio3 ? rc_eio3_parse_text(msg, &p) : rc_eio_parse_text(msg, &p)) != RC_OK) {
-        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
+        rc_session_close(sh, s, RC_CLOSE_PARSE);
         return;
     }
     rc_engine_packet(sh, s, &p);

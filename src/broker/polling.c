@@ -128,9 +128,10 @@ void rc_polling_forget(struct rc_shard *sh, struct rc_session *s)
     rc_shard_bury(sh, &s->hdr);
 }
 
-static bool server_wants_it(enum rc_close why)
+static bool server_wants_it(const struct rc_polling *p, enum rc_close why)
 {
-    return why == RC_CLOSE_RULE || why == RC_CLOSE_SHUTDOWN || why == RC_CLOSE_CONNECT_TIMEOUT;
+    return p->tell || why == RC_CLOSE_RULE || why == RC_CLOSE_SHUTDOWN ||
+           why == RC_CLOSE_CONNECT_TIMEOUT;
 }
 
 void rc_polling_closed(struct rc_shard *sh, struct rc_session *s, enum rc_close why)
@@ -143,7 +144,7 @@ void rc_polling_closed(struct rc_shard *sh, struct rc_session *s, enum rc_close 
                  rc_close_text(why));
     rc_probe_cancel(s, why);
     drop_inbox(sh, p);
-    if (server_wants_it(why)) {
+    if (server_wants_it(p, why)) {
         if (get != 0 && rc_outq_empty(&s->out)) {
             answer_types(sh, s, "1");
         } else { /* told at a later poll, once it has taken what waits */
@@ -257,7 +258,7 @@ RC_ON_SHARD static void work_on(struct rc_shard *sh, struct rc_session *s, struc
         if (rc == 1)
             rc_engine_packet(sh, s, &packet);
         else if (rc < 0)
-            rc_engine_fail(sh, s, RC_CLOSE_PARSE);
+            rc_session_close(sh, s, RC_CLOSE_PARSE);
     }
 }
 
@@ -351,7 +352,7 @@ void rc_engine_body(struct rc_shard *sh, struct rc_str sid, rc_id conn, struct r
     if (in->read != NULL)
         rc_polling_input(sh, s);
     else
-        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
+        rc_session_close(sh, s, RC_CLOSE_PARSE);
 }
 
 void rc_engine_abort(struct rc_shard *sh, struct rc_str sid, rc_id conn, bool gone)

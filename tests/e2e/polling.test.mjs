@@ -190,6 +190,24 @@ function pollingTests(server) {
     });
   }
 
+  test('a bad Socket.IO packet: what waited, then 6 and 1; or 1 to the pending poll', async () => {
+    for (const bad of ['42["echo"', '47', '4511-["echo"]', '40', '42/other,["x"]', 'bAQID', `451-["echo",{"_placeholder":true,"num":0}]${RS}42["echo"]`]) {
+      const s = await open();
+      await s.post('421["ask",1]');
+      await s.post(bad);
+      assert.deepEqual(await s.poll(), ['431[1]'], bad);
+      assert.deepEqual(await s.poll(), ['6', '1'], bad);
+      await s.gone();
+      const t = await open();
+      const poll = t.get();
+      await poll.sent;
+      await sleep(20 * slow);
+      await t.post(bad);
+      assert.equal((await poll).body, '1', bad);
+      await t.gone();
+    }
+  });
+
   // [REF] decodes it to replacement characters.
   test('a POST that is no UTF-8 closes the session', roomcastOnly, async () => {
     const s = await open();

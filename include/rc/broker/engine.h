@@ -68,7 +68,8 @@ void rc_engine_probe(struct rc_shard *sh, struct rc_session *s, struct rc_conn *
 /* A WebSocket message from the client: an Engine.IO packet. */
 void rc_engine_text(struct rc_shard *sh, struct rc_session *s, struct rc_str msg) RC_ON_SHARD;
 void rc_engine_binary(struct rc_shard *sh, struct rc_session *s, struct rc_str msg) RC_ON_SHARD;
-/* A bad packet, or the like: ends the session without a close code. */
+/* A Socket.IO packet that is bad, or the like: ends the session without a close code. A polling
+ * client is told, as when a rule ends it. */
 void rc_engine_fail(struct rc_shard *sh, struct rc_session *s, enum rc_close why) RC_ON_SHARD;
 /* The session was closed by something else than a request. */
 void rc_polling_closed(struct rc_shard *sh, struct rc_session *s,

@@ -42,6 +42,7 @@ struct rc_polling {
     bool post_bytes;                      /* the body that is arriving is no text */
     struct rc_conn *probe;                /* WebSocket of an upgrade under way, or NULL */
     bool upgrading;                       /* the probe was answered: polls get a noop at once */
+    bool tell;                            /* the client of the end, with its next poll */
     bool in_input;                        /* bodies are being worked on further up the stack */
     struct rc_timer upgrade;              /* of the probe */
     struct rc_timer close;                /* a closed session waits to be told */
