@@ -7,8 +7,8 @@
 /* Has what `owner` made of it come to the queues of shard `to`? */
 static bool delivered(const struct rc_shard *sh, unsigned owner, unsigned to)
 {
-    return to == owner || rc_mesh_done(sh->mesh, owner, to, RC_MESH_RESULTS) >=
-                              rc_mesh_posted(sh->mesh, owner, to, RC_MESH_RESULTS);
+    return rc_mesh_done(sh->mesh, owner, to, RC_MESH_RESULTS) >=
+           rc_mesh_posted(sh->mesh, owner, to, RC_MESH_RESULTS);
 }
 
 /* Has the owner taken all that the session sent through its lane? */
@@ -47,8 +47,9 @@ RC_ON_SHARD static void begin_fence(struct rc_shard *sh, struct rc_session *s)
         return;
     }
     msg.type = RC_MSG_FENCE_PASS;
+    s->fences += sh->own_mail;
     for (unsigned to = 0; to < sh->nshards; to++)
-        if (to != sh->index)
+        if (!rc_shard_is_here(sh, to))
             rc_shard_post(sh, to, &msg);
 }
 
@@ -64,6 +65,22 @@ bool rc_lane_enter(struct rc_shard *sh, struct rc_session *s, unsigned owner)
         s->lane_mark = 0;
     }
     return true;
+}
+
+bool rc_lane_leave(struct rc_shard *sh, struct rc_session *s)
+{
+    if (s->lane_open && !quiet(sh, s)) {
+        begin_fence(sh, s);
+        return false;
+    }
+    s->lane_open = false;
+    return true;
+}
+
+void rc_lane_await(struct rc_shard *sh, struct rc_session *s)
+{
+    s->fences = (uint8_t)sh->nshards;
+    rc_session_pause(sh, s, RC_PAUSE_FENCE);
 }
 
 void rc_lane_mark(struct rc_shard *sh, struct rc_session *s)
@@ -89,6 +106,8 @@ void rc_lane_reply(struct rc_shard *sh, struct rc_session *s, struct rc_str fram
     }
     msg.u.direct.to = rc_session_id(sh, s);
     msg.u.direct.pub = rc_pub_new(0, RC_STR_NONE, 0, frames.p, frames.len);
+    if (s->lane_owner == sh->index)
+        msg.type = RC_MSG_DIRECT;
     rc_shard_post(sh, s->lane_owner, &msg);
     rc_lane_mark(sh, s);
 }
@@ -98,7 +117,8 @@ void rc_lane_fence(struct rc_shard *sh, rc_id session)
     struct rc_msg msg = {.u.fence.session = session};
 
     for (unsigned to = 0; to < sh->nshards; to++) {
-        if (to == sh->index)
+        /* One answer goes from here to the session's shard: if something waits here, then behind it. */
+        if (rc_shard_is_here(sh, to) || (sh->own_mail && to == rc_id_shard(session)))
             continue;
         msg.type = to == rc_id_shard(session) ? RC_MSG_FENCE_ACK : RC_MSG_FENCE_PASS;
         rc_shard_post(sh, to, &msg);
@@ -109,7 +129,10 @@ void rc_lane_fence_pass(struct rc_shard *sh, rc_id session)
 {
     struct rc_msg msg = {.type = RC_MSG_FENCE_ACK, .u.fence.session = session};
 
-    rc_shard_post(sh, rc_id_shard(session), &msg);
+    if (rc_id_shard(session) == sh->index)
+        rc_lane_fence_ack(sh, session);
+    else
+        rc_shard_post(sh, rc_id_shard(session), &msg);
 }
 
 void rc_lane_fence_ack(struct rc_shard *sh, rc_id session)

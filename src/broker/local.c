@@ -1,6 +1,7 @@
 /* local.c - the members that live on this shard, and how a publication gets into their queues. */
 #include "rc/base/mem.h"
 #include "rc/broker/ask.h"
+#include "rc/broker/audience.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 
@@ -33,6 +34,12 @@ static struct rc_lroom *find_room(struct rc_shard *sh, uint16_t nsp, struct rc_s
     struct rc_room_key key = {.name = name, .nsp = nsp};
 
     return rc_hmap_find(&sh->lroom_by_name, hash, lroom_eq, &key);
+}
+
+const struct rc_lroom *rc_local_room(struct rc_shard *sh, uint16_t nsp, struct rc_str name,
+                                     uint64_t hash)
+{
+    return find_room(sh, nsp, name, hash);
 }
 
 static struct rc_lroom *new_room(struct rc_shard *sh, uint16_t nsp, struct rc_str name,
@@ -304,11 +311,15 @@ static uint32_t count_receivers(const struct rc_shard *sh, const struct rc_lroom
 void rc_local_deliver(struct rc_shard *sh, rc_id lroom, struct rc_pub *pub, rc_id except)
 {
     struct rc_batch *b = &sh->batch;
-    struct rc_lroom *lr = lroom == 0
-                              ? sh->all[pub->nsp]
-                              : rc_pool_find(&sh->lrooms, rc_id_slot(lroom), rc_id_gen(lroom));
     struct rc_socket *ex = NULL;
+    struct rc_lroom *lr;
 
+    if (pub->audience != NULL) {
+        rc_audience_deliver(sh, pub);
+        return;
+    }
+    lr = lroom == 0 ? sh->all[pub->nsp]
+                    : rc_pool_find(&sh->lrooms, rc_id_slot(lroom), rc_id_gen(lroom));
     if (except != 0 && rc_id_shard(except) == sh->index)
         ex = rc_pool_find(&sh->sockets, rc_id_slot(except), rc_id_gen(except));
     if (pub->ask != 0)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@ static enum rc_mesh_class class_of(enum rc_msg_type type)
     case RC_MSG_ASK_SHARDS:
     case RC_MSG_ASK_SOCKETS:
     case RC_MSG_ASK_ANSWER:
+    case RC_MSG_UNION_PART:
     case RC_MSG_STOP: return RC_MESH_RESULTS; /* must come through whatever is full */
     case RC_MSG_CONN:
     case RC_MSG_JOIN:
@@ -35,6 +37,8 @@ static enum rc_mesh_class class_of(enum rc_msg_type type)
     case RC_MSG_PUBLISH:
     case RC_MSG_RELAY:
     case RC_MSG_FENCE:
+    case RC_MSG_UNION:
+    case RC_MSG_UNION_ORDER:
     case RC_MSG_EIO_GET:
     case RC_MSG_EIO_POST:
     case RC_MSG_EIO_BODY:
@@ -60,6 +64,7 @@ struct mailbox {
 struct consumer {
     _Alignas(RC_CACHELINE) _Atomic int pending; /* 1: a wake-up is on its way */
     int efd;
+    bool held[RC_MESH_MAX_SHARDS]; /* by producer: its results rest; the consumer's own */
 };
 
 struct rc_mesh {
@@ -94,12 +99,13 @@ struct rc_mesh *rc_mesh_new(unsigned nshards, uint32_t ring_slots)
         size_t pair = i / CLASSES;
 
         m->box[i] = (struct mailbox){0};
-        /* A shard has no ring to itself. */
-        if (pair / nshards != pair % nshards)
+        /* To itself a shard has a ring for results only, see rc_shard.own_mail. */
+        if (pair / nshards != pair % nshards || (nshards > 1 && i % CLASSES == RC_MESH_RESULTS))
             ok = rc_spsc_init(&m->box[i].q, ring_slots, sizeof(struct rc_msg)) == RC_OK && ok;
     }
     for (unsigned i = 0; i < nshards; i++) {
         atomic_init(&m->consumer[i].pending, 0);
+        memset(m->consumer[i].held, 0, sizeof(m->consumer[i].held));
         m->consumer[i].efd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         ok = m->consumer[i].efd >= 0 && ok;
     }
@@ -121,6 +127,9 @@ void rc_msg_drop(struct rc_msg *msg)
     case RC_MSG_LEAVE: rc_pub_unref(&msg->u.member.room); return;
     case RC_MSG_PUBLISH:
     case RC_MSG_DELIVER: rc_pub_unref(&msg->u.deliver.pub); return;
+    case RC_MSG_UNION:
+    case RC_MSG_UNION_ORDER:
+    case RC_MSG_UNION_PART: rc_pub_unref(&msg->u.unite.pub); return;
     case RC_MSG_TO_SOCKET:
     case RC_MSG_TO_SOCKET_OF:
     case RC_MSG_RELAY:
@@ -285,6 +294,12 @@ bool rc_mesh_blocked(const struct rc_mesh *m, unsigned from)
     return m->spilling[from * CLASSES + RC_MESH_RESULTS] != 0;
 }
 
+static bool is_held(const struct rc_mesh *m, unsigned from, unsigned to,
+                    enum rc_mesh_class class)
+{
+    return class == RC_MESH_RESULTS && from < m->nshards && m->consumer[to].held[from];
+}
+
 /* Takes up to budget messages of one class from each producer. False: more are there. */
 static bool drain_class(struct rc_mesh *m, unsigned to, enum rc_mesh_class class,
                         unsigned budget, rc_mesh_fn *fn, void *arg)
@@ -296,13 +311,15 @@ static bool drain_class(struct rc_mesh *m, unsigned to, enum rc_mesh_class class
         struct rc_msg *msg;
         unsigned n = 0;
 
-        if (from == to)
+        if (b->q.slot == NULL || is_held(m, from, to, class))
             continue;
         while (n < budget && (msg = rc_spsc_front(&b->q)) != NULL) {
             /* Checked each time: the last one may have filled a ring. */
             if (class == RC_MESH_REQUESTS && rc_mesh_blocked(m, to))
                 return false;
             fn(msg, arg);
+            if (is_held(m, from, to, class))
+                break;
             rc_spsc_release(&b->q);
             n++;
         }
@@ -326,6 +343,22 @@ bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *
     if (!all && !rc_mesh_blocked(m, to))
         wake(c);
     return all;
+}
+
+void rc_mesh_hold(struct rc_mesh *m, unsigned to, unsigned from)
+{
+    m->consumer[to].held[from] = true;
+}
+
+void rc_mesh_pass(struct rc_mesh *m, unsigned to, unsigned from)
+{
+    struct mailbox *b = box_of(m, from, to, RC_MESH_RESULTS);
+
+    RC_ASSERT(m->consumer[to].held[from]);
+    m->consumer[to].held[from] = false;
+    rc_msg_drop(rc_spsc_front(&b->q));
+    rc_spsc_release(&b->q);
+    wake(&m->consumer[to]); /* for what is behind it */
 }
 
 void rc_mesh_poke(struct rc_mesh *m, unsigned to)

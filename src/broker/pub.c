@@ -16,6 +16,7 @@ struct rc_pub *rc_pub_new(uint16_t nsp, struct rc_str room, uint64_t hash, const
     p->nsp = nsp;
     p->hash = hash;
     p->ask = 0;
+    p->audience = NULL;
     if (len != 0)
         memcpy(p->data, data, len);
     if (room.len != 0)
@@ -34,6 +35,7 @@ void rc_pub_unref(struct rc_pub **pp)
      * instead of a fence, which ThreadSanitizer of gcc 12 does not understand. */
     if (atomic_fetch_sub_explicit(&p->refs, 1, memory_order_release) == 1) {
         (void)atomic_load_explicit(&p->refs, memory_order_acquire);
+        free(p->audience); /* one block */
         free(p);
     }
 }

@@ -7,6 +7,7 @@
 #include "rc/broker/lane.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
+#include "rc/broker/union.h"
 
 #include <stdlib.h>
 
@@ -29,11 +30,17 @@ bool rc_room_eq(const void *room, const void *key)
     return r->nsp == k->nsp && rc_str_eq(rc_str_make(r->name, r->name_len), k->name);
 }
 
+static struct rc_room *find_named(struct rc_shard *sh, uint16_t nsp, struct rc_str name,
+                                  uint64_t hash)
+{
+    struct rc_room_key key = {.name = name, .nsp = nsp};
+
+    return rc_hmap_find(&sh->room_by_name, hash, rc_room_eq, &key);
+}
+
 static struct rc_room *find(struct rc_shard *sh, const struct rc_pub *name)
 {
-    struct rc_room_key key = {.name = rc_pub_room(name), .nsp = name->nsp};
-
-    return rc_hmap_find(&sh->room_by_name, name->hash, rc_room_eq, &key);
+    return find_named(sh, name->nsp, rc_pub_room(name), name->hash);
 }
 
 static struct rc_room *find_or_new(struct rc_shard *sh, const struct rc_pub *name)
@@ -91,7 +98,7 @@ RC_ON_SHARD static void answer(struct rc_shard *sh, unsigned to, enum rc_msg_typ
 
     if (socket == 0)
         return;
-    if (to == sh->index) {
+    if (rc_shard_is_here(sh, to)) {
         if (type == RC_MSG_JOINED)
             rc_local_joined(sh, lroom, socket);
         else
@@ -149,7 +156,7 @@ RC_ON_SHARD static void deliver(struct rc_shard *sh, unsigned to, rc_id lroom,
 {
     struct rc_msg msg = {.type = RC_MSG_DELIVER};
 
-    if (to == sh->index) {
+    if (rc_shard_is_here(sh, to)) {
         rc_local_deliver(sh, lroom, pub, except);
         return;
     }
@@ -165,6 +172,10 @@ void rc_room_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except)
 
     uint32_t reached = 0;
 
+    if (pub->audience != NULL) {
+        rc_union_spread(sh, pub);
+        return;
+    }
     rc_stat_add(&sh->stats.published, 1);
     if (pub->room_len == 0) { /* every shard has the list of all sockets */
         for (unsigned to = 0; to < sh->nshards; to++)
@@ -179,6 +190,19 @@ void rc_room_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except)
     if (pub->ask != 0)
         rc_ask_report(sh, pub->ask, RC_MSG_ASK_SHARDS, reached);
     rc_pub_unref(&pub);
+}
+
+uint64_t rc_room_sequence(struct rc_shard *sh, uint16_t nsp, struct rc_str name, uint64_t hash)
+{
+    struct rc_room *r = find_named(sh, nsp, name, hash);
+    uint64_t shards = 0;
+
+    if (r == NULL)
+        return 0;
+    r->seq++;
+    for (unsigned i = 0; i < r->nshards; i++)
+        shards |= (uint64_t)1 << r->shard[i].shard;
+    return shards;
 }
 
 void rc_publish(struct rc_shard *sh, struct rc_session *from, struct rc_pub *pub, rc_id except)
@@ -203,7 +227,7 @@ void rc_send_to_socket(struct rc_shard *sh, struct rc_session *from,
 {
     struct rc_msg msg = {.type = to->is_session ? RC_MSG_TO_SOCKET_OF : RC_MSG_TO_SOCKET};
 
-    if (rc_id_shard(to->id) == sh->index) {
+    if (rc_shard_is_here(sh, rc_id_shard(to->id))) {
         if (to->is_session)
             rc_socket_deliver_of(sh, to->id, pub);
         else

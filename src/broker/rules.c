@@ -16,7 +16,8 @@ enum {
     VALUE_SHOWN = 80,      /* bytes of a value that a fault repeats */
     ASK_WITHIN_MS = 10000, /* unless it is said */
     ASK_WITHIN_MAX_MS = 600000,
-    TARGET_WORDS = 6, /* room ROOM except sender within 5s: the last two for ask only */
+    TARGETS_MAX = 64,                   /* in a list, except or not */
+    TARGET_WORDS = 2 * TARGETS_MAX + 4, /* volatile … except … within 5s */
 };
 
 struct compiler {
@@ -192,6 +193,36 @@ static bool compile_name(struct compiler *c, struct rc_str src, const char *what
     return keep(c, t, why, to);
 }
 
+static bool is_array(const struct rc_template *constant)
+{
+    const struct rc_template_env env = {0};
+    struct rc_json_walk w = {.max_depth = 2};
+    struct rc_buf json = RC_BUF_INIT;
+    unsigned arg;
+    bool yes = rc_template_fill_args(constant, &env, &json, &arg) == RC_OK &&
+               rc_json_array(rc_buf_str(&json), NULL, 0, &w) >= 0;
+
+    rc_buf_deinit(&json);
+    return yes;
+}
+
+/* A list of names: one argument, or what is written as a JSON array without blanks. */
+static bool compile_list(struct compiler *c, struct rc_str src, struct rc_template **to)
+{
+    bool array = src.len > 1 && src.p[0] == '[' && src.p[src.len - 1] == ']';
+    bool one = src.len > 2 && src.p[0] == '{' && brace_len(src) == src.len &&
+               !rc_str_eq(src, RC_STR("{args}")) && memcmp(src.p + src.len - 3, "..}", 3) != 0;
+
+    if (!array && !one)
+        return fault(
+            c, "rooms is not followed by an argument that is an array, such as {1}, or by "
+               "an array without blanks");
+    if (!compile_args(c, src, to))
+        return false;
+    return !rc_template_is_constant(*to) || is_array(*to) ||
+           fault(c, "%.*s is no JSON array", RC_STR_ARG(shown(src)));
+}
+
 /* The same, where nothing may follow. */
 static bool compile_room(struct compiler *c, struct rc_str src, struct rc_template **to)
 {
@@ -210,78 +241,195 @@ static bool compile_room(struct compiler *c, struct rc_str src, struct rc_templa
 
 struct target {
     struct rc_str word[TARGET_WORDS];
+    bool comma[TARGET_WORDS]; /* one follows the word */
     unsigned n;
 };
 
+/* Cuts off one word. *ends: a colon follows it. */
+static bool read_word(struct compiler *c, struct rc_str *src, struct target *t, bool *ends)
+{
+    struct rc_str s = *src;
+    bool quoted = s.p[0] == '"', comma = false;
+    size_t n = quoted ? quoted_len(s) : word_len(s);
+    char last;
+
+    if (n == 0)
+        return fault(c, "the second \" is missing");
+    last = quoted ? (n < s.len ? s.p[n] : ' ') : s.p[n - 1];
+    *ends = last == ':';
+    comma = last == ',';
+    n -= !quoted && (*ends || comma);
+    if (n != 0 && t->n == TARGET_WORDS)
+        return fault(c, "there are more than %d targets", (int)TARGETS_MAX);
+    if (n != 0) {
+        t->word[t->n] = rc_str_make(s.p, n);
+        t->comma[t->n++] = false;
+    }
+    if (comma && (t->n == 0 || t->comma[t->n - 1]))
+        return fault(c, "there is no target before the comma");
+    if (comma)
+        t->comma[t->n - 1] = true;
+    *src = rc_str_skip(s, n + (*ends || comma));
+    if (quoted && !*ends && !comma && src->len != 0 && !is_blank(src->p[0]))
+        return fault(c, "no blank follows the second \"");
+    return true;
+}
+
 /* Cuts the words before the colon. *src is what comes behind it. */
-static bool read_target(struct compiler *c, struct rc_str *src, struct target *t, unsigned max)
+static bool read_target(struct compiler *c, struct rc_str *src, struct target *t)
 {
     static const char no_colon[] = "no : with a blank behind it ends the target";
-    struct rc_str s = *src;
-    bool quoted, colon;
-    size_t n;
+    bool ends = false;
 
-    for (;;) {
-        s = skip_blanks(s);
-        if (s.len == 0)
+    while (!ends) {
+        *src = skip_blanks(*src);
+        if (src->len == 0)
             return fault(c, no_colon);
-        quoted = s.p[0] == '"';
-        n = quoted ? quoted_len(s) : word_len(s);
-        if (n == 0)
-            return fault(c, "the second \" is missing");
-        colon = quoted ? n < s.len && s.p[n] == ':' : s.p[n - 1] == ':';
-        n -= !quoted && colon;
-        if (n != 0 && t->n == max)
-            return fault(c, "the target has too many words; a name needs \" around it if it "
-                            "has blanks, and a target ends with : and a blank");
-        if (n != 0)
-            t->word[t->n++] = rc_str_make(s.p, n);
-        s = rc_str_skip(s, n + colon);
-        if (s.len != 0 && !is_blank(s.p[0]))
-            return fault(c, colon ? no_colon : "no blank follows the second \"");
-        if (colon) {
-            *src = skip_blanks(s);
-            return true;
-        }
+        if (!read_word(c, src, t, &ends))
+            return false;
+        if (ends && src->len != 0 && !is_blank(src->p[0]))
+            return fault(c, no_colon);
     }
+    *src = skip_blanks(*src);
+    return true;
+}
+
+static const struct {
+    const char *word, *name; /* name: what the next word is */
+    enum rc_target target;
+} targets[] = {{"room", "room", RC_TARGET_ROOM},
+               {"rooms", "list of rooms", RC_TARGET_ROOMS},
+               {"all", NULL, RC_TARGET_ALL},
+               {"sender", NULL, RC_TARGET_SENDER},
+               {"socket", "socket's id", RC_TARGET_SOCKET}};
+enum { NTARGETS = sizeof(targets) / sizeof(targets[0]) };
+
+/* One item of a list; *i is its word, and is moved behind it. */
+static bool compile_item(struct compiler *c, const struct target *t, unsigned *i,
+                         struct rc_target_item *item)
+{
+    unsigned k = 0;
+
+    while (k < NTARGETS && !rc_str_eq(t->word[*i], rc_str_of(targets[k].word)))
+        k++;
+    if (k == NTARGETS)
+        return fault(c, "there is no target %.*s", RC_STR_ARG(shown(t->word[*i])));
+    item->target = targets[k].target;
+    if (targets[k].name == NULL) {
+        ++*i;
+        return true;
+    }
+    if (*i + 1 == t->n || t->comma[*i])
+        return fault(c, "the %s is missing", targets[k].name);
+    *i += 2;
+    if (item->target == RC_TARGET_ROOMS)
+        return compile_list(c, t->word[*i - 1], &item->name);
+    return compile_name(c, t->word[*i - 1], targets[k].name, &item->name);
+}
+
+/* Items with commas between them, into item[*n] and up. */
+static bool compile_items(struct compiler *c, const struct target *t, unsigned *i,
+                          struct rc_target_item *item, unsigned *n)
+{
+    bool more = true;
+
+    while (more) {
+        if (*i == t->n)
+            return fault(c, "the target is missing");
+        if (*n == TARGETS_MAX)
+            return fault(c, "there are more than %d targets", (int)TARGETS_MAX);
+        ++*n; /* with its name, should there be a fault */
+        if (!compile_item(c, t, i, &item[*n - 1]))
+            return false;
+        more = t->comma[*i - 1];
+    }
+    return true;
+}
+
+static bool has_target(const struct rc_target_item *item, unsigned n, enum rc_target target)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (item[i].target == target)
+            return true;
+    return false;
+}
+
+/* What makes no sense. */
+static bool check_list(struct compiler *c, const struct rc_target_list *l)
+{
+    const struct rc_target_item *item = l->item;
+    bool except_sender = has_target(item + l->nto, l->nexcept, RC_TARGET_SENDER);
+
+    if (l->nto > 1 && has_target(item, l->nto, RC_TARGET_ALL))
+        return fault(c, "all and something else is all");
+    if (has_target(item + l->nto, l->nexcept, RC_TARGET_ALL))
+        return fault(c, "nobody is left when all are excepted");
+    if (except_sender && has_target(item, l->nto, RC_TARGET_SENDER))
+        return fault(c, "the sender cannot get it and be excepted");
+    if (except_sender && l->nto == 1 && item[0].target == RC_TARGET_SOCKET)
+        return fault(c, "one socket alone cannot be without the sender");
+    return true;
+}
+
+static bool compile_words(struct compiler *c, const struct target *t, struct rc_target_list *l)
+{
+    unsigned i = 0, n = 0;
+
+    l->is_volatile = t->n > 1 && rc_str_eq(t->word[0], RC_STR("volatile")) && !t->comma[0];
+    i += l->is_volatile;
+    if (!compile_items(c, t, &i, l->item, &l->nto))
+        return false;
+    if (i == t->n)
+        return check_list(c, l);
+    if (!rc_str_eq(t->word[i], RC_STR("except")))
+        return fault(
+            c,
+            "%.*s behind the target is neither \"except\" nor is there a comma before it "
+            "(a name needs \" around it if it has blanks)",
+            RC_STR_ARG(shown(t->word[i])));
+    i++;
+    n = l->nto;
+    if (!compile_items(c, t, &i, l->item, &n)) {
+        l->nexcept = n - l->nto;
+        return false;
+    }
+    l->nexcept = n - l->nto;
+    if (i != t->n)
+        return fault(c, "there is no comma before %.*s", RC_STR_ARG(shown(t->word[i])));
+    return check_list(c, l);
+}
+
+static void free_list(struct rc_target_list *l)
+{
+    for (unsigned i = 0; l != NULL && i < l->nto + l->nexcept; i++)
+        rc_template_free(l->item[i].name);
+    free(l);
+}
+
+static bool is_simple(const struct rc_target_list *l)
+{
+    if (l->is_volatile || l->nto != 1 || l->item[0].target == RC_TARGET_ROOMS)
+        return false;
+    return l->nexcept == 0 || (l->nexcept == 1 && l->item[1].target == RC_TARGET_SENDER);
 }
 
 static bool compile_target(struct compiler *c, const struct target *t, struct rc_action *a)
 {
-    static const struct {
-        const char *word, *name; /* name: what the second word is */
-        enum rc_target target;
-        bool except;
-    } table[] = {{"room", "room", RC_TARGET_ROOM, true},
-                 {"all", NULL, RC_TARGET_ALL, true},
-                 {"sender", NULL, RC_TARGET_SENDER, false},
-                 {"socket", "socket's id", RC_TARGET_SOCKET, false}};
-    unsigned i = 0, n;
+    struct rc_target_list *l =
+        rc_calloc(1, sizeof(*l) + TARGETS_MAX * sizeof(struct rc_target_item));
 
-    if (t->n == 0)
-        return fault(c, "the target is missing");
-    while (i < sizeof(table) / sizeof(table[0]) &&
-           !rc_str_eq(t->word[0], rc_str_of(table[i].word)))
-        i++;
-    if (i == sizeof(table) / sizeof(table[0]))
-        return fault(c, "there is no target %.*s", RC_STR_ARG(shown(t->word[0])));
-    a->target = table[i].target;
-    n = table[i].name != NULL ? 2 : 1;
-    if (t->n < n)
-        return fault(c, "the %s is missing", table[i].name);
-    if (n == 2 && !compile_name(c, t->word[1], table[i].name, &a->name))
+    if (!compile_words(c, t, l)) {
+        free_list(l);
         return false;
-    if (t->n == n)
+    }
+    if (!is_simple(l)) {
+        a->list = l;
         return true;
-    if (t->n != n + 2 || !rc_str_eq(t->word[n], RC_STR("except")) ||
-        !rc_str_eq(t->word[n + 1], RC_STR("sender")))
-        return fault(c,
-                     "%.*s behind the target is not \"except sender\" (a name needs \" "
-                     "around it if it has blanks)",
-                     RC_STR_ARG(shown(t->word[n])));
-    if (!table[i].except)
-        return fault(c, "only a room and all can be without the sender");
-    a->except_sender = true;
+    }
+    a->target = l->item[0].target;
+    a->name = l->item[0].name;
+    a->except_sender = l->nexcept != 0;
+    free(l);
     return true;
 }
 
@@ -360,7 +508,7 @@ static bool compile_emit(struct compiler *c, struct rc_str src, struct rc_action
 {
     struct target t = {.n = 0};
 
-    if (!read_target(c, &src, &t, TARGET_WORDS - 2) || !compile_target(c, &t, a) ||
+    if (!read_target(c, &src, &t) || !compile_target(c, &t, a) ||
         !compile_event(c, &src, &a->event))
         return false;
     src = skip_blanks(src);
@@ -378,7 +526,7 @@ static bool compile_ask(struct compiler *c, struct rc_str src, struct rc_action 
     a->within_ms = ASK_WITHIN_MS;
     if (c->section->kind == RC_CONF_CONNECT)
         return fault(c, "[connect] has nobody to answer to");
-    if (!read_target(c, &src, &t, TARGET_WORDS))
+    if (!read_target(c, &src, &t))
         return false;
     if (t.n >= 2 && rc_str_eq(t.word[t.n - 2], RC_STR("within"))) {
         ok = rc_conf_duration(t.word[t.n - 1], 10, ASK_WITHIN_MAX_MS, &a->within_ms, &why) ||
@@ -390,7 +538,8 @@ static bool compile_ask(struct compiler *c, struct rc_str src, struct rc_action 
     }
     if (!compile_target(c, &t, a))
         return false;
-    if (a->target == RC_TARGET_SENDER)
+    if (a->list == NULL ? a->target == RC_TARGET_SENDER
+                        : a->list->nto == 1 && a->list->item[0].target == RC_TARGET_SENDER)
         return fault(c, "the sender is who asks");
     if (!compile_event(c, &src, &a->event))
         return false;
@@ -462,6 +611,19 @@ static bool compile_condition(struct compiler *c, struct rc_str *src, struct rc_
            compile_name(c, word[1], "second text", &a->text[1]);
 }
 
+static bool compile_join(struct compiler *c, struct rc_str src, struct rc_action *a)
+{
+    size_t n = word_len(src);
+    struct rc_str rest = skip_blanks(rc_str_skip(src, n));
+
+    if (!rc_str_eq(rc_str_make(src.p, n), RC_STR("rooms")) || rest.len == 0)
+        return compile_room(c, src, &a->name);
+    a->list = rc_calloc(1, sizeof(*a->list) + sizeof(struct rc_target_item));
+    a->list->nto = 1;
+    a->list->item[0].target = RC_TARGET_ROOMS;
+    return compile_list(c, rest, &a->list->item[0].name);
+}
+
 static bool compile_require(struct compiler *c, struct rc_str src, struct rc_action *a)
 {
     struct rc_str word;
@@ -519,7 +681,7 @@ static bool compile_action(struct compiler *c, struct rc_action *a)
     case RC_VERB_REQUIRE: return compile_require(c, src, a);
     case RC_VERB_REFUSE: return compile_refuse(c, src, a);
     case RC_VERB_JOIN:
-    case RC_VERB_LEAVE: return compile_room(c, src, &a->name);
+    case RC_VERB_LEAVE: return compile_join(c, src, a);
     case RC_VERB_EMIT: return compile_emit(c, src, a);
     case RC_VERB_ASK: return compile_ask(c, src, a);
     case RC_VERB_ACK: return compile_ack(c, src, a);
@@ -534,6 +696,7 @@ static bool compile_action(struct compiler *c, struct rc_action *a)
 
 static void free_action(struct rc_action *a)
 {
+    free_list(a->list);
     rc_template_free(a->name);
     rc_template_free(a->event);
     rc_template_free(a->args);

@@ -10,6 +10,7 @@
 #include "rc/broker/polling.h"
 #include "rc/broker/room.h"
 #include "rc/broker/socket.h"
+#include "rc/broker/union.h"
 #include "rc/net/compress.h"
 
 #include <signal.h>
@@ -25,7 +26,9 @@ enum {
 
 void rc_shard_post(struct rc_shard *sh, unsigned to, const struct rc_msg *msg)
 {
-    RC_ASSERT(to != sh->index && to < sh->nshards);
+    RC_ASSERT(to < sh->nshards);
+    if (to == sh->index)
+        sh->own_mail = true;
     rc_mesh_post(sh->mesh, sh->index, to, msg);
 }
 
@@ -75,6 +78,7 @@ RC_ON_SHARD static void on_stop(struct rc_shard *sh)
             rc_session_close(sh, s, RC_CLOSE_SHUTDOWN);
     }
     rc_front_stop(sh, false);
+    rc_union_stop(sh);
     rc_timer_start_in(&sh->q_stop, &sh->stop_timer, sh->loop.now_ms, STOP_WAIT_MS);
 }
 
@@ -121,6 +125,9 @@ static void on_mail(struct rc_msg *msg, void *arg)
     case RC_MSG_JOINED:
     case RC_MSG_LEFT:
     case RC_MSG_DELIVER: on_room_mail(sh, msg); return;
+    case RC_MSG_UNION:
+    case RC_MSG_UNION_ORDER:
+    case RC_MSG_UNION_PART: rc_union_mail(sh, msg); return;
     case RC_MSG_TO_SOCKET: rc_socket_deliver(sh, msg->u.direct.to, msg->u.direct.pub); return;
     case RC_MSG_TO_SOCKET_OF:
         rc_socket_deliver_of(sh, msg->u.direct.to, msg->u.direct.pub);
@@ -165,6 +172,9 @@ static void on_mail_ready(evutil_socket_t fd, short what, void *arg)
     (void)what;
     rc_loop_enter(&sh->loop);
     sh->mail_waits = !rc_mesh_drain(sh->mesh, sh->index, DRAIN_BUDGET, on_mail, sh);
+    if (sh->own_mail)
+        sh->own_mail = rc_mesh_posted(sh->mesh, sh->index, sh->index, RC_MESH_RESULTS) !=
+                       rc_mesh_done(sh->mesh, sh->index, sh->index, RC_MESH_RESULTS);
 }
 
 /* ---- the end of a turn ---- */
@@ -307,6 +317,7 @@ struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct r
     sh->deflater = rc_deflater_new((int)app->conf->socketio_deflate_level,
                                    app->conf->socketio_deflate_threshold);
     rc_list_init(&sh->ring_paused);
+    sh->union_at = rc_calloc(sh->nshards, sizeof(*sh->union_at));
     sh->all = rc_calloc(app->nnsps, sizeof(struct rc_lroom *));
     for (unsigned i = 0; i < app->nnsps; i++)
         sh->all[i] = rc_calloc(1, sizeof(**sh->all));
@@ -382,6 +393,7 @@ void rc_shard_free(struct rc_shard *sh)
         free(sh->all[i]);
     }
     free(sh->all);
+    free(sh->union_at);
     free(sh->q_endpoint);
     rc_loop_remove(&sh->loop, sh->mail);
     event_free(sh->mail);

@@ -135,6 +135,16 @@ void rc_socket_close(struct rc_shard *sh, struct rc_socket *k)
     rc_shard_bury(sh, &k->hdr);
 }
 
+struct rc_socket *rc_socket_find(struct rc_shard *sh, struct rc_address a, uint16_t nsp)
+{
+    const struct rc_session *s;
+
+    if (!a.is_session)
+        return rc_pool_find(&sh->sockets, rc_id_slot(a.id), rc_id_gen(a.id));
+    s = rc_session_find(sh, a.id);
+    return s != NULL ? socket_in(s, nsp) : NULL;
+}
+
 static void unpin_pub(void *pub)
 {
     struct rc_pub *p = pub;

@@ -4,16 +4,21 @@
 
 #include "rc/base/mem.h"
 #include "rc/broker/ask.h"
+#include "rc/broker/audience.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
+#include "rc/broker/union.h"
 #include "rc/proto/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BUILT_MAX = 1 << 30 }; /* bytes of a publication: lengths are 32 bits */
+enum {
+    BUILT_MAX = 1 << 30,    /* bytes of a publication: lengths are 32 bits */
+    TARGET_ROOMS_MAX = 256, /* limits.max_target_rooms goes no further */
+};
 
 enum phase { PHASE_JOINS, PHASE_CONNECT, PHASE_ALL }; /* [connect] goes through all three */
 
@@ -219,24 +224,142 @@ RC_ON_SHARD static void tell_refusal(struct exec *x)
 
 /* ---- verbs ---- */
 
-/* Fills in a room's name, or a socket's id, and remembers it as {room}. */
-static int fill_name(struct exec *x, const struct rc_action *a)
+/* Where the next name is put: {room} may be part of it. */
+static struct rc_buf *new_name(struct exec *x)
 {
-    struct rc_buf *name = &x->name[x->named ^ 1]; /* {room} may be part of the new one */
-    size_t max = x->sh->app->conf->limits_max_room_length;
-    unsigned arg = 0;
-    int rc;
+    struct rc_buf *name = &x->name[x->named ^ 1];
 
     rc_buf_reset(name);
-    rc = rc_template_fill_text(a->name, &x->env, name, &arg);
-    if (rc != RC_OK)
-        return refuse_arg(x, rc, arg);
+    return name;
+}
+
+/* The name that was put there becomes {room}, if it is `named`. */
+static int check_name(struct exec *x, bool named)
+{
+    const struct rc_buf *name = &x->name[x->named ^ 1];
+    size_t max = x->sh->app->conf->limits_max_room_length;
+
     if (name->len == 0 || name->len > max || name->data[0] == '\001')
         return refuse(x, "bad_room", "a room name has 1 to %zu bytes (limits.max_room_length)",
                       max);
-    x->env.room = rc_buf_str(name);
-    x->named ^= 1;
+    if (named) {
+        x->env.room = rc_buf_str(name);
+        x->named ^= 1;
+    }
     return RC_OK;
+}
+
+static int fill_text(struct exec *x, const struct rc_template *t)
+{
+    unsigned arg = 0;
+    int rc = rc_template_fill_text(t, &x->env, new_name(x), &arg);
+
+    return rc == RC_OK ? RC_OK : refuse_arg(x, rc, arg);
+}
+
+/* Fills in a room's name, or a socket's id, and remembers it as {room}. */
+static int fill_name(struct exec *x, const struct rc_action *a)
+{
+    int rc = fill_text(x, a->name);
+
+    return rc == RC_OK ? check_name(x, true) : rc;
+}
+
+/* ---- lists of targets ---- */
+
+static int refuse_many(struct exec *x)
+{
+    return refuse(x, "too_many_targets", "limit limits.max_target_rooms is reached");
+}
+
+/* An element of a list of rooms, as a text. */
+static int add_element(struct exec *x, struct rc_str json, bool except,
+                       struct rc_audience_builder *b)
+{
+    enum rc_json_type type = rc_json_type(json);
+    struct rc_buf *name = new_name(x);
+    int rc;
+
+    if (type == RC_JSON_NUMBER || type == RC_JSON_TRUE || type == RC_JSON_FALSE)
+        rc_buf_puts(name, json);
+    else if (type != RC_JSON_STRING || rc_json_string_decode(json, name) != RC_OK)
+        return refuse(x, "bad_argument", "a list of rooms has their names");
+    rc = check_name(x, !except);
+    if (rc == RC_OK)
+        rc_audience_add_room(b, except, rc_buf_str(name));
+    return rc;
+}
+
+static int add_elements(struct exec *x, struct rc_str json, bool except,
+                        struct rc_audience_builder *b)
+{
+    struct rc_str elem[TARGET_ROOMS_MAX];
+    struct rc_json_walk w = {.max_depth = x->sh->app->conf->limits_json_depth};
+    unsigned max = x->sh->app->conf->limits_max_target_rooms;
+    int n = rc_json_array(json, elem, TARGET_ROOMS_MAX, &w), rc = RC_OK;
+
+    if (rc_str_eq(json, RC_STR("null"))) /* an argument that may be missing, and is */
+        return RC_OK;
+    if (n < 0)
+        return refuse(x, "bad_argument", "a list of rooms must be an array");
+    if ((unsigned)n > max)
+        return refuse_many(x);
+    for (int i = 0; i < n && rc == RC_OK; i++)
+        rc = add_element(x, elem[i], except, b);
+    return rc;
+}
+
+static int add_item(struct exec *x, const struct rc_target_item *item, bool except,
+                    struct rc_audience_builder *b)
+{
+    struct rc_buf json = RC_BUF_INIT;
+    struct rc_str name;
+    unsigned arg = 0;
+    int rc;
+
+    switch (item->target) {
+    case RC_TARGET_ALL: b->all = true; return RC_OK;
+    case RC_TARGET_SENDER:
+        rc_audience_add_socket(b, except,
+                               (struct rc_address){.id = rc_socket_id(x->sh, x->socket)});
+        return RC_OK;
+    case RC_TARGET_ROOMS:
+        rc = rc_template_fill_args(item->name, &x->env, &json, &arg);
+        rc = rc == RC_OK ? add_elements(x, rc_buf_str(&json), except, b)
+                         : refuse_arg(x, rc, arg);
+        rc_buf_deinit(&json);
+        return rc;
+    case RC_TARGET_ROOM:
+    case RC_TARGET_SOCKET: break;
+    }
+    rc = fill_text(x, item->name);
+    name = rc_buf_str(&x->name[x->named ^ 1]);
+    if (rc == RC_OK)
+        rc = check_name(x, !except);
+    if (rc == RC_OK && item->target == RC_TARGET_SOCKET &&
+        rc_socket_parse(x->nsp, name).id == 0)
+        return refuse(x, "bad_target", "no such socket");
+    if (rc == RC_OK)
+        rc_audience_add_room(b, except, name);
+    return rc;
+}
+
+/* Fills in all names of a list. *to is the caller's. */
+static int fill_list(struct exec *x, const struct rc_target_list *l, struct rc_audience **to)
+{
+    struct rc_audience_builder b = {.nsp = x->nsp, .is_volatile = l->is_volatile};
+    unsigned max = x->sh->app->conf->limits_max_target_rooms;
+    int rc = RC_OK;
+
+    for (unsigned i = 0; i < l->nto + l->nexcept && rc == RC_OK; i++) {
+        rc = add_item(x, &l->item[i], i >= l->nto, &b);
+        if (rc == RC_OK && rc_audience_count(&b, i >= l->nto) > max)
+            rc = refuse_many(x);
+    }
+    if (rc == RC_OK)
+        *to = rc_audience_build(&b);
+    rc_audience_deinit(&b);
+    return rc;
 }
 
 RC_ON_SHARD static int enter_room_lane(struct exec *x, struct rc_str room)
@@ -338,11 +461,68 @@ RC_ON_SHARD static int join_room(struct exec *x, struct rc_str room)
     return RC_OK;
 }
 
+/* All or, but for the limits of rooms, none. May be called again: what is joined stays so. */
+RC_ON_SHARD static int join_list(struct exec *x, const struct rc_audience *list)
+{
+    int rc = RC_OK;
+
+    for (uint32_t i = 0; i < list->nto; i++)
+        if (list->part[i].len == 0 &&
+            !rc_socket_is(x->sh, x->socket, rc_audience_address(&list->part[i])))
+            return refuse(x, "bad_room", "the room of another socket's id cannot be joined");
+    for (uint32_t i = 0; i < list->nto && rc == RC_OK; i++) {
+        struct rc_str room = rc_audience_name(list, &list->part[i]);
+
+        if (room.len != 0 && !rc_local_is_member(x->sh, x->socket, room))
+            rc = join_room(x, room);
+    }
+    return rc;
+}
+
+RC_ON_SHARD static int leave_room(struct exec *x, struct rc_str room)
+{
+    int rc = enter_room_lane(x, room);
+
+    if (rc != RC_OK)
+        return rc;
+    rc_local_leave(x->sh, x->socket, room);
+    rc_lane_mark(x->sh, x->session);
+    return RC_OK;
+}
+
+RC_ON_SHARD static int leave_list(struct exec *x, const struct rc_audience *list)
+{
+    int rc = RC_OK;
+
+    for (uint32_t i = 0; i < list->nto && rc == RC_OK; i++) {
+        struct rc_str room = rc_audience_name(list, &list->part[i]);
+
+        if (room.len != 0 && rc_local_is_member(x->sh, x->socket, room))
+            rc = leave_room(x, room);
+    }
+    return rc;
+}
+
+/* join or leave of a list of rooms. */
+RC_ON_SHARD static int verb_move(struct exec *x, const struct rc_action *a)
+{
+    struct rc_audience *list = NULL;
+    int rc = fill_list(x, a->list, &list);
+
+    if (rc == RC_OK)
+        rc = a->verb == RC_VERB_JOIN ? join_list(x, list) : leave_list(x, list);
+    free(list);
+    return rc;
+}
+
 RC_ON_SHARD static int verb_join(struct exec *x, const struct rc_action *a)
 {
-    int rc = fill_name(x, a);
+    int rc;
     struct rc_address of;
 
+    if (a->list != NULL)
+        return verb_move(x, a);
+    rc = fill_name(x, a);
     if (rc != RC_OK)
         return rc;
     of = rc_socket_parse(x->nsp, x->env.room);
@@ -355,15 +535,12 @@ RC_ON_SHARD static int verb_join(struct exec *x, const struct rc_action *a)
 
 RC_ON_SHARD static int verb_leave(struct exec *x, const struct rc_action *a)
 {
-    int rc = fill_name(x, a);
+    int rc;
 
-    if (rc == RC_OK)
-        rc = enter_room_lane(x, x->env.room);
-    if (rc != RC_OK)
-        return rc;
-    rc_local_leave(x->sh, x->socket, x->env.room);
-    rc_lane_mark(x->sh, x->session);
-    return RC_OK;
+    if (a->list != NULL)
+        return verb_move(x, a);
+    rc = fill_name(x, a);
+    return rc == RC_OK ? leave_room(x, x->env.room) : rc;
 }
 
 /* What build() has made, as a publication. */
@@ -406,12 +583,57 @@ RC_ON_SHARD static int emit_to_room(struct exec *x, struct rc_str room, uint64_t
     return RC_OK;
 }
 
+/* Takes over the audience. */
+RC_ON_SHARD static int emit_to_audience(struct exec *x, struct rc_audience *to,
+                                        const struct rc_action *a)
+{
+    int route = rc_union_route(x->sh, x->nsp->index, to), rc = RC_OK;
+    bool nobody = !to->all && to->nto == 0;
+    struct rc_pub *pub;
+
+    if (!nobody)
+        rc = (route == RC_UNION_OWNERS ? rc_lane_leave(x->sh, x->session)
+                                       : rc_lane_enter(x->sh, x->session, (unsigned)route))
+                 ? RC_OK
+                 : RC_EAGAIN;
+    if (rc == RC_OK)
+        rc = build(x, RC_SIO_EVENT, a->event, a->args);
+    if (rc != RC_OK || nobody) {
+        free(to);
+        if (rc == RC_OK && x->ask != 0)
+            rc_ask_report(x->sh, x->ask, RC_MSG_ASK_SHARDS, 0);
+        return rc;
+    }
+    pub = built(x, RC_STR_NONE, 0);
+    pub->audience = to;
+    rc_union_publish(x->sh, x->session, pub, route);
+    return RC_OK;
+}
+
+RC_ON_SHARD static int emit_to_list(struct exec *x, const struct rc_action *a)
+{
+    struct rc_audience *to = NULL;
+    int rc = fill_list(x, a->list, &to);
+    bool one_room;
+
+    if (rc != RC_OK)
+        return rc;
+    one_room = !to->is_volatile && to->nto == 1 && to->nexcept == 0 && to->part[0].len != 0;
+    if (!one_room)
+        return emit_to_audience(x, to, a);
+    rc = emit_to_room(x, rc_audience_name(to, &to->part[0]), to->part[0].key, a);
+    free(to);
+    return rc;
+}
+
 /* The target's name is filled in. */
 RC_ON_SHARD static int emit(struct exec *x, const struct rc_action *a)
 {
     struct rc_address to;
     int rc;
 
+    if (a->list != NULL)
+        return emit_to_list(x, a);
     switch (a->target) {
     case RC_TARGET_SENDER:
         rc = build(x, RC_SIO_EVENT, a->event, a->args);
@@ -421,6 +643,7 @@ RC_ON_SHARD static int emit(struct exec *x, const struct rc_action *a)
     case RC_TARGET_SOCKET: return emit_to_socket(x, rc_socket_parse(x->nsp, x->env.room), a);
     case RC_TARGET_ALL:
         return emit_to_room(x, RC_STR_NONE, rc_room_hash(x->nsp->index, RC_STR_NONE), a);
+    case RC_TARGET_ROOMS:
     case RC_TARGET_ROOM: break;
     }
     to = rc_socket_parse(x->nsp, x->env.room);
@@ -449,8 +672,11 @@ RC_ON_SHARD static int verb_ask(struct exec *x, const struct rc_action *a)
         return rc;
     if (!wants_ack(x))
         return emit(x, a);
-    one = a->target == RC_TARGET_SOCKET ||
-          (a->target == RC_TARGET_ROOM && rc_socket_parse(x->nsp, x->env.room).id != 0);
+    if (a->list != NULL)
+        one = a->list->nto == 1 && a->list->item[0].target == RC_TARGET_SOCKET;
+    else
+        one = a->target == RC_TARGET_SOCKET ||
+              (a->target == RC_TARGET_ROOM && rc_socket_parse(x->nsp, x->env.room).id != 0);
     x->ask = rc_ask_begin(x->sh, x->socket, x->ev->packet->id, one, a->within_ms);
     if (x->ask == 0)
         return refuse(x, "too_many_asks", "limit limits.max_asks is reached");
@@ -485,14 +711,8 @@ RC_ON_SHARD static int verb_watch(struct exec *x, const struct rc_action *a)
 
 RC_ON_SHARD static int verb_unwatch(struct exec *x, const struct rc_action *a)
 {
-    int rc = enter_room_lane(x, RC_DIRECTORY_ROOM);
-
     (void)a;
-    if (rc != RC_OK)
-        return rc;
-    rc_local_leave(x->sh, x->socket, RC_DIRECTORY_ROOM);
-    rc_lane_mark(x->sh, x->session);
-    return RC_OK;
+    return leave_room(x, RC_DIRECTORY_ROOM);
 }
 
 RC_ON_SHARD static int verb_disconnect(struct exec *x, const struct rc_action *a)
@@ -500,7 +720,8 @@ RC_ON_SHARD static int verb_disconnect(struct exec *x, const struct rc_action *a
     struct rc_buf *b = &x->sh->scratch;
 
     /* Whatever the rule caused before must have come to its own client first. */
-    if (!rc_lane_enter(x->sh, x->session, x->sh->index))
+    if (x->sh->own_mail ? !rc_lane_leave(x->sh, x->session)
+                        : !rc_lane_enter(x->sh, x->session, x->sh->index))
         return RC_EAGAIN;
     if (wants_ack(x) && ack_mode(x) == RC_ACK_AUTO)
         send_ack_json(x, RC_STR("{\"ok\":true}"));
@@ -621,6 +842,11 @@ RC_ON_SHARD static bool run_actions(struct exec *x)
         }
         if (x->socket->closed)
             return true;
+        if (x->session->fences != 0) { /* a union: the rest when everybody has it */
+            x->next++;
+            suspend(x);
+            return false;
+        }
     }
     return true;
 }
@@ -765,9 +991,15 @@ void rc_verbs_connect(struct rc_shard *sh, struct rc_socket *k)
 /* {room} is the last room that was named before the action that waited. */
 static void restore_room(struct exec *x)
 {
-    for (unsigned i = 0; x->rule != NULL && i < x->next; i++)
-        if (x->rule->action[i].name != NULL)
-            (void)fill_name(x, &x->rule->action[i]);
+    for (unsigned i = 0; x->rule != NULL && i < x->next; i++) {
+        const struct rc_action *a = &x->rule->action[i];
+        struct rc_audience *list = NULL;
+
+        if (a->name != NULL)
+            (void)fill_name(x, a);
+        if (a->list != NULL && fill_list(x, a->list, &list) == RC_OK)
+            free(list);
+    }
 }
 
 void rc_verbs_continue(struct rc_shard *sh, struct rc_session *s)

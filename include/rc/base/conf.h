@@ -124,6 +124,8 @@
     X(limits, max_namespace_length, SIZE, "128", 1, 4096, 0, "bytes of a namespace name")     \
     X(limits, max_room_length, SIZE, "200", 1, 4096, 0, "bytes of a room name")               \
     X(limits, max_rooms_per_socket, INT, "100", 1, 65535, 0, "rooms that a socket may be in") \
+    X(limits, max_target_rooms, INT, "16", 1, 256, 0,                                         \
+      "rooms and sockets that a target may name, and as many behind its except")              \
     X(limits, max_rooms, INT, "1000000", 1, 16777215, 0, "rooms on each shard")               \
     X(limits, max_sockets, INT, "16", 1, 255, 0, "namespaces that a connection may be in")    \
     X(limits, max_auth_size, SIZE, "8KiB", 2, 1048576, 0,                                     \

@@ -27,6 +27,10 @@ struct rc_shard;
  * from there). False: a fence is under way and the session is paused; take the step when
  * rc_lane_passed says so. */
 bool rc_lane_enter(struct rc_shard *sh, struct rc_session *s, unsigned owner) RC_ON_SHARD;
+/* The same for a step that goes neither through one owner nor straight. True: it may be taken. */
+bool rc_lane_leave(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
+/* It was taken: the session is paused until each shard has sent a FENCE_ACK. */
+void rc_lane_await(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 /* A step was taken through the lane. Slows the session down when rings are full. */
 void rc_lane_mark(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 /* Sends WebSocket frames to the session itself, behind what it caused before: straight, or

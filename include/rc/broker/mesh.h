@@ -66,6 +66,11 @@ typedef void rc_mesh_fn(struct rc_msg *msg, void *arg);
  * because `to` is blocked: rc_mesh_poke once it is not. */
 bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn, void *arg);
 
+/* Called from fn: this message of `from`, a result, is not done with. It stays where it is, and the
+ * ring behind it rests, until rc_mesh_pass drops it. */
+void rc_mesh_hold(struct rc_mesh *m, unsigned to, unsigned from);
+void rc_mesh_pass(struct rc_mesh *m, unsigned to, unsigned from);
+
 /* Makes the consumer's eventfd readable. */
 void rc_mesh_poke(struct rc_mesh *m, unsigned to);
 

@@ -28,6 +28,10 @@ enum rc_msg_type {
     RC_MSG_JOINED,  /* member */
     RC_MSG_LEFT,    /* member */
     RC_MSG_DELIVER, /* deliver: pub to the members of lroom on this shard */
+    /* unions of rooms with different owners: see broker/union.h */
+    RC_MSG_UNION,       /* unite: session's shard -> the sequencer */
+    RC_MSG_UNION_ORDER, /* unite: the sequencer -> each owner */
+    RC_MSG_UNION_PART,  /* unite: each owner -> every shard; count: how many owners */
     /* any shard -> shard of the session or socket */
     RC_MSG_TO_SOCKET,    /* direct: pub to one socket */
     RC_MSG_TO_SOCKET_OF, /* direct: pub to a session's socket in its namespace */
@@ -74,6 +78,11 @@ struct rc_msg {
             rc_id except; /* socket that is left out, 0: none */
             struct rc_pub *pub;
         } deliver;
+        struct {
+            rc_id session;   /* that published, and waits */
+            uint64_t number; /* in the sequencer's order */
+            struct rc_pub *pub;
+        } unite;
         struct {
             rc_id to; /* session or socket */
             struct rc_pub *pub;

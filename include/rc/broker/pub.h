@@ -16,6 +16,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+struct rc_audience;
+
 struct rc_pub {
     _Atomic uint32_t refs;
     uint32_t len;      /* bytes of data */
@@ -23,6 +25,8 @@ struct rc_pub {
     uint16_t nsp;      /* index of the namespace */
     uint64_t hash;     /* of (nsp, room), see rc_room_hash() */
     uint64_t ask;      /* number of the question that this puts, 0: none; see ask.h */
+    /* Who gets it, when that takes more than the name of one room; else NULL. Owned. */
+    struct rc_audience *audience;
     uint8_t data[];
 };
 

@@ -53,6 +53,10 @@ void rc_room_leave(struct rc_shard *sh, unsigned from, rc_id lroom, rc_id socket
                    const struct rc_pub *name) RC_ON_SHARD;
 /* Takes over pub. */
 void rc_room_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except) RC_ON_SHARD;
+/* A publication to that room and others takes its place in the room's order. Returns the shards
+ * with members, a bit each. */
+uint64_t rc_room_sequence(struct rc_shard *sh, uint16_t nsp, struct rc_str name,
+                          uint64_t hash) RC_ON_SHARD;
 /* Frees a room that is empty, once the room list has been told so. */
 void rc_room_drop_if_empty(struct rc_shard *sh, struct rc_room *r) RC_ON_SHARD;
 void rc_room_free(struct rc_room *r);
@@ -86,6 +90,9 @@ void rc_local_leave(struct rc_shard *sh, struct rc_socket *k, struct rc_str name
 /* Has the socket asked to be in that room, and not to leave since? */
 bool rc_local_is_member(struct rc_shard *sh, const struct rc_socket *k,
                         struct rc_str name) RC_ON_SHARD;
+/* Its members here, if it is known. */
+const struct rc_lroom *rc_local_room(struct rc_shard *sh, uint16_t nsp, struct rc_str name,
+                                     uint64_t hash) RC_ON_SHARD;
 /* Joins the list of all sockets of its namespace; at CONNECT. */
 void rc_local_enter_all(struct rc_shard *sh, struct rc_socket *k) RC_ON_SHARD;
 /* The socket is gone: leaves everything. */

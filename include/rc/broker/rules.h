@@ -17,17 +17,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define RC_TARGET_FORM "; a TARGET is room ROOM, rooms LIST, socket ID, sender, or all alone"
 /* X(NAME, ini key, what its value looks like) */
-#define RC_VERB_MAP(X)                                                                     \
-    X(REQUIRE, "require", "member ROOM | auth KEY | same TEXT TEXT [else MESSAGE [DATA]]") \
-    X(REFUSE, "refuse", "MESSAGE [DATA]")                                                  \
-    X(JOIN, "join", "ROOM")                                                                \
-    X(LEAVE, "leave", "ROOM")                                                              \
-    X(EMIT, "emit", "room ROOM | all | sender | socket ID [except sender]: EVENT ARGS")    \
-    X(ASK, "ask", "room ROOM | all [except sender] | socket ID [within TIME]: EVENT ARGS") \
-    X(ACK, "ack", "none | auto | ARGS")                                                    \
-    X(WATCH, "watch", "rooms")                                                             \
-    X(UNWATCH, "unwatch", "rooms")                                                         \
+#define RC_VERB_MAP(X)                                                                        \
+    X(REQUIRE, "require", "member ROOM | auth KEY | same TEXT TEXT [else MESSAGE [DATA]]")    \
+    X(REFUSE, "refuse", "MESSAGE [DATA]")                                                     \
+    X(JOIN, "join", "ROOM | rooms LIST")                                                      \
+    X(LEAVE, "leave", "ROOM | rooms LIST")                                                    \
+    X(EMIT, "emit", "[volatile] TARGET, ... [except TARGET, ...]: EVENT ARGS" RC_TARGET_FORM) \
+    X(ASK, "ask",                                                                             \
+      "[volatile] TARGET, ... [except TARGET, ...] [within TIME]: EVENT ARGS" RC_TARGET_FORM) \
+    X(ACK, "ack", "none | auto | ARGS")                                                       \
+    X(WATCH, "watch", "rooms")                                                                \
+    X(UNWATCH, "unwatch", "rooms")                                                            \
     X(DISCONNECT, "disconnect", "namespace | connection")
 
 enum rc_verb {
@@ -37,15 +39,35 @@ enum rc_verb {
 };
 
 enum rc_require { RC_REQUIRE_MEMBER, RC_REQUIRE_AUTH, RC_REQUIRE_SAME };
-enum rc_target { RC_TARGET_ROOM, RC_TARGET_ALL, RC_TARGET_SENDER, RC_TARGET_SOCKET };
+enum rc_target {
+    RC_TARGET_ROOM,
+    RC_TARGET_ALL,
+    RC_TARGET_SENDER,
+    RC_TARGET_SOCKET,
+    RC_TARGET_ROOMS, /* a JSON array of names; in a list only */
+};
+
+/* One item of a list of targets. */
+struct rc_target_item {
+    enum rc_target target;
+    struct rc_template *name; /* of a room or socket; ROOMS: an argument. Else NULL */
+};
+
+/* What is more than one target, with at most the sender excepted. */
+struct rc_target_list {
+    bool is_volatile;
+    unsigned nto, nexcept; /* item[0..nto), and the nexcept behind them */
+    struct rc_target_item item[];
+};
 
 struct rc_action {
     enum rc_verb verb;
-    enum rc_target target;       /* EMIT */
+    enum rc_target target;       /* EMIT, unless there is a list */
     bool except_sender;          /* EMIT to room or all */
     uint32_t within_ms;          /* ASK */
     bool whole_connection;       /* DISCONNECT */
     enum rc_require require;     /* REQUIRE */
+    struct rc_target_list *list; /* EMIT, JOIN and LEAVE: more than that, or NULL */
     struct rc_template *name;    /* text: the room, or the socket's id */
     struct rc_template *event;   /* EMIT: the event name, as a JSON argument */
     struct rc_template *args;    /* EMIT and ACK: the arguments */

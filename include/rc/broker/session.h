@@ -90,6 +90,7 @@ struct rc_socket {
     uint16_t nsp;
     bool closed;
     uint32_t all_index; /* in the shard's list of all sockets of the namespace */
+    uint32_t mark;      /* the shard's mark: it was dealt with, see audience.c */
     char *auth;         /* raw JSON of CONNECT when a rule reads it, else NULL */
 };
 

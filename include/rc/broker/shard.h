@@ -47,6 +47,11 @@ struct rc_shard {
     struct rc_mesh *mesh;
     struct event *mail;
     bool mail_waits; /* some was left over */
+    /* Results to this shard itself wait in a ring, behind a part of a union: so others must, too. */
+    bool own_mail;
+    uint64_t union_number; /* as sequencer: of the last union */
+    uint64_t *union_at; /* [nshards]: the union at which results of that shard rest, 0: none */
+    uint32_t mark;      /* the last one given to sockets, see audience.c */
 
     struct rc_pool sessions, sockets, lrooms, asks;
     struct rc_hmap lroom_by_name; /* of rc_lroom */
@@ -87,8 +92,13 @@ void rc_shard_turn(struct rc_shard *sh) RC_ON_SHARD;
 void rc_shard_join(struct rc_shard *sh);
 void rc_shard_free(struct rc_shard *sh);
 
-/* Posts to another shard; never to itself. */
+/* Posts to another shard; to itself only results that must wait. */
 void rc_shard_post(struct rc_shard *sh, unsigned to, const struct rc_msg *msg) RC_ON_SHARD;
+/* Is a result for that shard to be carried out at once, instead of being posted? */
+static inline bool rc_shard_is_here(const struct rc_shard *sh, unsigned to)
+{
+    return to == sh->index && !sh->own_mail;
+}
 /* A pooled object is put back at the end of the turn. */
 void rc_shard_bury(struct rc_shard *sh, struct rc_pooled *obj) RC_ON_SHARD;
 /* The shard that a connection lives on. */

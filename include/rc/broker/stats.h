@@ -12,18 +12,20 @@
 #include <stdint.h>
 
 /* X(name, help) */
-#define RC_STATS_MAP(X)                                         \
-    X(handed, "connections that came from the acceptor")        \
-    X(accepted, "connections taken over")                       \
-    X(conns, "connections open now")                            \
-    X(sessions, "sessions open now")                            \
-    X(sockets, "Socket.IO sockets connected now")               \
-    X(rooms, "rooms owned now")                                 \
-    X(events_in, "events and messages received")                \
-    X(refused, "events refused by their rule or a limit")       \
-    X(published, "publications sequenced as owner of the room") \
-    X(deliveries, "publications handed to members here")        \
-    X(fences, "fences that a session had to wait for")          \
+#define RC_STATS_MAP(X)                                             \
+    X(handed, "connections that came from the acceptor")            \
+    X(accepted, "connections taken over")                           \
+    X(conns, "connections open now")                                \
+    X(sessions, "sessions open now")                                \
+    X(sockets, "Socket.IO sockets connected now")                   \
+    X(rooms, "rooms owned now")                                     \
+    X(events_in, "events and messages received")                    \
+    X(refused, "events refused by their rule or a limit")           \
+    X(published, "publications sequenced as owner of the room")     \
+    X(deliveries, "publications handed to members here")            \
+    X(unions, "publications to rooms of several owners, sequenced") \
+    X(dropped, "volatile publications that a member was not given") \
+    X(fences, "fences that a session had to wait for")              \
     X(spills, "messages that found a ring full")
 
 struct rc_stats {

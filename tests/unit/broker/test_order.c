@@ -6,11 +6,14 @@
  *   - all members of a room see its messages in one order;
  *   - what one client sends arrives in the order sent, across rooms, direct messages and acks;
  *   - who was told that it has joined, and has not asked to leave, gets each message once; who
- *     was told that it has left, or never asked, gets none.
+ *     was told that it has left, or never asked, gets none;
+ *   - a message to several rooms has one place in the order of each, and comes once; who is in a
+ *     room that it excepts does not get it.
  */
 #include "rig.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static const char ini[] = "[server]\nring_slots = 64\n"
@@ -20,26 +23,54 @@ static const char ini[] = "[server]\nring_slots = 64\n"
                           "[event others]\nemit = room {1} except sender: msg {2}\n"
                           "[event all]\nemit = all: msg {1}\n"
                           "[event to]\nemit = socket {1}: msg {2}\n"
-                          "[event me]\nemit = sender: msg {1}\n";
+                          "[event me]\nemit = sender: msg {1}\n"
+                          "[event enter]\njoin = rooms {1}\n"
+                          "[event exit]\nleave = rooms {1}\n"
+                          "[event union]\nemit = rooms {1}: msg {2}\n"
+                          "[event fleeting]\nemit = volatile rooms {1}: msg {2}\n"
+                          "[event but]\nemit = rooms {1} except rooms {2}: msg {3}\n"
+                          "[event mixed]\nemit = rooms {1}, socket {2} except sender: msg {3}\n"
+                          "[event allbut]\nemit = all except rooms {1}, socket {2}: msg {3}\n";
 
-enum { CLIENTS = 9, ROOMS = 5, MESSAGES = 4000, SEEN = 2 * MESSAGES };
+enum { CLIENTS = 9, ROOMS = 7, MESSAGES = 4000, SETTLE_EVERY = 400 };
 /* BAD is refused: what it should say is missing. */
-enum kind { JOIN, LEAVE, SAY, OTHERS, ALL, TO, ME, BAD, KINDS };
+enum kind {
+    JOIN,
+    LEAVE,
+    ENTER,
+    EXIT,
+    SAY,
+    OTHERS,
+    ALL,
+    TO,
+    ME,
+    UNION,
+    FLEETING,
+    BUT,
+    MIXED,
+    ALLBUT,
+    BAD,
+    KINDS
+};
 /* Where a client stands with a room, as it can know. */
 enum place { OUT, JOINING, IN, LEAVING };
 
+/* Sets of rooms and of clients are bits. */
 struct message {
-    uint8_t kind, sender, room; /* TO: room is the receiver */
+    uint8_t kind, sender;
     bool acked;
-    uint16_t must, may; /* get it: a bit for each client */
+    uint8_t rooms, except;   /* joined or left; or of a target */
+    uint16_t to, never;      /* clients that it names */
+    uint8_t in[CLIENTS];     /* rooms in which the client is, as it was sent */
+    uint8_t unsure[CLIENTS]; /* rooms that it joins or leaves meanwhile */
 };
 
 struct client {
     struct rig_client c;
     enum place place[ROOMS];
-    unsigned sent, acked;       /* of its messages: acks come in order */
-    unsigned own[MESSAGES];     /* their numbers */
-    unsigned seen[SEEN], nseen; /* what it got */
+    unsigned sent, acked;           /* of its messages: acks come in order */
+    unsigned own[MESSAGES];         /* their numbers */
+    unsigned seen[MESSAGES], nseen; /* what it got */
 };
 
 struct world {
@@ -48,6 +79,7 @@ struct world {
     char room[ROOMS][16];
     struct message message[MESSAGES];
     unsigned nmessages;
+    unsigned settled; /* all before this one have come */
     uint64_t random;
 };
 
@@ -67,85 +99,173 @@ static struct message *message_of(struct world *w, const struct client *c, unsig
 
 /* ---- sending ---- */
 
-/* Who must get a message to a room, and who may, as things stand when it is sent. */
-static void address(struct world *w, struct message *m, unsigned sender)
+static bool is_move(const struct message *m)
+{
+    return m->kind <= EXIT;
+}
+
+static bool must_get(const struct message *m, unsigned client)
+{
+    uint8_t in = m->in[client], sure = (uint8_t)~m->unsure[client];
+    bool all = m->kind == ALL || m->kind == ALLBUT;
+
+    if (m->kind == FLEETING || is_move(m) || (m->never >> client & 1) != 0 ||
+        (m->except & (in | ~sure)) != 0)
+        return false;
+    return all || (m->to >> client & 1) != 0 || (m->rooms & in & sure) != 0;
+}
+
+static bool may_get(const struct message *m, unsigned client)
+{
+    uint8_t in = m->in[client], unsure = m->unsure[client];
+    bool all = m->kind == ALL || m->kind == ALLBUT;
+
+    if (is_move(m) || (m->never >> client & 1) != 0 || (m->except & in & ~unsure) != 0)
+        return false;
+    return all || (m->to >> client & 1) != 0 || (m->rooms & (in | unsure)) != 0;
+}
+
+/* Where everybody is when a message is sent. */
+static void take_stock(struct world *w, struct message *m)
 {
     for (unsigned i = 0; i < CLIENTS; i++) {
-        uint16_t bit = (uint16_t)(1 << i);
-        enum place place = m->room < ROOMS ? w->client[i].place[m->room] : OUT;
+        for (unsigned r = 0; r < ROOMS; r++) {
+            enum place place = w->client[i].place[r];
 
-        switch ((enum kind)m->kind) {
-        case SAY:
-        case OTHERS:
-            if (m->kind == OTHERS && i == sender)
-                break;
-            m->must |= place == IN ? bit : 0;
-            m->may |= place != OUT ? bit : 0;
-            break;
-        case ALL: m->must |= bit; break;
-        case TO: m->must |= i == m->room ? bit : 0; break;
-        case ME: m->must |= i == sender ? bit : 0; break;
-        case JOIN:
-        case LEAVE:
-        case BAD:
-        case KINDS: break;
+            m->in[i] |= (uint8_t)((place == IN) << r);
+            m->unsure[i] |= (uint8_t)((place == JOINING || place == LEAVING) << r);
         }
     }
-    m->may |= m->must;
 }
 
 /* A client has asked to join or to leave: messages that are not acknowledged yet may be
- * sequenced before or after that. */
-static void place_changes(struct world *w, unsigned client, unsigned room, enum place to)
+ * sequenced before or after that. What a message excepts is looked up where it comes to. */
+static void place_changes(struct world *w, unsigned client, uint8_t rooms, enum place to)
 {
-    uint16_t bit = (uint16_t)(1 << client);
-
-    w->client[client].place[room] = to;
-    for (unsigned i = 0; i < w->nmessages; i++) {
+    for (unsigned r = 0; r < ROOMS; r++)
+        if ((rooms >> r & 1) != 0)
+            w->client[client].place[r] = to;
+    for (unsigned i = w->settled; i < w->nmessages; i++) {
         struct message *m = &w->message[i];
 
-        if ((m->kind != SAY && m->kind != OTHERS) || m->acked || m->room != room)
-            continue;
-        if (m->kind == OTHERS && m->sender == client)
-            continue;
-        m->may |= bit;
-        if (to != IN)
-            m->must &= (uint16_t)~bit;
+        m->unsure[client] |= rooms & (m->except | (m->acked ? 0 : m->rooms));
+    }
+}
+
+static uint8_t pick_rooms(struct world *w, unsigned max)
+{
+    uint8_t rooms = 0;
+
+    for (unsigned n = 1 + pick(w, max); n > 0; n--)
+        rooms |= (uint8_t)(1 << pick(w, ROOMS));
+    return rooms;
+}
+
+/* As a JSON array; now and then with one of them twice. */
+static const char *list_of(struct world *w, uint8_t rooms)
+{
+    static char lists[2][256];
+    static unsigned turn;
+    char *to = lists[turn++ % 2], *at = to;
+
+    for (unsigned r = 0; r < ROOMS; r++)
+        for (unsigned n = (rooms >> r & 1) * (1 + pick(w, 8) / 7); n > 0; n--)
+            at += sprintf(at, "%s\"%s\"", at == to ? "[" : ",", w->room[r]);
+    memcpy(at, "]", 2);
+    return to;
+}
+
+static const char *first_of(struct world *w, uint8_t rooms)
+{
+    return w->room[__builtin_ctz(rooms)];
+}
+
+static enum kind pick_kind(struct world *w)
+{
+    static const uint8_t odds[] = {
+        JOIN,  JOIN,  JOIN,  ENTER, LEAVE,  LEAVE,  EXIT, SAY, SAY,    SAY,      SAY,
+        SAY,   SAY,   SAY,   SAY,   OTHERS, OTHERS, ALL,  TO,  TO,     ME,       ME,
+        UNION, UNION, UNION, UNION, MIXED,  MIXED,  BUT,  BUT, ALLBUT, FLEETING, BAD};
+
+    return (enum kind)odds[pick(w, sizeof(odds))];
+}
+
+/* Says it, as the nth message of that client. */
+static void say(struct world *w, struct client *c, const struct message *m, unsigned n)
+{
+    struct rig_client *to = &c->c;
+    const char *socket = w->client[m->to != 0 ? __builtin_ctz(m->to) : 0].c.id;
+    const char *never = w->client[m->never != 0 ? __builtin_ctz(m->never) : 0].c.id;
+    unsigned id = c->sent;
+
+    switch ((enum kind)m->kind) {
+    case JOIN: rig_say(to, "42%u[\"join\",\"%s\"]", id, first_of(w, m->rooms)); break;
+    case LEAVE: rig_say(to, "42%u[\"leave\",\"%s\"]", id, first_of(w, m->rooms)); break;
+    case ENTER: rig_say(to, "42%u[\"enter\",%s]", id, list_of(w, m->rooms)); break;
+    case EXIT: rig_say(to, "42%u[\"exit\",%s]", id, list_of(w, m->rooms)); break;
+    case SAY: rig_say(to, "42%u[\"say\",\"%s\",%u]", id, first_of(w, m->rooms), n); break;
+    case OTHERS: rig_say(to, "42%u[\"others\",\"%s\",%u]", id, first_of(w, m->rooms), n); break;
+    case ALL: rig_say(to, "42%u[\"all\",%u]", id, n); break;
+    case TO: rig_say(to, "42%u[\"to\",\"%s\",%u]", id, socket, n); break;
+    case ME: rig_say(to, "42%u[\"me\",%u]", id, n); break;
+    case UNION: rig_say(to, "42%u[\"union\",%s,%u]", id, list_of(w, m->rooms), n); break;
+    case FLEETING: rig_say(to, "42%u[\"fleeting\",%s,%u]", id, list_of(w, m->rooms), n); break;
+    case BUT:
+        rig_say(to, "42%u[\"but\",%s,%s,%u]", id, list_of(w, m->rooms), list_of(w, m->except),
+                n);
+        break;
+    case MIXED:
+        rig_say(to, "42%u[\"mixed\",%s,\"%s\",%u]", id, list_of(w, m->rooms), socket, n);
+        break;
+    case ALLBUT:
+        rig_say(to, "42%u[\"allbut\",%s,\"%s\",%u]", id, list_of(w, m->except), never, n);
+        break;
+    case BAD: rig_say(to, "42%u[\"say\",\"%s\"]", id, w->room[0]); break;
+    case KINDS: break;
     }
 }
 
 static void send_one(struct world *w, unsigned from)
 {
-    static const char *const name[KINDS] = {"join", "leave", "say", "others",
-                                            "all",  "to",    "me"};
-    static const uint8_t odds[] = {JOIN,   JOIN, JOIN, LEAVE, LEAVE, SAY, SAY,    SAY,
-                                   SAY,    SAY,  SAY,  SAY,   SAY,   SAY, OTHERS, OTHERS,
-                                   OTHERS, ALL,  TO,   TO,    ME,    ME,  BAD};
     struct client *c = &w->client[from];
-    struct message *m = &w->message[w->nmessages];
-    unsigned room = pick(w, ROOMS), n = w->nmessages;
+    unsigned n = w->nmessages;
+    struct message *m = &w->message[n];
+    uint16_t self = (uint16_t)(1 << from), other = (uint16_t)(1 << pick(w, CLIENTS));
 
-    *m = (struct message){
-        .kind = odds[pick(w, sizeof(odds))], .sender = (uint8_t)from, .room = (uint8_t)room};
-    if (m->kind == TO)
-        m->room = (uint8_t)pick(w, CLIENTS);
-    address(w, m, from);
+    *m = (struct message){.kind = (uint8_t)pick_kind(w), .sender = (uint8_t)from};
+    switch ((enum kind)m->kind) {
+    case OTHERS: m->never = self; /* fall through */
+    case JOIN:
+    case LEAVE:
+    case SAY: m->rooms = pick_rooms(w, 1); break;
+    case TO: m->to = other; break;
+    case ME: m->to = self; break;
+    case BUT: m->except = pick_rooms(w, 2); /* fall through */
+    case ENTER:
+    case EXIT:
+    case UNION:
+    case FLEETING: m->rooms = pick_rooms(w, 4); break;
+    case MIXED:
+        m->rooms = pick_rooms(w, 2);
+        m->to = other;
+        m->never = self;
+        break;
+    case ALLBUT:
+        m->except = pick_rooms(w, 1);
+        m->never = other;
+        break;
+    case ALL:
+    case BAD:
+    case KINDS: break;
+    }
+    take_stock(w, m);
     c->own[c->sent] = n;
     w->nmessages++;
-    if (m->kind == JOIN || m->kind == LEAVE) {
-        rig_say(&c->c, "42%u[\"%s\",\"%s\"]", c->sent, name[m->kind], w->room[room]);
-        c->sent++;
-        place_changes(w, from, room, m->kind == JOIN ? JOINING : LEAVING);
-        return;
-    }
-    if (m->kind == BAD)
-        rig_say(&c->c, "42%u[\"say\",\"%s\"]", c->sent, w->room[room]);
-    else if (m->kind == ALL || m->kind == ME)
-        rig_say(&c->c, "42%u[\"%s\",%u]", c->sent, name[m->kind], n);
-    else
-        rig_say(&c->c, "42%u[\"%s\",\"%s\",%u]", c->sent, name[m->kind],
-                m->kind == TO ? w->client[m->room].c.id : w->room[room], n);
+    say(w, c, m, n);
     c->sent++;
+    if (is_move(m))
+        place_changes(w, from, m->rooms,
+                      m->kind == JOIN || m->kind == ENTER ? JOINING : LEAVING);
 }
 
 /* ---- receiving ---- */
@@ -156,6 +276,7 @@ static void on_ack(struct world *w, struct client *c, const char *text)
     unsigned long id = strtoul(text + 2, &rest, 10);
     unsigned self = (unsigned)(c - w->client);
     struct message *m;
+    uint8_t rooms;
 
     cr_assert_eq(id, c->acked, "acks come in the order of the events");
     m = message_of(w, c, c->acked++);
@@ -164,16 +285,16 @@ static void on_ack(struct world *w, struct client *c, const char *text)
         cr_assert_eq(strncmp(rest, "[{\"ok\":false,", 13), 0);
     else
         cr_assert_str_eq(rest, "[{\"ok\":true}]");
-    if (m->kind != JOIN && m->kind != LEAVE)
+    if (!is_move(m))
         return;
     /* Only the last change that was asked for says where the client is now. */
-    for (unsigned i = c->acked; i < c->sent; i++) {
-        const struct message *later = message_of(w, c, i);
-
-        if ((later->kind == JOIN || later->kind == LEAVE) && later->room == m->room)
-            return;
-    }
-    w->client[self].place[m->room] = m->kind == JOIN ? IN : OUT;
+    rooms = m->rooms;
+    for (unsigned i = c->acked; i < c->sent; i++)
+        if (is_move(message_of(w, c, i)))
+            rooms &= (uint8_t)~message_of(w, c, i)->rooms;
+    for (unsigned r = 0; r < ROOMS; r++)
+        if ((rooms >> r & 1) != 0)
+            w->client[self].place[r] = m->kind == JOIN || m->kind == ENTER ? IN : OUT;
 }
 
 static void read_all(struct world *w, struct client *c)
@@ -189,7 +310,7 @@ static void read_all(struct world *w, struct client *c)
             /* Its own message comes before the ack of its event. */
             if (m->sender == c - w->client)
                 cr_assert_not(m->acked);
-            cr_assert_lt(c->nseen, (unsigned)SEEN);
+            cr_assert_lt(c->nseen, (unsigned)MESSAGES, "some came twice");
             c->seen[c->nseen++] = n;
         } else {
             cr_assert_eq(strncmp(text, "43", 2), 0, "%s", text);
@@ -219,14 +340,14 @@ static void check_receiver(struct world *w, unsigned self)
     for (unsigned n = 0; n < w->nmessages; n++) {
         const struct message *m = &w->message[n];
 
-        cr_assert_leq(count[n], m->may >> self & 1, "client %u: kind %u, %u, %u times", self,
+        cr_assert_leq(count[n], may_get(m, self), "client %u: kind %u, %u, %u times", self,
                       m->kind, n, count[n]);
-        cr_assert_geq(count[n], m->must >> self & 1, "client %u: kind %u, %u is missing", self,
+        cr_assert_geq(count[n], must_get(m, self), "client %u: kind %u, %u is missing", self,
                       m->kind, n);
     }
 }
 
-/* Two receivers agree on the order of what both have seen of one room (ROOMS: of ALL). */
+/* Two receivers agree on the order of what both have seen of a room (ROOMS: of ALL). */
 static void check_pair(const struct world *w, const struct client *a, const struct client *b)
 {
     static unsigned place_in_b[MESSAGES];
@@ -238,16 +359,29 @@ static void check_pair(const struct world *w, const struct client *a, const stru
     for (unsigned i = 0; i < a->nseen; i++) {
         const struct message *m = &w->message[a->seen[i]];
         unsigned at = place_in_b[a->seen[i]];
-        unsigned room = m->kind == ALL ? ROOMS : m->room;
+        bool all = m->kind == ALL || m->kind == ALLBUT;
+        unsigned orders = m->rooms | (unsigned)all << ROOMS;
 
-        if (at == 0 || (m->kind != SAY && m->kind != OTHERS && m->kind != ALL))
-            continue;
-        cr_assert_gt(at, last[room], "two members disagree about the order in a room");
-        last[room] = at;
+        for (unsigned r = 0; at != 0 && r <= ROOMS; r++) {
+            if ((orders >> r & 1) == 0)
+                continue;
+            cr_assert_gt(at, last[r], "two members disagree about the order in room %u", r);
+            last[r] = at;
+        }
     }
 }
 
 /* ---- a run ---- */
+
+/* Everything that was sent has come, and been answered. */
+static void settle(struct world *w)
+{
+    rig_settle(&w->r);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        read_all(w, &w->client[i]);
+        cr_assert_eq(w->client[i].acked, w->client[i].sent);
+    }
+}
 
 static void run(unsigned nshards, uint64_t seed)
 {
@@ -264,6 +398,11 @@ static void run(unsigned nshards, uint64_t seed)
     while (w->nmessages < MESSAGES) {
         unsigned what = pick(w, 100), burst = 1;
 
+        if (w->nmessages >= w->settled + SETTLE_EVERY) {
+            settle(w);
+            w->settled = w->nmessages;
+        }
+
         if (what < 2)
             asleep = pick(w, nshards + 1); /* that shard takes no turns for a while */
         else if (what < 60 && (what = pick(w, nshards)) != asleep)
@@ -277,11 +416,7 @@ static void run(unsigned nshards, uint64_t seed)
         for (unsigned from = pick(w, CLIENTS); burst > 0 && w->nmessages < MESSAGES; burst--)
             send_one(w, from);
     }
-    rig_settle(&w->r);
-    for (unsigned i = 0; i < CLIENTS; i++) {
-        read_all(w, &w->client[i]);
-        cr_assert_eq(w->client[i].acked, w->client[i].sent);
-    }
+    settle(w);
     for (unsigned i = 0; i < CLIENTS; i++) {
         check_receiver(w, i);
         for (unsigned k = 0; k < i; k++)

@@ -75,6 +75,21 @@ static void put_args(const struct rc_template *t, struct rc_buf *to)
     rc_buf_putc(to, ')');
 }
 
+static const char *const targets[] = {" room", " all", " sender", " socket", " rooms"};
+
+static void put_list(const struct rc_target_list *l, struct rc_buf *to)
+{
+    rc_buf_putz(to, l->is_volatile ? " volatile" : "");
+    for (unsigned i = 0; i < l->nto + l->nexcept; i++) {
+        rc_buf_putz(to, i < l->nto ? "" : " -");
+        rc_buf_putz(to, targets[l->item[i].target] + (i >= l->nto));
+        if (l->item[i].target == RC_TARGET_ROOMS)
+            put_args(l->item[i].name, to);
+        else
+            put_text(l->item[i].name, to);
+    }
+}
+
 static void put_action(const struct rc_action *a, struct rc_buf *to)
 {
     static const char *const verbs[] = {
@@ -82,10 +97,11 @@ static void put_action(const struct rc_action *a, struct rc_buf *to)
         RC_VERB_MAP(VERB_KEY)
 #undef VERB_KEY
     };
-    static const char *const targets[] = {" room", " all", " sender", " socket"};
 
     rc_buf_putz(to, verbs[a->verb]);
-    if (a->verb == RC_VERB_EMIT || a->verb == RC_VERB_ASK)
+    if (a->list != NULL)
+        put_list(a->list, to);
+    else if (a->verb == RC_VERB_EMIT || a->verb == RC_VERB_ASK)
         rc_buf_putz(to, targets[a->target]);
     put_text(a->name, to);
     if (a->verb == RC_VERB_REQUIRE && a->require == RC_REQUIRE_AUTH)
@@ -167,6 +183,37 @@ Test(rules, emit_targets)
     check_event("emit = all except sender: ev", "emit all -sender (\"ev\")");
     check_event("emit = sender: ev", "emit sender (\"ev\")");
     check_event("emit = socket {1}: ev", "emit socket <lobby> (\"ev\")");
+}
+
+Test(rules, lists_of_targets)
+{
+    check_event(
+        "emit = room {1}, room news, socket {2} except sender, room muted, socket {2}: ev",
+        "emit room <lobby> room <news> socket <5> -sender -room <muted> -socket <5> "
+        "(\"ev\")");
+    check_event("emit = room \"a b\",room c , sender: ev",
+                "emit room <a b> room <c> sender (\"ev\")");
+    check_event("emit = room a,b: ev", "emit room <a,b> (\"ev\")");
+    check_event("emit = room a,: ev", "emit room <a,> (\"ev\")");
+    check_event("emit = room \"a,\", room b,c: ev", "emit room <a,> room <b,c> (\"ev\")");
+    check_event("emit = rooms {1}: ev", "emit rooms (\"lobby\") (\"ev\")");
+    check_event("emit = rooms {9?}, room x except rooms [\"a:\",\"{1}\"]: ev",
+                "emit rooms (null) room <x> -rooms ([\"a:\",\"lobby\"]) (\"ev\")");
+    check_event("emit = rooms {auth.full name}: ev", "emit rooms (\"Ann\") (\"ev\")");
+    check_event("emit = rooms []: ev", "emit rooms ([]) (\"ev\")");
+    check_event("emit = all except room x: ev", "emit all -room <x> (\"ev\")");
+    check_event("emit = all except socket {1}: ev", "emit all -socket <lobby> (\"ev\")");
+    check_event("emit = socket {1} except room x: ev",
+                "emit socket <lobby> -room <x> (\"ev\")");
+    check_event("emit = volatile room {1}: ev", "emit volatile room <lobby> (\"ev\")");
+    check_event("emit = volatile all except sender: ev", "emit volatile all -sender (\"ev\")");
+    check_event("emit = room volatile: ev", "emit room <volatile> (\"ev\")");
+    check_event("emit = volatile sender: ev", "emit volatile sender (\"ev\")");
+    check_event("ask = room a, room within within 5s: ev",
+                "ask room <a> room <within> 5000ms (\"ev\")");
+    check_event("ask = volatile all: ev", "ask volatile all 10000ms (\"ev\")");
+    check_event("join = rooms {1}\nleave = rooms [\"a\", \"b\"]\njoin = rooms",
+                "join rooms (\"lobby\"); leave rooms ([\"a\",\"b\"]); join <rooms>");
 }
 
 Test(rules, emit_events)
@@ -311,15 +358,18 @@ Test(rules, connect)
 
 /* ---- faults ---- */
 
-#define ROOM_FORM "; expected ROOM\n"
+#define JOIN_FORM "; expected ROOM | rooms LIST\n"
 #define REQUIRE_FORM \
     "; expected member ROOM | auth KEY | same TEXT TEXT [else MESSAGE [DATA]]\n"
 #define REFUSE_FORM "; expected MESSAGE [DATA]\n"
 #define EMIT_FORM \
-    "; expected room ROOM | all | sender | socket ID [except sender]: EVENT ARGS\n"
-#define MANY_WORDS                                                                   \
-    "the target has too many words; a name needs \" around it if it has blanks, and" \
-    " a target ends with : and a blank" EMIT_FORM
+    "; expected [volatile] TARGET, ... [except TARGET, ...]: EVENT ARGS" RC_TARGET_FORM "\n"
+#define BEHIND                                                                         \
+    " behind the target is neither \"except\" nor is there a comma before it (a name " \
+    "needs \" around it if it has blanks)" EMIT_FORM
+#define NO_LIST                                                                           \
+    "rooms is not followed by an argument that is an array, such as {1}, or by an array " \
+    "without blanks"
 #define NO_COLON "no : with a blank behind it ends the target" EMIT_FORM
 
 /* The one fault of an entry, behind "t.ini:2: SECTION ENTRY: "; NULL: whatever it is. */
@@ -347,21 +397,21 @@ static void check_fault(const char *entry, const char *expected)
 
 Test(rules, room_faults)
 {
-    check_fault("join = ", "the room is missing" ROOM_FORM);
-    check_fault("join = \"\"", "the room is missing" ROOM_FORM);
-    check_fault("join = \"a", "the second \" is missing" ROOM_FORM);
-    check_fault("join = \"a\\\"", "the second \" is missing" ROOM_FORM);
+    check_fault("join = ", "the room is missing" JOIN_FORM);
+    check_fault("join = \"\"", "the room is missing" JOIN_FORM);
+    check_fault("join = \"a", "the second \" is missing" JOIN_FORM);
+    check_fault("join = \"a\\\"", "the second \" is missing" JOIN_FORM);
     check_fault("join = room {1}",
                 "there is more behind the room, whose name needs \" around it if it has "
-                "blanks" ROOM_FORM);
+                "blanks" JOIN_FORM);
     check_fault("leave = \"a\"b",
                 "there is more behind the room, whose name needs \" around it if it has "
-                "blanks" ROOM_FORM);
+                "blanks" JOIN_FORM);
     check_fault("join = {x}",
                 "unknown placeholder {x}: allowed are {1} to {16}, {1?} (may be missing), "
                 "{room}, {id}, {user}, {time}, {event}, {nsp}, {auth.KEY}; a literal { is "
-                "written {{" ROOM_FORM);
-    check_fault("join = {1", "{1 is not closed by }; a literal { is written {{" ROOM_FORM);
+                "written {{" JOIN_FORM);
+    check_fault("join = {1", "{1 is not closed by }; a literal { is written {{" JOIN_FORM);
 }
 
 Test(rules, refusal_faults)
@@ -409,18 +459,61 @@ Test(rules, target_faults)
     check_fault("emit = room {1:} ev", NULL);
     check_fault("emit = room \"a\"b: ev", "no blank follows the second \"" EMIT_FORM);
     check_fault("emit = room \"a: ev", "the second \" is missing" EMIT_FORM);
-    check_fault("emit = room a b: ev",
-                "b behind the target is not \"except sender\" (a name needs \" around it if it "
-                "has blanks)" EMIT_FORM);
+    check_fault("emit = room a b: ev", "b" BEHIND);
     check_fault("emit = room a except: ev", NULL);
     check_fault("emit = room a except me: ev", NULL);
-    check_fault("emit = room my room except sender: ev", MANY_WORDS);
-    check_fault("emit = room a ev {1} {2} x", MANY_WORDS);
+    check_fault("emit = room my room except sender: ev", "room" BEHIND);
+    check_fault("emit = room a ev {1} {2} x", NO_COLON);
     check_fault("emit = all a: ev", NULL);
     check_fault("emit = sender except sender: ev",
-                "only a room and all can be without the sender" EMIT_FORM);
+                "the sender cannot get it and be excepted" EMIT_FORM);
     check_fault("emit = socket {1} except sender: ev",
-                "only a room and all can be without the sender" EMIT_FORM);
+                "one socket alone cannot be without the sender" EMIT_FORM);
+}
+
+Test(rules, list_faults)
+{
+    struct rc_buf many = RC_BUF_INIT;
+
+    check_fault("emit = room a, rom b: ev", "there is no target rom" EMIT_FORM);
+    check_fault("emit = room a, : ev", "the target is missing" EMIT_FORM);
+    check_fault("emit = , room a: ev", "there is no target before the comma" EMIT_FORM);
+    check_fault("emit = room a, , room b: ev", "there is no target before the comma" EMIT_FORM);
+    check_fault("emit = room, b: ev", "the room is missing" EMIT_FORM);
+    check_fault("emit = room a, socket: ev", "the socket's id is missing" EMIT_FORM);
+    check_fault("emit = volatile: ev", "there is no target volatile" EMIT_FORM);
+    check_fault("emit = volatile, room a: ev", "there is no target volatile" EMIT_FORM);
+    check_fault("emit = room a, volatile room b: ev", "there is no target volatile" EMIT_FORM);
+    check_fault("emit = all, room a: ev", "all and something else is all" EMIT_FORM);
+    check_fault("emit = room a except all: ev",
+                "nobody is left when all are excepted" EMIT_FORM);
+    check_fault("emit = room a, sender except sender: ev",
+                "the sender cannot get it and be excepted" EMIT_FORM);
+    check_fault("emit = room a except: ev", "the target is missing" EMIT_FORM);
+    check_fault("emit = room a except me: ev", "there is no target me" EMIT_FORM);
+    check_fault("emit = room a except room b c: ev", "there is no comma before c" EMIT_FORM);
+    check_fault("emit = room a except room b except room c: ev",
+                "there is no comma before except" EMIT_FORM);
+    check_fault("emit = rooms: ev", "the list of rooms is missing" EMIT_FORM);
+    check_fault("emit = rooms a: ev", NO_LIST EMIT_FORM);
+    check_fault("emit = rooms {args}: ev", NO_LIST EMIT_FORM);
+    check_fault("emit = rooms {2..}: ev", NO_LIST EMIT_FORM);
+    check_fault("emit = rooms {1}{2}: ev", NO_LIST EMIT_FORM);
+    check_fault("emit = rooms [\"a\",]: ev", NULL);
+    check_fault("emit = rooms [],[]: ev", "[],[] is no JSON array" EMIT_FORM);
+    check_fault("emit = rooms {x}: ev", NULL);
+    check_fault("emit = rooms {1?: ev", NULL);
+    check_fault("join = rooms a", NO_LIST JOIN_FORM);
+    check_fault("join = rooms {1} {2}", NO_LIST JOIN_FORM);
+    check_fault("ask = volatile sender: ev", NULL);
+    check_fault_in("[connect]", "join = rooms {1}", NULL);
+    rc_buf_putz(&many, "emit = ");
+    for (int i = 0; i < 65; i++)
+        rc_buf_printf(&many, "%sroom r", i == 0 ? "" : ", ");
+    rc_buf_putz(&many, ": ev");
+    rc_buf_putc(&many, '\0');
+    check_fault((const char *)many.data, NULL);
+    rc_buf_deinit(&many);
 }
 
 Test(rules, event_faults)
@@ -468,14 +561,14 @@ Test(rules, other_faults)
     rc_buf_putc(&f.e.text, '\0');
     cr_assert_str_eq((const char *)f.e.text.data,
                      "t.ini:3: [event x] join = a: nothing can follow ask (line 2)"
-                     "; expected ROOM\n");
+                     "; expected ROOM | rooms LIST\n");
     clear(&f);
     compile(&f, "[event x]\ndisconnect = namespace\njoin = a\nack = 1\n");
     cr_assert_eq(f.e.n, 2u);
     rc_buf_putc(&f.e.text, '\0');
     cr_assert_str_eq((const char *)f.e.text.data,
                      "t.ini:3: [event x] join = a: nothing can follow disconnect (line 2)"
-                     "; expected ROOM\n"
+                     "; expected ROOM | rooms LIST\n"
                      "t.ini:4: [event x] ack = 1: nothing can follow disconnect (line 2)"
                      "; expected none | auto | ARGS\n");
     clear(&f);
@@ -483,8 +576,8 @@ Test(rules, other_faults)
 
 Test(rules, ask_faults)
 {
-    static const char expected[] = "; expected room ROOM | all [except sender] | socket ID "
-                                   "[within TIME]: EVENT ARGS\n";
+    static const char expected[] = "; expected [volatile] TARGET, ... [except TARGET, ...] "
+                                   "[within TIME]: EVENT ARGS" RC_TARGET_FORM "\n";
     char text[512];
 
     (void)snprintf(text, sizeof(text), "the sender is who asks%s", expected);
@@ -503,7 +596,7 @@ Test(rules, connect_faults)
 {
     static const char no_args[] =
         "[connect] comes with no arguments, so there is no {1} and no "
-        "{args}; expected ROOM\n";
+        "{args}; expected ROOM | rooms LIST\n";
 
     check_fault_in("[connect]", "join = {1}", no_args);
     check_fault_in("[connect /chat]", "leave = {1?}", no_args);

@@ -1,0 +1,199 @@
+/* audience.c - an audience put together, and its members on a shard found. */
+#include "rc/broker/audience.h"
+
+#include "rc/base/mem.h"
+#include "rc/broker/ask.h"
+#include "rc/broker/form.h"
+#include "rc/broker/polling.h"
+#include "rc/broker/room.h"
+#include "rc/broker/shard.h"
+#include "rc/broker/socket.h"
+
+/* ---- building ---- */
+
+unsigned rc_audience_count(const struct rc_audience_builder *b, bool except)
+{
+    return (unsigned)(b->part[except].len / sizeof(struct rc_audience_part));
+}
+
+void rc_audience_add_socket(struct rc_audience_builder *b, bool except,
+                            struct rc_address socket)
+{
+    struct rc_audience_part part = {.key = socket.id, .is_session = socket.is_session};
+
+    rc_buf_put(&b->part[except], &part, sizeof(part));
+}
+
+void rc_audience_add_room(struct rc_audience_builder *b, bool except, struct rc_str name)
+{
+    struct rc_address socket = rc_socket_parse(b->nsp, name);
+    struct rc_audience_part part = {.key = rc_room_hash(b->nsp->index, name),
+                                    .at = (uint32_t)b->names.len,
+                                    .len = (uint32_t)name.len};
+
+    if (socket.id != 0) {
+        rc_audience_add_socket(b, except, socket);
+        return;
+    }
+    rc_buf_puts(&b->names, name);
+    rc_buf_put(&b->part[except], &part, sizeof(part));
+}
+
+struct rc_audience *rc_audience_build(const struct rc_audience_builder *b)
+{
+    size_t to = b->part[false].len, except = b->part[true].len;
+    struct rc_audience *a = rc_malloc(sizeof(*a) + to + except + b->names.len);
+    char *p = (char *)a->part;
+
+    *a = (struct rc_audience){.all = b->all,
+                              .is_volatile = b->is_volatile,
+                              .nto = rc_audience_count(b, false),
+                              .nexcept = rc_audience_count(b, true),
+                              .names = p + to + except};
+    if (to != 0)
+        memcpy(p, b->part[false].data, to);
+    if (except != 0)
+        memcpy(p + to, b->part[true].data, except);
+    if (b->names.len != 0)
+        memcpy(p + to + except, b->names.data, b->names.len);
+    return a;
+}
+
+void rc_audience_deinit(struct rc_audience_builder *b)
+{
+    rc_buf_deinit(&b->part[false]);
+    rc_buf_deinit(&b->part[true]);
+    rc_buf_deinit(&b->names);
+}
+
+/* ---- handing out ---- */
+
+struct handing {
+    struct rc_shard *sh;
+    const struct rc_pub *pub;
+    struct rc_seg *form[RC_FORM_COUNT];
+    uint32_t given;
+};
+
+/* A mark that no socket has: to be set on those that are excepted, or served. */
+RC_ON_SHARD static void new_mark(struct rc_shard *sh)
+{
+    uint32_t cursor = 0;
+    struct rc_socket *k;
+
+    if (++sh->mark != 0)
+        return;
+    while ((k = rc_pool_next(&sh->sockets, &cursor)) !=
+           NULL) /* it has gone all the way round */
+        k->mark = 0;
+    sh->mark = 1;
+}
+
+/* Could the session's client be sent something right now? */
+static bool is_writable(const struct rc_shard *sh, const struct rc_session *s, uint32_t len)
+{
+    if (s->held != 0 || s->out.bytes + (uint64_t)len > sh->app->conf->limits_max_queue)
+        return false;
+    if (s->kind == RC_SESSION_POLLING)
+        return s->polling != NULL && s->polling->get != 0;
+    return s->fd >= 0 && !s->conn->writing;
+}
+
+RC_ON_SHARD static void give(struct handing *h, struct rc_socket *k)
+{
+    struct rc_shard *sh = h->sh;
+    struct rc_session *s = k->session;
+
+    if (k->mark == sh->mark)
+        return;
+    k->mark = sh->mark;
+    if (h->pub->audience->is_volatile && !is_writable(sh, s, h->pub->len)) {
+        rc_stat_add(&sh->stats.dropped, 1);
+        return;
+    }
+    if (h->form[s->form] == NULL)
+        h->form[s->form] = rc_form_make(sh->deflater, h->form[RC_FORM_FRAMES], s->form);
+    rc_outq_push(&s->out, rc_seg_ref(h->form[s->form]));
+    rc_session_touch(sh, s);
+    h->given++;
+}
+
+/* The socket, if it is here and in the publication's namespace. */
+RC_ON_SHARD static struct rc_socket *socket_here(struct rc_shard *sh, uint16_t nsp,
+                                                 const struct rc_audience_part *p)
+{
+    struct rc_socket *k;
+
+    if (rc_id_shard(p->key) != sh->index)
+        return NULL;
+    k = rc_socket_find(sh, rc_audience_address(p), nsp);
+    return k != NULL && !k->closed && k->nsp == nsp ? k : NULL;
+}
+
+RC_ON_SHARD static const struct rc_lroom *room_here(struct rc_shard *sh,
+                                                    const struct rc_pub *pub,
+                                                    const struct rc_audience_part *p)
+{
+    return rc_local_room(sh, pub->nsp, rc_audience_name(pub->audience, p), p->key);
+}
+
+RC_ON_SHARD static void leave_out(struct rc_shard *sh, const struct rc_pub *pub,
+                                  const struct rc_audience_part *p)
+{
+    const struct rc_lroom *lr;
+    struct rc_socket *k;
+
+    if (p->len == 0) {
+        if ((k = socket_here(sh, pub->nsp, p)) != NULL)
+            k->mark = sh->mark;
+        return;
+    }
+    lr = room_here(sh, pub, p);
+    for (uint32_t i = 0; lr != NULL && i < lr->n; i++)
+        lr->member[i].socket->mark = sh->mark;
+}
+
+RC_ON_SHARD static void give_to_room(struct handing *h, const struct rc_lroom *lr)
+{
+    for (uint32_t i = 0; lr != NULL && i < lr->n; i++)
+        give(h, lr->member[i].socket);
+}
+
+RC_ON_SHARD static void give_to_part(struct handing *h, const struct rc_audience_part *p)
+{
+    struct rc_socket *k;
+
+    if (p->len != 0)
+        give_to_room(h, room_here(h->sh, h->pub, p));
+    else if ((k = socket_here(h->sh, h->pub->nsp, p)) != NULL)
+        give(h, k);
+}
+
+static void unpin_pub(void *pub)
+{
+    struct rc_pub *p = pub;
+
+    rc_pub_unref(&p);
+}
+
+void rc_audience_deliver(struct rc_shard *sh, struct rc_pub *pub)
+{
+    const struct rc_audience *a = pub->audience;
+    struct handing h = {.sh = sh, .pub = pub};
+
+    rc_batch_distribute(sh); /* what came before */
+    new_mark(sh);
+    for (uint32_t i = 0; i < a->nexcept; i++)
+        leave_out(sh, pub, &a->part[a->nto + i]);
+    h.form[RC_FORM_FRAMES] = rc_seg_pin(pub->data, pub->len, rc_pub_ref(pub), unpin_pub);
+    if (a->all)
+        give_to_room(&h, sh->all[pub->nsp]);
+    for (uint32_t i = 0; i < a->nto; i++)
+        give_to_part(&h, &a->part[i]);
+    for (unsigned i = 0; i < RC_FORM_COUNT; i++)
+        if (h.form[i] != NULL)
+            rc_seg_unref(h.form[i]);
+    rc_stat_add(&sh->stats.deliveries, h.given);
+    if (pub->ask != 0)
+        rc_ask_report(sh, pub->ask, RC_MSG_ASK_SOCKETS, h.given);
+}
