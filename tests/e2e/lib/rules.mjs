@@ -106,20 +106,61 @@ function room(template, env) {
   return name;
 }
 
+// The names of a list of rooms: a JSON array with placeholders, or one placeholder for an array.
+function names(template, env) {
+  const list = fillValue(compileArgs(template)[0], env);
+  if (list === null) return [];
+  if (!Array.isArray(list)) throw new Refusal('bad_argument', 'a list of rooms must be an array');
+  for (const name of list) {
+    if (name === null || typeof name === 'object') throw new Refusal('bad_argument', 'no name');
+    if (name === '') throw new Refusal('bad_room', 'a room needs a name');
+  }
+  return list.map(String);
+}
+
+// `volatile room {1}, rooms {2} except sender: ` cut into { volatile, to: [[kind, name]…], except }.
+function compileTarget(value) {
+  const target = { volatile: false, to: [], except: [] };
+  const word = /\s*("(?:[^"\\]|\\.)*"|(?:\{[^{}"\\]*\}|[^\s"]|(?<!\s)")+?)(,?)(:?)(?=\s)/y;
+  let side = target.to;
+  for (let kind = null; ;) {
+    const [, text, , colon] = word.exec(value);
+    if (kind) {
+      side.push([kind, text]);
+      kind = null;
+    } else if (text === 'volatile') target.volatile = true;
+    else if (text === 'except') side = target.except;
+    else if (text === 'all' || text === 'sender') side.push([text]);
+    else kind = text;
+    if (colon) return { target, rest: value.slice(word.lastIndex).trim() };
+  }
+}
+
+// The rooms that a side of a target stands for; `named`: they become {room}.
+function resolve(items, socket, env, named) {
+  return items.flatMap(([kind, name]) => {
+    if (kind === 'sender') return [socket.id];
+    if (kind === 'rooms') {
+      const list = names(name, env);
+      if (named && list.length) env.room = list.at(-1);
+      return list;
+    }
+    if (named && kind === 'room') return [room(name, env)];
+    return [fillText(unquoted(name), env)];
+  });
+}
+
 function compileEmit(value) {
-  const m = value.match(
-    /^(all|sender|room|socket)\b\s*(.*?)(\s*\bexcept sender)?\s*:\s+("(?:[^"\\]|\\.)*"|\S+)\s*(.*)$/,
-  );
-  if (!m) throw new Error(`emit = ${value}`);
-  const [, kind, target, except, event, args] = m;
+  const { target, rest } = compileTarget(value);
+  const [, event, args] = rest.match(/^("(?:[^"\\]|\\.)*"|\S+)\s*(.*)$/);
   const list = compileArgs(args);
+  const all = target.to[0][0] === 'all';
   return (socket, env) => {
-    let to = socket.nsp;
-    if (kind === 'room') to = to.to(room(target, env));
-    if (kind === 'socket') to = to.to(fillText(target, env));
-    if (except) to = to.except(socket.id);
-    if (kind === 'sender') to = socket;
-    to.emit(fillText(unquoted(event), env), ...fillArgs(list, env));
+    const rooms = all ? [] : resolve(target.to, socket, env, true);
+    let to = socket.nsp.to(rooms).except(resolve(target.except, socket, env, false));
+    if (target.volatile) to = to.volatile;
+    const packet = [fillText(unquoted(event), env), ...fillArgs(list, env)];
+    if (all || rooms.length) to.emit(...packet);
   };
 }
 
@@ -163,9 +204,15 @@ function compileAction(key, value) {
       return Object.assign(act, { first: true });
     }
     case 'join':
-      return (socket, env) => socket.join(room(value, env));
+      return (socket, env) => {
+        if (value.startsWith('rooms ')) socket.join(resolve([['rooms', value.slice(6)]], socket, env, true));
+        else socket.join(room(value, env));
+      };
     case 'leave':
-      return (socket, env) => socket.leave(room(value, env));
+      return (socket, env) => {
+        if (!value.startsWith('rooms ')) socket.leave(room(value, env));
+        else for (const name of resolve([['rooms', value.slice(6)]], socket, env, true)) socket.leave(name);
+      };
     case 'emit':
       return compileEmit(value);
     case 'ack': {

@@ -234,13 +234,19 @@ static void send_one(struct world *w, unsigned from)
 
     *m = (struct message){.kind = (uint8_t)pick_kind(w), .sender = (uint8_t)from};
     switch ((enum kind)m->kind) {
-    case OTHERS: m->never = self; /* fall through */
+    case OTHERS:
+        m->rooms = pick_rooms(w, 1);
+        m->never = self;
+        break;
     case JOIN:
     case LEAVE:
     case SAY: m->rooms = pick_rooms(w, 1); break;
     case TO: m->to = other; break;
     case ME: m->to = self; break;
-    case BUT: m->except = pick_rooms(w, 2); /* fall through */
+    case BUT:
+        m->rooms = pick_rooms(w, 4);
+        m->except = pick_rooms(w, 2);
+        break;
     case ENTER:
     case EXIT:
     case UNION:

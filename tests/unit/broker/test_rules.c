@@ -474,6 +474,7 @@ Test(rules, target_faults)
 Test(rules, list_faults)
 {
     struct rc_buf many = RC_BUF_INIT;
+    struct fixture f;
 
     check_fault("emit = room a, rom b: ev", "there is no target rom" EMIT_FORM);
     check_fault("emit = room a, : ev", "the target is missing" EMIT_FORM);
@@ -507,12 +508,16 @@ Test(rules, list_faults)
     check_fault("join = rooms {1} {2}", NO_LIST JOIN_FORM);
     check_fault("ask = volatile sender: ev", NULL);
     check_fault_in("[connect]", "join = rooms {1}", NULL);
-    rc_buf_putz(&many, "emit = ");
+    rc_buf_putz(&many, "[event x]\nemit = ");
     for (int i = 0; i < 65; i++)
         rc_buf_printf(&many, "%sroom r", i == 0 ? "" : ", ");
     rc_buf_putz(&many, ": ev");
     rc_buf_putc(&many, '\0');
-    check_fault((const char *)many.data, NULL);
+    compile(&f, (const char *)many.data);
+    cr_assert_eq(f.e.n, 1u);
+    rc_buf_putc(&f.e.text, '\0');
+    cr_assert_not_null(strstr((const char *)f.e.text.data, ": there are more than 64 targets"));
+    clear(&f);
     rc_buf_deinit(&many);
 }
 
