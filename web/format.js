@@ -71,6 +71,7 @@ const REASONS = {
   not_a_member: 'you are not in this room',
   bad_room: 'this room name is not allowed',
   too_many_rooms: 'you are in too many rooms',
+  too_many_targets: 'these are too many rooms at once',
   missing_argument: 'something was missing',
   bad_argument: 'the server did not understand it',
   bad_target: 'there is nobody to send it to',

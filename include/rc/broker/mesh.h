@@ -2,7 +2,7 @@
  * mesh.h - the rings between all threads that talk, and the wake-up of their consumers.
  *
  * Endpoints are numbered: shards 0..n-1, then the acceptor, then main. Every ordered pair
- * (producer, consuming shard) has one ring. A full ring spills into a list of its producer,
+ * (producer, consuming shard) has one ring per class. A full ring spills into a list of its producer,
  * which is emptied first, in order, at the end of each of its turns: nothing is ever dropped
  * and nobody ever blocks.
  *

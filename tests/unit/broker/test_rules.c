@@ -627,8 +627,8 @@ Test(rules, connect_refuses_first)
         "come after watch" REFUSE_FORM,
         "t.ini:4: [connect] require = auth b: [connect] refuses before it does anything: it "
         "cannot come after emit" REQUIRE_FORM,
-        "t.ini:3: [connect] join = a: nothing can follow refuse (line 2)" ROOM_FORM,
-        "t.ini:3: [event x] join = a: nothing can follow refuse (line 2)" ROOM_FORM};
+        "t.ini:3: [connect] join = a: nothing can follow refuse (line 2)" JOIN_FORM,
+        "t.ini:3: [event x] join = a: nothing can follow refuse (line 2)" JOIN_FORM};
     struct fixture f;
 
     for (unsigned i = 0; i < 5; i++) {
