@@ -133,6 +133,7 @@ static void settle(void)
     for (unsigned round = 0; calm < 2; round++) {
         CHECK(round < ROUNDS_MAX); /* they never come to rest */
         calm++;
+        (void)rc_mesh_wake(w.mesh, rc_mesh_acceptor(SHARDS)); /* what its ring did not take */
         for (unsigned i = 0; i < SHARDS; i++) {
             turn(i);
             if (rc_mesh_spilling(w.mesh, i))
