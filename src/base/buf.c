@@ -14,17 +14,17 @@ void rc_buf_deinit(struct rc_buf *b)
 
 uint8_t *rc_buf_reserve(struct rc_buf *b, size_t n)
 {
-    size_t want = b->len + n, cap = b->cap != 0 ? b->cap : 64;
+    size_t want = b->len + n, cap = b->cap != 0 ? b->cap : 128;
     uint8_t *p;
 
-    if (b->failed || want < n || (b->max != 0 && want > b->max)) {
+    if (b->failed || want < n || want > SIZE_MAX / 2 || (b->max != 0 && want > b->max)) {
         b->failed = true;
         return NULL;
     }
     if (want <= b->cap && b->data != NULL)
         return b->data + b->len;
     while (cap < want)
-        cap += cap / 2;
+        cap *= 2;
     if (b->max != 0 && cap > b->max)
         cap = b->max;
     p = rc_try_realloc(b->data, cap);
@@ -37,7 +37,7 @@ uint8_t *rc_buf_reserve(struct rc_buf *b, size_t n)
     return p + b->len;
 }
 
-void rc_buf_put(struct rc_buf *b, const void *p, size_t n)
+void rc_buf_put_slow(struct rc_buf *b, const void *p, size_t n)
 {
     uint8_t *to = rc_buf_reserve(b, n);
 
@@ -45,16 +45,6 @@ void rc_buf_put(struct rc_buf *b, const void *p, size_t n)
         return;
     memcpy(to, p, n);
     b->len += n;
-}
-
-void rc_buf_putc(struct rc_buf *b, char c)
-{
-    rc_buf_put(b, &c, 1);
-}
-
-void rc_buf_puts(struct rc_buf *b, struct rc_str s)
-{
-    rc_buf_put(b, s.p, s.len);
 }
 
 void rc_buf_putz(struct rc_buf *b, const char *z)

@@ -55,8 +55,13 @@ uint64_t rc_hash(const void *p, size_t n, uint64_t tweak)
         memcpy(&word, s, 8);
         sip_word(&v, word);
     }
-    for (size_t i = 0; i < left; i++)
-        last |= (uint64_t)s[i] << (8 * i);
+    if (n >= 8 && left != 0) { /* the last eight bytes, without those that were taken */
+        memcpy(&word, s + left - 8, 8);
+        last |= word >> (8 * (8 - left));
+    } else {
+        for (size_t i = 0; i < left; i++)
+            last |= (uint64_t)s[i] << (8 * i);
+    }
     sip_word(&v, last);
     v.c ^= 0xff;
     for (int i = 0; i < 3; i++)
@@ -64,7 +69,25 @@ uint64_t rc_hash(const void *p, size_t n, uint64_t tweak)
     return v.a ^ v.b ^ v.c ^ v.d;
 }
 
+/* What the kernel gave and nobody has taken yet: the last `left` bytes. */
+static _Thread_local struct {
+    uint8_t bytes[256];
+    size_t left;
+} stock;
+
 void rc_random(void *p, size_t n)
 {
-    RC_ASSERT(n <= 256 && getrandom(p, n, 0) == (ssize_t)n);
+    uint8_t *from;
+
+    RC_ASSERT(n <= sizeof(stock.bytes));
+    if (stock.left < n) {
+        ssize_t got = getrandom(stock.bytes, sizeof(stock.bytes), 0);
+
+        RC_ASSERT(got == (ssize_t)sizeof(stock.bytes));
+        stock.left = sizeof(stock.bytes);
+    }
+    from = stock.bytes + sizeof(stock.bytes) - stock.left;
+    memcpy(p, from, n);
+    explicit_bzero(from, n); /* what was given away is a secret of its owner */
+    stock.left -= n;
 }

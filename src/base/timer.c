@@ -21,6 +21,8 @@ void rc_timer_start_in(struct rc_timerq *q, struct rc_timer *t, uint64_t now_ms,
     if (at == &t->link)
         at = q->due.prev;
     t->due_ms = now_ms + in_ms;
+    if (q->soonest != NULL && t->due_ms < *q->soonest)
+        *q->soonest = t->due_ms;
     /* From the end: with one duration per queue the first look already fits. */
     while (at != &q->due && RC_CONTAINER(at, struct rc_timer, link)->due_ms > t->due_ms)
         at = at->prev;

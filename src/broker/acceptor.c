@@ -72,6 +72,7 @@ static int bind_to(const struct addrinfo *ai, int backlog)
     if (fd < 0)
         return -1;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* for what it accepts */
     if (ai->ai_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
     if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, backlog) == 0)
@@ -203,7 +204,6 @@ RC_ON_ACCEPTOR static void hand_over(struct rc_acceptor *a, int fd,
                                      const struct sockaddr_storage *ss)
 {
     struct rc_msg msg = {.type = RC_MSG_CONN};
-    int one = 1;
     uint64_t hash;
 
     if (is_full(a)) {
@@ -211,7 +211,6 @@ RC_ON_ACCEPTOR static void hand_over(struct rc_acceptor *a, int fd,
         return;
     }
     a->full = false;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     to_addr(ss, &msg.u.conn.peer);
     msg.u.conn.fd = fd;
     hash = rc_hash(msg.u.conn.peer.ip, sizeof(msg.u.conn.peer.ip), msg.u.conn.peer.port);

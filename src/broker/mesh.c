@@ -73,6 +73,7 @@ struct rc_mesh {
     struct mailbox *box; /* [(producer * nshards + consumer) * CLASSES + class] */
     /* [producer * CLASSES + class]: its mailboxes with a spill list; its own thread only */
     uint32_t *spilling;
+    uint32_t *unwoken; /* [producer]: posted since the last wake-up; its own thread only */
     struct consumer *consumer;
 };
 
@@ -93,6 +94,7 @@ struct rc_mesh *rc_mesh_new(unsigned nshards, uint32_t ring_slots)
     m->nboxes = (size_t)m->nproducers * nshards * CLASSES;
     m->box = aligned_alloc(RC_CACHELINE, m->nboxes * sizeof(*m->box));
     m->spilling = rc_calloc((size_t)m->nproducers * CLASSES, sizeof(*m->spilling));
+    m->unwoken = rc_calloc(m->nproducers, sizeof(*m->unwoken));
     m->consumer = aligned_alloc(RC_CACHELINE, nshards * sizeof(*m->consumer));
     RC_ASSERT(m->box != NULL && m->consumer != NULL);
     for (size_t i = 0; i < m->nboxes; i++) {
@@ -176,6 +178,7 @@ void rc_mesh_free(struct rc_mesh *m)
             (void)close(m->consumer[i].efd);
     free(m->box);
     free(m->spilling);
+    free(m->unwoken);
     free(m->consumer);
     free(m);
 }
@@ -242,6 +245,7 @@ void rc_mesh_post(struct rc_mesh *m, unsigned from, unsigned to, const struct rc
     atomic_store_explicit(&b->posted,
                           atomic_load_explicit(&b->posted, memory_order_relaxed) + 1,
                           memory_order_relaxed);
+    m->unwoken[from]++;
     if (++b->unwoken >= WAKE_AFTER) {
         b->unwoken = 0;
         wake(&m->consumer[to]);
@@ -266,6 +270,9 @@ static void unspill(struct mailbox *b, uint32_t *spilling)
 
 bool rc_mesh_wake(struct rc_mesh *m, unsigned from)
 {
+    if (m->unwoken[from] == 0 && !rc_mesh_spilling(m, from))
+        return true;
+    m->unwoken[from] = 0;
     for (unsigned to = 0; to < m->nshards; to++) {
         uint32_t unwoken = 0;
 

@@ -59,6 +59,23 @@ struct rc_job {
 
 #define REFUSED RC_EINVAL
 
+/* The sender's id; most events do not ask for it. */
+static struct rc_str own_id(void *arg)
+{
+    struct exec *x = arg;
+
+    if (x->env.id.p != NULL)
+        return x->env.id;
+    if (x->session->eio3) {
+        rc_socket_put_name(x->sh, x->socket, &x->longer_id);
+        x->env.id = rc_buf_str(&x->longer_id);
+    } else {
+        rc_name_put(RC_NAME_SOCKET, rc_socket_id(x->sh, x->socket), x->id);
+        x->env.id = rc_str_of(x->id);
+    }
+    return x->env.id;
+}
+
 RC_PRINTF(3, 4)
 static int refuse(struct exec *x, const char *code, const char *fmt, ...)
 {
@@ -216,7 +233,7 @@ RC_ON_SHARD static void tell_refusal(struct exec *x)
     else if (event[0] != '\0' && !x->connect)
         send_json(x, event, rc_buf_str(&json), x->data_attached);
     rc_shard_log(x->sh, x->connect ? RC_LOG_WARN : RC_LOG_DEBUG,
-                 "socket=%.*s refused event=%.*s error=%s: %s", RC_STR_ARG(x->env.id),
+                 "socket=%.*s refused event=%.*s error=%s: %s", RC_STR_ARG(own_id(x)),
                  RC_STR_ARG(x->ev != NULL ? x->ev->packet->event : RC_STR("connect")), x->code,
                  x->text);
     rc_buf_deinit(&json);
@@ -809,7 +826,11 @@ RC_ON_SHARD static void queue_connect(struct exec *x)
     rc_frames_begin(b);
     rc_sio_put_head(b, RC_SIO_CONNECT, 0, x->nsp->name, false, 0);
     if (!x->session->eio3) /* of Engine.IO 3 the client knows its ids */
-        rc_buf_printf(b, "{\"sid\":\"%.*s\"}", RC_STR_ARG(x->env.id));
+    {
+        rc_buf_putz(b, "{\"sid\":\"");
+        rc_buf_puts(b, own_id(x));
+        rc_buf_putz(b, "\"}");
+    }
     rc_frames_end(b);
     rc_session_push(x->sh, x->session, rc_seg_new(rc_frames(b).p, rc_frames(b).len));
     rc_session_hold(x->session);
@@ -879,13 +900,8 @@ RC_ON_SHARD static void begin(struct exec *x, struct rc_shard *sh, struct rc_soc
                        .nsp = &sh->app->nsp[k->nsp],
                        .phase = PHASE_ALL,
                        .ev = ev};
-    if (k->session->eio3) {
-        rc_socket_put_name(sh, k, &x->longer_id);
-        x->env.id = rc_buf_str(&x->longer_id);
-    } else {
-        rc_name_put(RC_NAME_SOCKET, rc_socket_id(sh, k), x->id);
-        x->env.id = rc_str_of(x->id);
-    }
+    x->env.id_of = own_id;
+    x->env.id_arg = x;
     x->env.nsp = x->nsp->name;
     x->env.auth = rc_str_of(k->auth);
     x->env.time_ms = rc_clock_wall_ms();

@@ -274,9 +274,10 @@ RC_ON_SHARD static void end_of_input(struct rc_conn *c)
         rc_conn_close(c, c->finish_reason);
         return;
     }
-    update_interest(c, false, c->writing);
     if (!c->finishing)
         c->ops->on_eof(c);
+    if (c->fd >= 0) /* mostly it is closed by now */
+        update_interest(c, false, c->writing);
 }
 
 RC_ON_SHARD static void on_readable(struct rc_conn *c)

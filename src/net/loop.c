@@ -35,7 +35,11 @@ int rc_loop_init(struct rc_loop *l, const void *owner, uint32_t max_conns)
 {
     struct event_config *cfg = event_config_new();
 
-    *l = (struct rc_loop){.owner = owner, .epfd = -1, .tick_fd = -1, .tick_at_ms = UINT64_MAX};
+    *l = (struct rc_loop){.owner = owner,
+                          .epfd = -1,
+                          .tick_fd = -1,
+                          .tick_at_ms = UINT64_MAX,
+                          .due_ms = UINT64_MAX};
     if (cfg == NULL)
         return RC_ENOMEM;
     (void)event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
@@ -100,20 +104,16 @@ void rc_loop_add_timerq(struct rc_loop *l, struct rc_timerq *q)
 {
     l->timerq = rc_realloc(l->timerq, (l->ntimerqs + 1) * sizeof(struct rc_timerq *));
     l->timerq[l->ntimerqs++] = q;
+    q->soonest = &l->due_ms;
+    if (rc_timerq_next(q) < l->due_ms)
+        l->due_ms = rc_timerq_next(q);
 }
 
 static void arm_tick(struct rc_loop *l)
 {
-    uint64_t next = UINT64_MAX;
+    uint64_t next = l->due_ms;
     struct itimerspec at = {0};
 
-    for (unsigned i = 0; i < l->ntimerqs; i++) {
-        uint64_t t = rc_timerq_next(l->timerq[i]);
-
-        if (t < next)
-            next = t;
-    }
-    l->due_ms = next;
     /* A tick that comes too early is cheaper than moving it at every change. */
     if (next == UINT64_MAX || (l->tick_at_ms <= next + TICK_MS && l->tick_at_ms > l->now_ms))
         return;
@@ -123,6 +123,19 @@ static void arm_tick(struct rc_loop *l)
     at.it_value.tv_sec = (time_t)(l->tick_at_ms / 1000);
     at.it_value.tv_nsec = (long)(l->tick_at_ms % 1000) * 1000000;
     (void)timerfd_settime(l->tick_fd, TFD_TIMER_ABSTIME, &at, NULL);
+}
+
+static void expire(struct rc_loop *l)
+{
+    for (unsigned i = 0; i < l->ntimerqs; i++)
+        rc_timerq_expire(l->timerq[i], l->now_ms);
+    l->due_ms = UINT64_MAX;
+    for (unsigned i = 0; i < l->ntimerqs; i++) {
+        uint64_t next = rc_timerq_next(l->timerq[i]);
+
+        if (next < l->due_ms)
+            l->due_ms = next;
+    }
 }
 
 static void bury(struct rc_loop *l)
@@ -184,8 +197,8 @@ bool rc_loop_turn(struct rc_loop *l, bool wait, rc_turn_fn *turn, void *arg)
     l->now_fresh = false;
     rc_loop_enter(l);
     dispatch(l, ev, n);
-    for (unsigned i = 0; l->now_ms >= l->due_ms && i < l->ntimerqs; i++)
-        rc_timerq_expire(l->timerq[i], l->now_ms);
+    if (l->now_ms >= l->due_ms)
+        expire(l);
     (void)rc_loop_ready(l);
     turn(arg);
     bury(l);

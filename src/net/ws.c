@@ -3,7 +3,9 @@
 #include "rc/base/b64.h"
 #include "rc/base/utf8.h"
 
+#include <openssl/evp.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 
@@ -340,6 +342,15 @@ static bool key_valid(struct rc_str key)
     return rc_b64_decode(RC_B64_STD, rc_str_make(text, sizeof(text)), bytes) > 0;
 }
 
+/* SHA1() looks the algorithm up each time, which costs more than the hash. */
+static EVP_MD *sha1;
+static pthread_once_t sha1_once = PTHREAD_ONCE_INIT;
+
+static void fetch_sha1(void)
+{
+    sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
+}
+
 int rc_ws_accept(struct rc_str key, char out[29])
 {
     static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -349,7 +360,8 @@ int rc_ws_accept(struct rc_str key, char out[29])
         return RC_EPROTO;
     memcpy(text, key.p, 24);
     memcpy(text + 24, guid, sizeof(guid) - 1);
-    if (SHA1(text, sizeof(text), digest) == NULL)
+    (void)pthread_once(&sha1_once, fetch_sha1);
+    if (sha1 == NULL || EVP_Digest(text, sizeof(text), digest, NULL, sha1, NULL) != 1)
         return RC_EPROTO;
     (void)rc_b64_encode(RC_B64_STD, digest, sizeof(digest), out);
     return RC_OK;

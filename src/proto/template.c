@@ -518,6 +518,11 @@ static struct rc_str own_bytes(const struct rc_template *t, const struct part *p
     return rc_str_make(t->bytes.data + part->at, part->len);
 }
 
+static struct rc_str id_of(const struct rc_template_env *env)
+{
+    return env->id.p == NULL && env->id_of != NULL ? env->id_of(env->id_arg) : env->id;
+}
+
 static int fill(const struct rc_template *t, const struct rc_template_env *env,
                 struct rc_buf *out, unsigned *arg)
 {
@@ -539,7 +544,7 @@ static int fill(const struct rc_template *t, const struct rc_template_env *env,
         case PART_AUTH: rc = put_auth(out, part, own_bytes(t, part), env->auth, arg); break;
         case PART_TIME: rc_buf_put_u64(out, env->time_ms); break;
         case PART_ROOM: put_plain(out, part->where, env->room); break;
-        case PART_ID: put_plain(out, part->where, env->id); break;
+        case PART_ID: put_plain(out, part->where, id_of(env)); break;
         case PART_USER: put_plain(out, part->where, env->user); break;
         case PART_EVENT: put_plain(out, part->where, env->event); break;
         case PART_NSP: put_plain(out, part->where, env->nsp); break;

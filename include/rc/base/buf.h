@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct rc_buf {
     uint8_t *data;
@@ -34,9 +35,24 @@ static inline void rc_buf_reset(struct rc_buf *b)
 }
 /* Room for n more bytes at data + len, or NULL and failed. The caller then adds to len. */
 uint8_t *rc_buf_reserve(struct rc_buf *b, size_t n);
-void rc_buf_put(struct rc_buf *b, const void *p, size_t n);
-void rc_buf_putc(struct rc_buf *b, char c);
-void rc_buf_puts(struct rc_buf *b, struct rc_str s);
+void rc_buf_put_slow(struct rc_buf *b, const void *p, size_t n);
+static inline void rc_buf_put(struct rc_buf *b, const void *p, size_t n)
+{
+    if (n == 0 || n > b->cap - b->len || b->failed) {
+        rc_buf_put_slow(b, p, n);
+        return;
+    }
+    memcpy(b->data + b->len, p, n);
+    b->len += n;
+}
+static inline void rc_buf_putc(struct rc_buf *b, char c)
+{
+    rc_buf_put(b, &c, 1);
+}
+static inline void rc_buf_puts(struct rc_buf *b, struct rc_str s)
+{
+    rc_buf_put(b, s.p, s.len);
+}
 void rc_buf_putz(struct rc_buf *b, const char *z);
 void rc_buf_put_u64(struct rc_buf *b, uint64_t v); /* decimal digits */
 void rc_buf_printf(struct rc_buf *b, const char *fmt, ...) RC_PRINTF(2, 3);

@@ -24,6 +24,7 @@ struct rc_timerq {
     uint64_t duration_ms;
     rc_timer_fn *fn;
     void *arg;
+    uint64_t *soonest; /* lowered when a timer is due before it; may be NULL */
 };
 
 void rc_timerq_init(struct rc_timerq *q, uint64_t duration_ms, rc_timer_fn *fn, void *arg);

@@ -54,7 +54,7 @@ struct rc_loop {
     int tick_fd;
     bool tick_on;        /* there was a timer: tick is added */
     uint64_t tick_at_ms; /* when tick fires, UINT64_MAX: not armed */
-    uint64_t due_ms;     /* the earliest timer when the turn began */
+    uint64_t due_ms;     /* no timer is due before */
     bool stop;
 };
 

@@ -36,6 +36,9 @@ struct rc_template_env {
     struct rc_str room, id, user, event, nsp; /* plain text, UTF-8 */
     struct rc_str auth;                       /* raw JSON object, or empty */
     uint64_t time_ms;
+    /* Called for an id that is needed while it is NULL. */
+    struct rc_str (*id_of)(void *arg);
+    void *id_arg;
 };
 
 /* A text (room name, plain message). On a fault returns NULL and writes what is wrong, and what
