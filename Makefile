@@ -125,7 +125,7 @@ run: deps
 test: deps-test
 	$(AGAIN) check
 SUITES ?= unit replay stress e2e
-check: $(DAEMON) $(CLIENT) $(NPM) $(BUILD)/unit-tests $(FUZZERS) $(STRESS) $(BUILD)/bench-load
+check: $(DAEMON) $(CLIENT) $(NPM) $(BUILD)/unit-tests $(FUZZERS) $(STRESS) $(addprefix $(BUILD)/bench-,load floor)
 	tests/run.sh $(BUILD) $(SUITES)
 # The e2e tests that also hold for the npm server, run against it: so they are known to be right.
 test-reference: deps-test

@@ -255,7 +255,7 @@ void load_conn_event(struct load *l, struct load_conn *c, uint32_t events)
     if (c->fd >= 0 && c->out_len > 0 && (events & EPOLLOUT))
         flush_out(l, c);
     if (c->fd >= 0 && (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP))) {
-        while (read_once(l, c))
+        while (read_once(l, c) && !l->stop)
             continue;
         /* The end may have arrived together with the last bytes: there is no second edge. */
         if (c->fd >= 0 && (events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP)))

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static struct load load;
 
@@ -46,6 +47,8 @@ int main(int argc, char **argv)
     load.o = &o;
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
+    sigaction(SIGALRM, &sa, NULL);
+    alarm((unsigned)(o.setup_s + 2 * o.settle_s + o.warmup_s + o.duration_s + o.drain_s) + 10);
     /* The default of 50 us of slack would be a part of each latency in the open loop. */
     prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
     if (!load_traffic_init(&load)) {

@@ -1,0 +1,307 @@
+// The load generator of bench/: its counts are believed, so here it meets servers that lose, repeat,
+// swap, delay and misdirect messages, and say how often they did.
+//
+// BENCH_LOAD, BENCH_FLOOR   the executables (default build/release/bench-load and bench-floor)
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { Worker } from 'node:worker_threads';
+
+import { WebSocketServer } from 'ws';
+
+import { start, top } from './lib/daemon.mjs';
+
+const program = (name) =>
+  process.env[name.toUpperCase().replace('-', '_')] || join(top, 'build/release', `bench-${name.split('-')[1]}`);
+const LOAD = program('bench-load');
+const FLOOR = program('bench-floor');
+const SHORT = '--warmup 0.1 --duration 0.5 --settle 0.1 --drain 0.5'.split(' ');
+
+// Runs it; the figures of its JSON line, its exit code, and what people would see.
+async function load(port, options, times = SHORT) {
+  const words = typeof options === 'string' ? options.split(' ') : options;
+  const child = spawn(LOAD, ['--port', port, ...times, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (d) => (out += d));
+  child.stderr.on('data', (d) => (err += d));
+  const [code] = await once(child, 'close');
+  const line = out.split('\n').find((l) => l.startsWith('{'));
+  return { code, out, err, ...(line ? JSON.parse(line) : {}) };
+}
+
+// A plain WebSocket server in which each path is a room that hears all its members, but for what
+// fault(room, member, data, send) makes of a message: it is called for each receiver.
+async function relay(t, fault = (room, member, data, send) => send(data)) {
+  const http = createServer();
+  const wss = new WebSocketServer({ server: http, perMessageDeflate: false });
+  const rooms = new Map();
+  wss.on('connection', (ws, req) => {
+    if (!rooms.has(req.url)) rooms.set(req.url, []);
+    const room = rooms.get(req.url);
+    const member = room.push(ws) - 1;
+    ws.on('error', () => {});
+    ws.on('message', (data) => {
+      room.forEach((peer, i) => fault(room, i, data, (d) => peer.send(d, { binary: false }), member));
+    });
+  });
+  http.listen(0, '127.0.0.1');
+  await once(http, 'listening');
+  t.after(() => {
+    for (const ws of wss.clients) ws.terminate();
+    http.close();
+  });
+  return { port: http.address().port, rooms };
+}
+
+// One receiver in a room of ten, and every n-th of its messages.
+function every(n, receiver, what) {
+  let count = 0;
+  const fault = (room, member, data, send) => {
+    if (member === receiver && ++count % n === 0) {
+      fault.happened++;
+      what(room, member, data, send);
+    } else {
+      send(data);
+    }
+  };
+  fault.happened = 0;
+  return fault;
+}
+
+const faults = (r) => ({
+  lost: r.lost,
+  duplicated: r.duplicated,
+  disordered: r.disordered,
+  misrouted: r.misrouted,
+  failed: r.failed,
+});
+const none = { lost: 0, duplicated: 0, disordered: 0, misrouted: 0, failed: 0 };
+const TEN = '--proto ws --members 10 --rate 200';
+
+describe('what the load generator counts', { concurrency: 9 }, () => {
+  test('a faithful server: everything once, and exit code 0', async (t) => {
+    const server = await relay(t);
+    const r = await load(server.port, TEN);
+    assert.deepEqual(faults(r), none);
+    assert.ok(r.sent >= 90 && r.sent <= 130, `sent ${r.sent}`);
+    assert.equal(r.expected, r.sent * 10);
+    assert.equal(r.delivered, r.expected);
+    assert.equal(r.code, 0);
+  });
+
+  test('lost messages', async (t) => {
+    const fault = every(7, 3, () => {});
+    const server = await relay(t, fault);
+    const r = await load(server.port, TEN);
+    assert.ok(fault.happened > 5);
+    assert.deepEqual(faults(r), { ...none, lost: fault.happened });
+    assert.equal(r.code, 1);
+  });
+
+  test('repeated messages', async (t) => {
+    const fault = every(5, 2, (room, member, data, send) => {
+      send(data);
+      send(data);
+    });
+    const server = await relay(t, fault);
+    const r = await load(server.port, TEN);
+    assert.ok(fault.happened > 5);
+    assert.deepEqual(faults(r), { ...none, duplicated: fault.happened });
+    assert.equal(r.code, 1);
+  });
+
+  test('a repetition does not make up for a loss', async (t) => {
+    let before;
+    const fault = every(6, 2, (room, member, data, send) => send(before));
+    const server = await relay(t, (room, member, data, send) => {
+      fault(room, member, data, send);
+      if (member === 2) before = data;
+    });
+    const r = await load(server.port, TEN);
+    assert.ok(fault.happened > 5);
+    // The one that was sent instead is the one before, which had come (or had been replaced itself).
+    assert.deepEqual(faults(r), { ...none, lost: fault.happened, duplicated: fault.happened });
+  });
+
+  test('swapped messages', async (t) => {
+    let kept = null;
+    const fault = every(8, 4, (room, member, data) => (kept = data));
+    const server = await relay(t, (room, member, data, send) => {
+      const late = member === 4 ? kept : null;
+      if (late) kept = null;
+      fault(room, member, data, send);
+      if (late) send(late);
+    });
+    const r = await load(server.port, TEN);
+    const still = kept ? 1 : 0; // the very last one is lost
+    assert.ok(fault.happened > 5);
+    assert.deepEqual(faults(r), { ...none, lost: still, disordered: fault.happened - still });
+    assert.equal(r.code, 1);
+  });
+
+  test('messages of another room', async (t) => {
+    let server;
+    const fault = every(9, 0, (room, member, data, send) => {
+      const other = [...server.rooms.values()].find((r) => r !== room);
+      send(data);
+      other[0].send(data, { binary: false });
+    });
+    server = await relay(t, fault);
+    const r = await load(server.port, '--proto ws --path /room/{room} --rooms 3 --members 4 --rate 300');
+    assert.equal(server.rooms.size, 3);
+    assert.ok(fault.happened > 5);
+    assert.deepEqual(faults(r), { ...none, misrouted: fault.happened });
+    assert.equal(r.code, 1);
+  });
+
+  test('a connection that the server drops', async (t) => {
+    let n = 0;
+    const server = await relay(t, (room, member, data, send) => {
+      if (member === 9 && ++n === 20) room[9].terminate();
+      send(data);
+    });
+    const r = await load(server.port, TEN);
+    assert.equal(r.failed, 1);
+    assert.ok(r.lost > 50, `lost ${r.lost}`);
+    assert.match(r.err, /the first: (closed by the server|recv)/);
+    assert.equal(r.code, 1);
+  });
+
+  test('a server that refuses', async (t) => {
+    const http = createServer((req, res) => res.writeHead(404).end());
+    http.on('upgrade', (req, socket) => socket.end('HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n'));
+    http.listen(0, '127.0.0.1');
+    t.after(() => http.close());
+    await once(http, 'listening');
+    for (const proto of ['ws', 'sio', 'poll']) {
+      const r = await load(http.address().port, `--proto ${proto} --members 3`);
+      assert.equal(r.code, 1);
+      assert.match(r.err, /only 0 of 3 connections are ready/);
+    }
+  });
+
+  test('a stalled member is waited for by nobody', async (t) => {
+    const server = await relay(t, (room, member, data, send) => {
+      if (room[member].bufferedAmount > 100_000) room[member].terminate();
+      else send(data);
+    });
+    const r = await load(server.port, '--proto ws --members 10 --rate 200 --size 20000 --stalled 1');
+    assert.deepEqual(faults(r), none);
+    assert.equal(r.expected, r.sent * 9);
+    assert.equal(r.delivered, r.expected);
+    assert.deepEqual([r.stalled, r.stalled_closed], [1, 1]);
+    assert.equal(r.code, 0);
+  });
+});
+
+// These block the test's own process, and so come one after the other.
+describe('what the load generator measures', () => {
+  test('open loop: what was due while the server stood still was late', async (t) => {
+    const server = await relay(t);
+    const timer = setTimeout(() => {
+      for (const end = Date.now() + 400; Date.now() < end; );
+    }, 600);
+    const r = await load(server.port, '--proto ws --members 2 --rate 100 --label a-run', [
+      '--warmup', '0.2', '--duration', '1.5', '--settle', '0.1',
+    ]);
+    clearTimeout(timer);
+    assert.equal(r.code, 0);
+    assert.ok(r.max_us > 350_000, `max ${r.max_us}`);
+    // 40 of 150 messages were due in that time: a client that had waited with them would see one.
+    assert.ok(r.p90_us > 100_000, `p90 ${r.p90_us}`);
+    assert.ok(r.p50_us < 100_000, `p50 ${r.p50_us}`);
+    assert.ok(r.sent >= 165 && r.sent <= 175, `sent ${r.sent}`);
+
+    assert.match(r.err, /^measure +[\d.]+ s +2 ready +\d+ sent\/s/m); // progress
+    assert.match(r.out, /latency us +p50 [\d.]+ +p90 [\d.]+ +p99 [\d.]+ +p99\.9 [\d.]+ +max [\d.]+/);
+    assert.equal(r.out.split('\n').filter((l) => l.startsWith('{')).length, 1);
+    assert.equal(r.label, 'a-run');
+  });
+
+  test('closed loop: as many on the way as was asked for', async (t) => {
+    let most = 0;
+    const waiting = [];
+    const server = await relay(t, (room, member, data, send) => {
+      waiting.push(() => send(data));
+      most = Math.max(most, waiting.length);
+    });
+    const timer = setInterval(() => waiting.splice(0).forEach((send) => send()), 20);
+    const r = await load(server.port, '--proto ws --members 1 --outstanding 8');
+    clearInterval(timer);
+    assert.equal(most, 8);
+    assert.equal(r.code, 0);
+    assert.ok(r.sent >= 40, `sent ${r.sent}`);
+  });
+
+  test("CPU time of all the server's threads", async (t) => {
+    const server = await relay(t);
+    const burner = new Worker('for (;;);', { eval: true });
+    await once(burner, 'online');
+    const before = process.cpuUsage();
+    const r = await load(server.port, `--pid ${process.pid} --proto ws --members 2 --rate 50`);
+    const used = process.cpuUsage(before);
+    await burner.terminate();
+    const total = (used.user + used.system) / 1e6;
+    const seen = r.server_cores * r.seconds;
+    assert.ok(seen > 0.2 * total && seen <= 1.05 * total, `saw ${seen} s of ${total} s`);
+    assert.ok(Math.abs(r.cpu_us * r.per_s - r.server_cores * 1e6) < 0.02e6, 'per delivery');
+    assert.ok(r.rss_ready > 10e6, `resident ${r.rss_ready}`);
+  });
+
+  test('only loopback', async () => {
+    const r = await load(1, '--host 192.0.2.1');
+    assert.equal(r.code, 2);
+    assert.match(r.err, /only 127\.0\.0\.0\/8/);
+  });
+});
+
+describe('every protocol, against the servers that it is meant for', { concurrency: 4 }, () => {
+  const INI = `[event joinRoom]
+join = {1}
+[event sendMessageToRoom]
+emit = room {1}: roomMessage "[{1}] {2}"
+[endpoint /echo]
+protocol = echo
+[endpoint /relay]
+protocol = relay
+`;
+
+  async function clean(port, options) {
+    const r = await load(port, options, '--warmup 0 --duration 0.3 --settle 0 --drain 1'.split(' '));
+    assert.equal(r.code, 0, r.out + r.err);
+    assert.deepEqual(faults(r), none);
+    assert.ok(r.delivered > 50 || r.idle || r.per_s > 50, r.out);
+  }
+
+  test('roomcast', async (t) => {
+    const server = await start({ ini: INI, shards: 2 });
+    t.after(() => server.stop());
+    // One after the other: they would meet in the same rooms.
+    for (const options of [
+      '--rooms 5 --members 10 --senders 10 --rate 100',
+      '--rooms 5 --members 10 --outstanding 4 --size 3000',
+      '--proto poll --rooms 2 --members 10 --rate 50',
+      '--proto poll --members 5 --outstanding 2',
+      '--proto ws --path /echo --echo --members 10',
+      '--proto ws --path /relay --members 10 --rate 100 --except',
+      '--idle 200 --members 10',
+      '--churn 200 --members 10',
+    ])
+      await clean(server.port, options);
+  });
+
+  for (const mode of ['send', 'coalesce', 'writev'])
+    test(`the floor: ${mode}`, async (t) => {
+      const child = spawn(FLOOR, [mode], { stdio: ['ignore', 'ignore', 'pipe'] });
+      t.after(() => child.kill());
+      const [text] = await once(child.stderr, 'data');
+      const port = /127\.0\.0\.1:(\d+)/.exec(text)[1];
+      await clean(port, '--proto floor --rooms 5 --members 10 --outstanding 4');
+      await clean(port, '--proto floor --members 20 --size 20000 --rate 100');
+      await clean(port, '--proto floor --echo --members 10');
+    });
+});
