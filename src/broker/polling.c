@@ -227,6 +227,14 @@ void rc_engine_get(struct rc_shard *sh, struct rc_str sid, rc_id conn)
     }
 }
 
+void rc_engine_misfit(struct rc_shard *sh, struct rc_str sid, rc_id conn)
+{
+    const struct rc_session *s = rc_engine_find(sh, sid);
+    bool unknown = s == NULL || (s->closed && s->polling == NULL);
+
+    reply_error(sh, conn, unknown ? RC_EIO_UNKNOWN_SID : RC_EIO_BAD_REQUEST);
+}
+
 void rc_engine_post(struct rc_shard *sh, struct rc_str sid, rc_id conn, unsigned flags)
 {
     struct rc_session *s = session_for(sh, sid, conn);
@@ -242,7 +250,7 @@ void rc_engine_post(struct rc_shard *sh, struct rc_str sid, rc_id conn, unsigned
         rc_front_reply(sh, conn, RC_REPLY_EMPTY, 413, NULL);
     } else {
         p->post = conn;
-        p->post_bytes = bytes && p->jsonp == NULL;
+        p->post_bytes = bytes;
     }
 }
 
@@ -294,13 +302,13 @@ void rc_polling_input(struct rc_shard *sh, struct rc_session *s)
         rc_conn_resume(p->probe);
 }
 
-/* A copy of the payload that packets may be decoded in; NULL: the form has none. */
+/* A copy of the payload that packets may be decoded in; NULL: the form has none, or is none. */
 static struct rc_inbox *new_inbox(const struct rc_polling *p, rc_id conn, struct rc_str body)
 {
     struct rc_buf form = RC_BUF_INIT;
     struct rc_inbox *in = NULL;
 
-    if (p->jsonp == NULL || rc_jsonp_take(body, &form) == RC_OK) {
+    if (p->jsonp == NULL || (!p->post_bytes && rc_jsonp_take(body, &form) == RC_OK)) {
         struct rc_str data = p->jsonp == NULL ? body : rc_buf_str(&form);
 
         in = rc_malloc(sizeof(*in) + data.len);

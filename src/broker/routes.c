@@ -151,6 +151,8 @@ RC_ON_SHARD static void ask_session(struct rc_shard *sh, const char *sid, unsign
     rc_shard_post(sh, shard, msg);
 }
 
+enum { MISFIT = 0x80 }; /* among the flags of a request */
+
 /* A request for a session that may live on another shard. */
 RC_ON_SHARD static void forward(struct rc_shard *sh, struct rc_conn *c, enum rc_msg_type type,
                                 unsigned flags, struct rc_pub *body)
@@ -175,7 +177,9 @@ RC_ON_SHARD static void forward(struct rc_shard *sh, struct rc_conn *c, enum rc_
 void rc_route_eio(struct rc_shard *sh, struct rc_str sid, rc_id conn, enum rc_msg_type type,
                   unsigned flags, struct rc_pub *body)
 {
-    if (type == RC_MSG_EIO_GET)
+    if ((flags & MISFIT) != 0)
+        rc_engine_misfit(sh, sid, conn);
+    else if (type == RC_MSG_EIO_GET)
         rc_engine_get(sh, sid, conn);
     else if (type == RC_MSG_EIO_POST)
         rc_engine_post(sh, sid, conn, flags);
@@ -203,7 +207,7 @@ RC_ON_SHARD static void move(struct rc_shard *sh, struct rc_conn *c, unsigned sh
 
 RC_ON_SHARD static void upgrade_session(struct rc_shard *sh, struct rc_conn *c,
                                         const struct rc_http_req *req, struct rc_str sid,
-                                        bool mismatch, struct rc_str head)
+                                        bool misfit, struct rc_str head)
 {
     int shard = rc_engine_sid_shard(sh, sid), error;
     struct rc_deflate_params deflate;
@@ -211,15 +215,13 @@ RC_ON_SHARD static void upgrade_session(struct rc_shard *sh, struct rc_conn *c,
     struct rc_outq out = {0};
     char accept[29];
 
-    if (shard >= 0 && mismatch) {
-        refuse_upgrade(sh, c, RC_EIO_BAD_REQUEST);
-        return;
-    }
     if (shard >= 0 && shard != (int)sh->index) {
         move(sh, c, (unsigned)shard, head);
         return;
     }
     error = shard < 0 ? (int)RC_EIO_UNKNOWN_SID : rc_engine_may_upgrade(sh, sid);
+    if (error < 0 && misfit)
+        error = RC_EIO_BAD_REQUEST;
     if (error >= 0) {
         refuse_upgrade(sh, c, (enum rc_eio_error)error);
         return;
@@ -233,7 +235,7 @@ RC_ON_SHARD static void upgrade_session(struct rc_shard *sh, struct rc_conn *c,
 
 RC_ON_SHARD static void request_session(struct rc_shard *sh, struct rc_conn *c,
                                         const struct rc_http_req *req, struct rc_str sid,
-                                        bool mismatch)
+                                        bool misfit)
 {
     struct rc_http *h = c->user;
 
@@ -241,13 +243,11 @@ RC_ON_SHARD static void request_session(struct rc_shard *sh, struct rc_conn *c,
         refuse(sh, c, false, RC_EIO_UNKNOWN_SID);
         return;
     }
-    if (mismatch) {
-        refuse(sh, c, false, RC_EIO_BAD_REQUEST);
-        return;
-    }
     memcpy(h->sid, sid.p, RC_SID_LEN);
     h->asked = true;
-    if (req->method == RC_HTTP_GET) {
+    if (misfit) {
+        forward(sh, c, RC_MSG_EIO_GET, MISFIT, NULL);
+    } else if (req->method == RC_HTTP_GET) {
         h->state = RC_HTTP_AT_WAIT;
         forward(sh, c, RC_MSG_EIO_GET, 0, NULL);
     } else if (req->method == RC_HTTP_POST) {
@@ -326,23 +326,23 @@ RC_ON_SHARD static void engine_io(struct rc_shard *sh, struct rc_conn *c,
     struct rc_buf transport = RC_BUF_INIT, sid = RC_BUF_INIT, version = RC_BUF_INIT;
     struct rc_str name = query(req, "transport", &transport);
     bool websocket = rc_str_eq(name, RC_STR("websocket")), upgrade = is_upgrade(sh, req);
-    bool polling = rc_str_eq(name, RC_STR("polling")), v4, mismatch;
+    bool polling = rc_str_eq(name, RC_STR("polling")), v4, misfit;
 
     h->coding = (uint8_t)rc_coding_choose(req, true);
     h->old_ie = has_text(req->user_agent, ";MSIE") || has_text(req->user_agent, "Trident/");
     (void)query(req, "sid", &sid);
     v4 = rc_str_eq(query(req, "EIO", &version), RC_STR("4"));
-    mismatch = v4 == rc_engine_sid_is_eio3(rc_buf_str(&sid));
+    misfit = v4 == rc_engine_sid_is_eio3(rc_buf_str(&sid));
     if (!(websocket && sh->app->websocket) && !(polling && sh->app->polling))
         refuse(sh, c, upgrade, RC_EIO_UNKNOWN_TRANSPORT);
     else if (sid.len == 0)
         open_session(sh, c, req, websocket, v4);
     else if (!upgrade)
-        request_session(sh, c, req, rc_buf_str(&sid), websocket || mismatch);
+        request_session(sh, c, req, rc_buf_str(&sid), websocket || misfit);
     else if (!websocket)
         refuse(sh, c, true, RC_EIO_BAD_REQUEST);
     else
-        upgrade_session(sh, c, req, rc_buf_str(&sid), mismatch, head);
+        upgrade_session(sh, c, req, rc_buf_str(&sid), misfit, head);
     rc_buf_deinit(&transport);
     rc_buf_deinit(&sid);
     rc_buf_deinit(&version);

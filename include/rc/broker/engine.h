@@ -44,6 +44,8 @@ bool rc_engine_sid_is_eio3(struct rc_str sid);
 /* The open session of that sid, or NULL. */
 struct rc_session *rc_engine_find(struct rc_shard *sh, struct rc_str sid) RC_ON_SHARD;
 void rc_engine_get(struct rc_shard *sh, struct rc_str sid, rc_id conn) RC_ON_SHARD;
+/* A request that does not fit any session of this sid: by transport, or by revision. */
+void rc_engine_misfit(struct rc_shard *sh, struct rc_str sid, rc_id conn) RC_ON_SHARD;
 enum {
     RC_POST_BINARY = 1,  /* its content type is application/octet-stream */
     RC_POST_TOO_BIG = 2, /* no body will follow */
