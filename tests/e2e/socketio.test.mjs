@@ -234,9 +234,12 @@ function payloadTests(server, transports) {
     assert.deepEqual(await ask(a, 'join', 'acks'), { ok: true });
     assert.deepEqual(await ask(a, 'ask', 'x', 1), ['x', 1]);
     assert.equal(await ask(a, 'ask', null), null);
-    assert.equal((await a.timeout(5000).emitWithAck('ask')) ?? 'nothing', 'nothing');
-    assert.deepEqual(await a.timeout(5000).emitWithAck('askEcho', 'y'), { ok: true, first: 'y' });
-    await assert.rejects(a.timeout(200).emitWithAck('silent'), /timed out/);
+    assert.equal((await ask(a, 'ask')) ?? 'nothing', 'nothing');
+    assert.deepEqual(await ask(a, 'askEcho', 'y'), { ok: true, first: 'y' });
+    if (a.timeout) {
+      assert.deepEqual(await a.timeout(5000).emitWithAck('askEcho', 'y'), { ok: true, first: 'y' });
+      await assert.rejects(a.timeout(200).emitWithAck('silent'), /timed out/);
+    }
     const many = await Promise.all([...Array(300).keys()].map((i) => ask(a, 'ask', i)));
     assert.deepEqual(many, [...Array(300).keys()]);
   });

@@ -22,12 +22,14 @@ export async function connected2(socket) {
   const done = new Promise((ok, fail) => {
     socket.once('connect', ok);
     for (const event of ['connect_error', 'error'])
-      socket.once(event, (e) => fail(e instanceof Error ? e : new Error(`${event}: ${JSON.stringify(e)}`)));
+      socket.once(event, (e) => fail(e instanceof Error ? e : Object.assign(new Error('refused'), { data: e })));
   });
   socket.connect();
   await within(30_000, 'connect', done);
   return socket;
 }
+
+export const connect2 = (server, options) => connected2(client2(server, options));
 
 // What arrives of these events from now on, as [event, ...args]; .wait(n) for the first n.
 export function inbox2(socket, ...events) {
@@ -51,6 +53,9 @@ export function inbox2(socket, ...events) {
 }
 
 export function close2() {
-  for (const socket of open) socket.io.close();
+  for (const socket of open) {
+    socket.io.reconnection(false);
+    socket.io.close();
+  }
   open.clear();
 }
