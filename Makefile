@@ -139,6 +139,7 @@ bench bench-quick bench-all: all
 bench-micro: $(BENCHES)
 	bench/micro/run.sh $(BUILD)
 	$(BUILD)/bench-micro million
+	@for b in $(MICRO); do echo "== $$b"; $$b || exit 1; done
 
 # With tests/shim instead of Criterion (its header says why). gcc's sanitizers make its warnings
 # unreliable, so there is no WERROR.
