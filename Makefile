@@ -133,7 +133,7 @@ test-reference: deps-test
 	tests/run.sh $(BUILD) reference
 everything: $(DAEMON) $(BUILD)/unit-tests $(FUZZERS) $(STRESS) $(BENCHES)
 # Side by side with the floor and the peers: bench-quick for a first look, bench-all with all peers.
-bench bench-quick bench-all: all
+bench bench-quick bench-all: all $(BUILD)/bench-micro
 	bench/run.sh $(patsubst bench-%,%,$(@:bench=full))
 # Instructions of the parts, beside those in bench/micro/baseline.txt.
 bench-micro: $(BENCHES)

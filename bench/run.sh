@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 build=${BENCH_BUILD:-build/bench}
 roomcast=${ROOMCAST:-build/release/roomcast}
+micro=${BENCH_MICRO:-build/release/bench-micro}
 results=${RESULTS:-bench/results}
 . bench/scenarios.sh
 . bench/servers.sh
@@ -24,7 +25,7 @@ usage: bench/run.sh [quick|full|all] [options]
   -o NAME         $results/NAME.md, .svg and .jsonl (default: quick, full or all)
   -r              no runs: write the report again from NAME.jsonl
 
-Environment: ROOMCAST (build/release/roomcast), BENCH_BUILD (build/bench), RESULTS (bench/results)
+Environment: ROOMCAST (build/release/roomcast), BENCH_MICRO (build/release/bench-micro), BENCH_BUILD (build/bench), RESULTS (bench/results)
 END
 }
 
@@ -184,8 +185,19 @@ titles() {
 }
 
 report_with() {
-    awk -f bench/report/json.awk -f bench/report/stats.awk -f "bench/report/$1.awk" \
-        "$build/titles" "$lines"
+    awk -v million="$build/$name.million" -f bench/report/json.awk -f bench/report/stats.awk \
+        -f "bench/report/$1.awk" "$build/titles" "$lines"
+}
+
+# The million connections without sockets; tests of a part of the scenarios go without.
+without_sockets() {
+    [ -s "$build/$name.million" ] || return
+    echo '## Without sockets'
+    echo
+    echo "One process, one shard, a kernel that does nothing (\`bench-micro million\`):"
+    echo
+    sed 's/^ *//; s/^/    /' "$build/$name.million"
+    echo
 }
 
 report() {
@@ -210,6 +222,7 @@ report() {
         echo
         report_with table
         echo
+        without_sockets
         echo '## Commands'
         echo
         command_lines
@@ -217,18 +230,24 @@ report() {
     report_with chart >"$results/$name.svg"
 }
 
-build_programs || exit 1
-prepare_servers
-lines=$results/$name.jsonl
-faults=0
-server_pid=
-if [ -z "$again" ]; then
-    : >"$lines"
-    trap stop_server EXIT
-    trap 'exit 130' INT TERM
-    run_all
-fi
-report
-sed -n '/^## What was/,/^###/p' "$results/$name.md" | sed '/^###/d'
-echo "bench: $results/$name.md and $name.svg; $faults runs with faults" >&2
-[ "$faults" -eq 0 ]
+# In brackets, so that bash has read it all before the first run.
+{
+    build_programs || exit 1
+    prepare_servers
+    lines=$results/$name.jsonl
+    faults=0
+    server_pid=
+    if [ -z "$again" ]; then
+        : >"$lines"
+        trap stop_server EXIT
+        trap 'exit 130' INT TERM
+        run_all
+        rm -f "$build/$name.million"
+        [ ! -x "$micro" ] || "$micro" million >"$build/$name.million"
+    fi
+    report
+    sed -n '/^## What was/,/^###/p' "$results/$name.md" | sed '/^###/d'
+    echo "bench: $results/$name.md and $name.svg; $faults runs with faults" >&2
+    [ "$faults" -eq 0 ]
+    exit
+}

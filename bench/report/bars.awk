@@ -74,6 +74,29 @@ function stall_bars(    x) {
     }
 }
 
+# "one message to all N: T ns, A allocations, C copies for each delivery": the first of them, when
+# nothing is warm.
+function million_bars(    line, word) {
+    while (million != "" && (getline line < million) > 0) {
+        if (line ~ /^[0-9]+ connections/) {
+            sub(/^.*: /, "", line)
+            tell("bytes per connection, 1,000,000 without sockets", "≤ 768", digits(line + 0), "",
+                line + 0 <= 768 ? "yes" : "**no**")
+        }
+        if (line !~ /^one message to all/)
+            continue
+        sub(/^.*: */, "", line)
+        split(line, word, " ")
+        tell("allocations per member on the delivery path", "0", sprintf("%.4f", word[3]), "",
+            word[3] < 0.001 ? "yes" : "**no**")
+        tell("copies of the payload per member", "0", sprintf("%.4f", word[5]), "",
+            word[5] < 0.001 ? "yes" : "**no**")
+        tell("user space per delivery, 1,000,000 members", "≤ 0.3 µs", sprintf("%.3f µs", word[1] / 1000),
+            "", word[1] <= 300 ? "yes" : "**no**")
+        break
+    }
+}
+
 function fault_bar(    i, j, n) {
     for (j = 1; j <= nnames; j++)
         for (i = 1; i <= nservers; i++)
@@ -97,6 +120,7 @@ END {
     at_most("churn", "roomcast-1", "floor", "cpu_us", 2, "CPU per connection that comes and goes")
     shard_bars()
     stall_bars()
+    million_bars()
     fault_bar()
     printf "\n%d met, %d not met.\n", verdict["yes"], verdict["**no**"]
 }
