@@ -22,6 +22,7 @@ usage: bench/run.sh [quick|full|all] [options]
   -v NAME,...     only these servers: $known_servers
   -n ROUNDS       -d SECONDS
   -w HOW          how the client waits: block, spin, nap:MICROSECONDS
+  -p              pin the client to the last processor and servers with one thread to the first
   -o NAME         $results/NAME.md, .svg and .jsonl (default: quick, full or all)
   -r              no runs: write the report again from NAME.jsonl
 
@@ -29,7 +30,7 @@ Environment: ROOMCAST (build/release/roomcast), BENCH_MICRO (build/release/bench
 END
 }
 
-mode=full rounds=5 seconds=1.2 warmup=0.4 wait=block name='' again=
+mode=full rounds=5 seconds=1.2 warmup=0.4 wait=block name='' again='' pin=''
 servers='floor roomcast-1 roomcast-2 socketio'
 case ${1:-} in
 quick) mode=quick rounds=1 seconds=1 warmup=0.3; shift ;;
@@ -38,7 +39,7 @@ all)
     mode=all; shift
     servers='floor floor-send floor-writev floor-uring roomcast-1 roomcast-2 socketio ws nchan' ;;
 esac
-while getopts s:v:n:d:w:o:rh option; do
+while getopts s:v:n:d:w:o:prh option; do
     case $option in
     s) scenarios=${OPTARG//,/ } ;;
     v) servers=${OPTARG//,/ } ;;
@@ -46,6 +47,7 @@ while getopts s:v:n:d:w:o:rh option; do
     d) seconds=$OPTARG ;;
     w) wait=$OPTARG ;;
     o) name=$OPTARG ;;
+    p) pin=yes ;;
     r) again=yes ;;
     h) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
@@ -96,8 +98,8 @@ measure() {
     status=1
     if start_server "$server" "$scenario"; then
         times="--warmup $warmup --duration $seconds --settle 0.3"
-        # shellcheck disable=SC2086 # the options' words
-        "$build/load" --port "$server_port" --pid "$server_pid" $protocol $times $options \
+        # shellcheck disable=SC2086,SC2046 # the options' words
+        $(pinned client) "$build/load" --port "$server_port" --pid "$server_pid" $protocol $times $options \
             --wait "$wait" --label "$scenario $server $round" --json "$lines" --quiet \
             >"$build/last.txt" 2>&1
         status=$?
@@ -207,7 +209,7 @@ report() {
         echo
         echo "Made by \`bench/run.sh $mode\`; docs/performance.md says how to read it. Rounds: $rounds, each of" \
             "$seconds s, the servers one after the other, each freshly started (3 rounds where one run" \
-            "is long or the difference large); the client waits by \`$wait\`. Medians, in brackets the" \
+            "is long or the difference large); the client waits by \`$wait\`${pin:+, pinned}. Medians, in brackets the" \
             "least and the greatest."
         echo
         echo "![CPU per delivery]($name.svg)"

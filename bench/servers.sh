@@ -65,13 +65,23 @@ npm_version() {
     sed -n 's/^ *"version": "\(.*\)".*/\1/p' "$build/peers/node_modules/$1/package.json"
 }
 
+# What keeps the client, or server $1, on one processor, if that is wanted.
+pinned() {
+    [ -n "$pin" ] || return
+    case $1 in
+    client)        echo "taskset -c $(($(nproc) - 1))" ;;
+    roomcast-[2-9]) ;;
+    *)             echo 'taskset -c 0' ;;
+    esac
+}
+
 # Starts server $1 for scenario $2; sets server_pid and server_port.
 start_server() {
     local log=$build/$1.log
 
     : >"$log" # or the port of the last run could be read from it
     # shellcheck disable=SC2046 # the command's words
-    NODE_ENV=production exec $(server_command "$1" "$2") 2>"$log" </dev/null &
+    NODE_ENV=production exec $(pinned "$1") $(server_command "$1" "$2") 2>"$log" </dev/null &
     server_pid=$!
     for _ in $(seq 200); do
         server_port=$(sed -n 's/^.*listening on 127\.0\.0\.1:\([0-9]*\).*$/\1/p' "$log" | head -n 1)

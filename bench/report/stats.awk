@@ -52,12 +52,19 @@ function digits(x) {
     return sprintf(x >= 100 ? "%.0f" : x >= 10 ? "%.1f" : "%.2f", x)
 }
 
+# A figure of one run; "insn" is all instructions.
+function figure(run, name) {
+    if (name == "insn")
+        return field(run, "user_insn") + field(run, "kernel_insn")
+    return field(run, name) + 0
+}
+
 # Collects one figure of all runs of a scenario and server into v, sorted; how many.
 function collect(s, who, name, v,    i, n) {
     n = 0
     for (i = 1; i <= rounds; i++)
         if ((s, who, i) in row)
-            v[++n] = field(row[s, who, i], name) + 0
+            v[++n] = figure(row[s, who, i], name)
     if (n > 0)
         median(v, n)
     return n
@@ -83,11 +90,11 @@ function paired(s, who, base_s, base, name, op,    i, v, b) {
     for (i = 1; i <= rounds; i++) {
         if (!((s, who, i) in row) || !((base_s, base, i) in row))
             continue
-        b = field(row[base_s, base, i], name) + 0
+        b = figure(row[base_s, base, i], name)
         if (op == "-")
-            v[++pairs] = field(row[s, who, i], name) - b
+            v[++pairs] = figure(row[s, who, i], name) - b
         else if (b > 0)
-            v[++pairs] = field(row[s, who, i], name) / b
+            v[++pairs] = figure(row[s, who, i], name) / b
     }
     if (pairs == 0)
         return 0

@@ -5,8 +5,8 @@ function cell(text) {
 }
 
 function cpu_table(s,    i, w) {
-    print "| server | CPU µs each | to the floor | of it in user space | instructions, user + kernel | p50 µs | p99 µs | p99.9 µs | per second | messages per read | client µs | faults |"
-    print "|---|---|---|---|---|---|---|---|---|---|---|---|"
+    print "| server | CPU µs each | to the floor | of it in user space | instructions, user + kernel | to the floor | p50 µs | p99 µs | p99.9 µs | per second | messages per read | client µs | faults |"
+    print "|---|---|---|---|---|---|---|---|---|---|---|---|---|"
     for (i = 1; i <= nservers; i++) {
         w = server[i]
         if (!((s, w) in runs))
@@ -16,6 +16,7 @@ function cpu_table(s,    i, w) {
         cell(to_floor(s, w, "cpu_us"))
         cell(digits(middle(s, w, "user_us")))
         cell(digits(middle(s, w, "user_insn")) " + " digits(middle(s, w, "kernel_insn")))
+        cell(to_floor(s, w, "insn"))
         cell(spread(s, w, "p50_us"))
         cell(spread(s, w, "p99_us"))
         cell(digits(middle(s, w, "p999_us")))
