@@ -7,6 +7,7 @@
 #include "rc/broker/app.h"
 #include "rc/broker/mesh.h"
 #include "rc/broker/shard.h"
+#include "rc/net/ws.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -221,6 +222,8 @@ static int create(struct server *s)
     struct rc_conf_errors e = {0};
     uint32_t per_shard = s->max_conns < SHARD_CONNS_MAX ? s->max_conns : SHARD_CONNS_MAX;
 
+    if (rc_ws_init() != RC_OK)
+        return fail("OpenSSL's configuration has no SHA-1, which WebSockets need");
     s->mesh = rc_mesh_new(s->nshards, s->conf.server_ring_slots);
     if (s->mesh == NULL)
         return fail("no memory or no file descriptors for %u shards: use fewer "

@@ -15,7 +15,7 @@ struct free_slot {
 
 void rc_pool_init(struct rc_pool *p, size_t size, uint32_t max)
 {
-    size = (size + 15) & ~(size_t)15;
+    size = (size + 7) & ~(size_t)7;
     RC_ASSERT(size >= sizeof(struct free_slot) && max <= RC_POOL_MAX);
     *p = (struct rc_pool){.size = (uint32_t)size,
                           .per_chunk = (uint32_t)(size < CHUNK_BYTES ? CHUNK_BYTES / size : 1),
@@ -109,4 +109,19 @@ void *rc_pool_next(const struct rc_pool *p, uint32_t *cursor)
             return o;
     }
     return NULL;
+}
+
+void rc_ids_add(struct rc_ids *ids, rc_id id)
+{
+    if (ids->n == ids->cap) {
+        ids->cap = ids->cap != 0 ? ids->cap * 2 : 16;
+        ids->id = rc_realloc(ids->id, ids->cap * sizeof(*ids->id));
+    }
+    ids->id[ids->n++] = id;
+}
+
+void rc_ids_deinit(struct rc_ids *ids)
+{
+    free(ids->id);
+    *ids = (struct rc_ids){0};
 }

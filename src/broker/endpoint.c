@@ -62,7 +62,6 @@ void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp, struct rc_c
 
     RC_ASSERT(s != NULL && k != NULL); /* rc_session_possible() was asked */
     s->nsp = k->nsp = nsp->index;
-    s->joined = true;
     s->sockets = k;
     s->nsockets = 1;
     k->session = s;

@@ -104,9 +104,10 @@ static void on_pong_overdue(struct rc_timer *t, void *arg)
 static void on_join_overdue(struct rc_timer *t, void *arg)
 {
     struct rc_shard *sh = arg;
+    const struct rc_joining *j = RC_CONTAINER(t, struct rc_joining, timer);
 
     rc_assert_on_shard(sh);
-    rc_session_close(sh, RC_CONTAINER(t, struct rc_session, join), RC_CLOSE_CONNECT_TIMEOUT);
+    rc_session_close(sh, j->session, RC_CLOSE_CONNECT_TIMEOUT);
 }
 
 /* ---- handshakes ---- */
@@ -135,7 +136,9 @@ RC_ON_SHARD static void send_open(struct rc_shard *sh, struct rc_session *s,
 RC_ON_SHARD static void start_timers(struct rc_shard *sh, struct rc_session *s)
 {
     rc_timer_start(s->eio3 ? &sh->q_client_ping : &sh->q_ping, &s->beat, sh->loop.now_ms);
-    rc_timer_start(&sh->q_join, &s->join, sh->loop.now_ms);
+    s->joining = rc_calloc(1, sizeof(*s->joining));
+    s->joining->session = s;
+    rc_timer_start(&sh->q_join, &s->joining->timer, sh->loop.now_ms);
 }
 
 void rc_engine_open_polling(struct rc_shard *sh, rc_id conn, const struct rc_handshake *hs)

@@ -13,6 +13,10 @@
 
 #include <stdlib.h>
 
+/* There may be a million: what only a few need does not belong in here. */
+_Static_assert(sizeof(struct rc_session) <= 160, "an idle session has grown");
+_Static_assert(sizeof(struct rc_socket) <= 72, "an idle socket has grown");
+
 struct rc_session *rc_session_new(struct rc_shard *sh, enum rc_session_kind kind)
 {
     struct rc_session *s = rc_pool_get(&sh->sessions);
@@ -41,6 +45,15 @@ struct rc_session *rc_session_find(struct rc_shard *sh, rc_id id)
     return rc_pool_find(&sh->sessions, rc_id_slot(id), rc_id_gen(id));
 }
 
+void rc_session_joined(struct rc_session *s)
+{
+    if (s->joining == NULL)
+        return;
+    rc_timer_stop(&s->joining->timer);
+    free(s->joining);
+    s->joining = NULL;
+}
+
 void rc_session_close(struct rc_shard *sh, struct rc_session *s, enum rc_close why)
 {
     if (s->closed)
@@ -49,7 +62,7 @@ void rc_session_close(struct rc_shard *sh, struct rc_session *s, enum rc_close w
         rc_socket_close(sh, s->sockets);
     s->closed = true;
     rc_timer_stop(&s->beat);
-    rc_timer_stop(&s->join);
+    rc_session_joined(s);
     if (s->conn != NULL) {
         bool quit = why == RC_CLOSE_SHUTDOWN;
 
@@ -57,8 +70,6 @@ void rc_session_close(struct rc_shard *sh, struct rc_session *s, enum rc_close w
     }
     if (s->polling != NULL)
         rc_polling_closed(sh, s, why);
-    if (rc_list_linked(&s->ring_link))
-        rc_list_remove(&s->ring_link);
     rc_wsin_deinit(&s->in);
     rc_assembly_free(s->assembly);
     s->assembly = NULL;
@@ -166,8 +177,8 @@ void rc_session_flush(struct rc_shard *sh, struct rc_session *s)
 
 void rc_session_pause(struct rc_shard *sh, struct rc_session *s, unsigned why)
 {
-    if (why == RC_PAUSE_RING && !rc_list_linked(&s->ring_link))
-        rc_list_append(&sh->ring_paused, &s->ring_link);
+    if (why == RC_PAUSE_RING && (s->paused & RC_PAUSE_RING) == 0)
+        rc_ids_add(&sh->ring_paused, rc_session_id(sh, s));
     s->paused |= (uint8_t)why;
     if (s->conn != NULL && !s->in_input)
         rc_conn_pause(s->conn);
@@ -176,8 +187,6 @@ void rc_session_pause(struct rc_shard *sh, struct rc_session *s, unsigned why)
 void rc_session_resume(struct rc_shard *sh, struct rc_session *s, unsigned why)
 {
     s->paused &= (uint8_t)~why;
-    if (why == RC_PAUSE_RING && rc_list_linked(&s->ring_link))
-        rc_list_remove(&s->ring_link);
     if (s->paused != 0 || s->closed)
         return;
     if (s->conn != NULL)

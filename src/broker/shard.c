@@ -197,19 +197,18 @@ RC_ON_SHARD static void flush_dirty(struct rc_shard *sh)
 /* Publishers that were held back because a ring was full go on once there is room. */
 RC_ON_SHARD static void resume_publishers(struct rc_shard *sh)
 {
-    struct rc_list waiting;
+    struct rc_ids waiting = sh->ring_paused;
 
-    if (rc_list_empty(&sh->ring_paused) || rc_mesh_spilling(sh->mesh, sh->index))
+    if (waiting.n == 0 || rc_mesh_spilling(sh->mesh, sh->index))
         return;
-    /* Those that fill it again go to the end of the emptied list. */
-    waiting = sh->ring_paused;
-    waiting.next->prev = waiting.prev->next = &waiting;
-    rc_list_init(&sh->ring_paused);
-    while (!rc_list_empty(&waiting)) {
-        struct rc_session *s = RC_CONTAINER(waiting.next, struct rc_session, ring_link);
+    sh->ring_paused = (struct rc_ids){0}; /* for those that fill it again */
+    for (uint32_t i = 0; i < waiting.n; i++) {
+        struct rc_session *s = rc_session_find(sh, waiting.id[i]);
 
-        rc_session_resume(sh, s, RC_PAUSE_RING);
+        if (s != NULL)
+            rc_session_resume(sh, s, RC_PAUSE_RING);
     }
+    rc_ids_deinit(&waiting);
 }
 
 static void put_back_dead(struct rc_shard *sh)
@@ -238,11 +237,11 @@ static void on_turn_end(void *arg)
         clear = rc_mesh_wake(sh->mesh, sh->index);
         rc_batch_distribute(sh);
         flush_dirty(sh);
-    } while (sh->ndirty != 0 || sh->batch.n != 0 || !rc_list_empty(&sh->loop.ready));
+    } while (sh->ndirty != 0 || sh->batch.n != 0 || sh->loop.ready.n != 0);
     clear = rc_mesh_wake(sh->mesh, sh->index) && clear;
     if (sh->mail_waits && !rc_mesh_blocked(sh->mesh, sh->index))
         rc_mesh_poke(sh->mesh, sh->index);
-    if ((!clear || !rc_list_empty(&sh->ring_paused)) && !rc_timer_running(&sh->spill_timer))
+    if ((!clear || sh->ring_paused.n != 0) && !rc_timer_running(&sh->spill_timer))
         rc_timer_start(&sh->q_spill, &sh->spill_timer, sh->loop.now_ms);
     put_back_dead(sh);
     if (sh->stopping && sh->loop.conns.used == sh->loop.ndead)
@@ -316,7 +315,6 @@ struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct r
     rc_pool_init(&sh->lrooms, sizeof(struct rc_lroom), app->conf->limits_max_rooms);
     sh->deflater = rc_deflater_new((int)app->conf->socketio_deflate_level,
                                    app->conf->socketio_deflate_threshold);
-    rc_list_init(&sh->ring_paused);
     sh->union_at = rc_calloc(sh->nshards, sizeof(*sh->union_at));
     sh->all = rc_calloc(app->nnsps, sizeof(struct rc_lroom *));
     for (unsigned i = 0; i < app->nnsps; i++)
@@ -407,6 +405,7 @@ void rc_shard_free(struct rc_shard *sh)
     rc_deflater_free(sh->deflater);
     rc_compressor_free(sh->compressor);
     rc_loop_deinit(&sh->loop);
+    rc_ids_deinit(&sh->ring_paused);
     free(sh->dirty);
     free(sh->dead);
     free(sh);

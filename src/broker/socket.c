@@ -242,10 +242,7 @@ RC_ON_SHARD static void add_socket(struct rc_shard *sh, struct rc_session *s,
     k->next = s->sockets;
     s->sockets = k;
     s->nsockets++;
-    if (!s->joined) {
-        s->joined = true;
-        rc_timer_stop(&s->join);
-    }
+    rc_session_joined(s);
     rc_stat_add(&sh->stats.sockets, 1);
     rc_verbs_connect(sh, k);
 }

@@ -86,7 +86,7 @@ RC_ON_SHARD static void complete(struct rc_shard *sh, struct rc_conn *c)
     rc_polling_free(s);
     s->kind = RC_SESSION_WEBSOCKET;
     rc_session_set_form(sh, s, rc_form_of(s->eio3, pr->b64));
-    pr->in.ws.max_message = (uint32_t)sh->app->conf->socketio_max_payload;
+    pr->in.max = (uint32_t)sh->app->conf->socketio_max_payload;
     rc_wsconn_attach(sh, s, c, &pr->in);
     free(pr);
     rc_shard_log(sh, RC_LOG_DEBUG, "conn=%u.%u session=%u upgraded to websocket", sh->index,
@@ -166,7 +166,7 @@ static size_t on_data(struct rc_conn *c, uint8_t *data, size_t len)
             rc_conn_pause(c);
             break;
         }
-        n = rc_ws_decode(&pr->in.ws, data + used, len - used, &ev);
+        n = rc_wsin_decode(&pr->in, data + used, len - used, &ev);
         if (n == RC_EAGAIN)
             break;
         if (n < 0) {

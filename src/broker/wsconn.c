@@ -140,7 +140,7 @@ static size_t on_data(struct rc_conn *c, uint8_t *data, size_t len)
     rc_assert_on_shard(sh);
     s->in_input = true;
     while (used < len && s->paused == 0 && s->conn == c) {
-        int64_t n = rc_ws_decode(&s->in.ws, data + used, len - used, &ev);
+        int64_t n = rc_wsin_decode(&s->in, data + used, len - used, &ev);
 
         if (n == RC_EAGAIN)
             break;

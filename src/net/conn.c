@@ -22,6 +22,8 @@ const char *rc_close_text(enum rc_close reason)
     return (unsigned)reason < RC_CLOSE_COUNT ? text[reason] : "unknown";
 }
 
+_Static_assert(sizeof(struct rc_conn) <= 112, "an idle connection has grown");
+
 /* Makes the registered interest what reading and writing say. A connection without any is not
  * registered at all: epoll would report its errors again and again. */
 RC_ON_SHARD static void update_interest(struct rc_conn *c, bool reading, bool writing)
@@ -77,8 +79,6 @@ RC_ON_SHARD static int end(struct rc_conn *c, enum rc_close reason)
 
     c->reading = c->writing = false;
     rc_timer_stop(&c->timer);
-    if (rc_list_linked(&c->ready))
-        rc_list_remove(&c->ready);
     c->fd = -1;
     free(c->left);
     c->left = NULL;
@@ -124,8 +124,10 @@ RC_ON_SHARD static void linger(struct rc_conn *c)
 
 void rc_conn_later(struct rc_conn *c)
 {
-    if (c->fd >= 0 && !rc_list_linked(&c->ready))
-        rc_list_append(&c->loop->ready, &c->ready);
+    if (c->fd < 0 || c->later)
+        return;
+    c->later = true;
+    rc_ids_add(&c->loop->ready, rc_id_make(0, c->hdr.slot, c->hdr.gen));
 }
 
 void rc_conn_ready(struct rc_conn *c)

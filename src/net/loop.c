@@ -55,7 +55,6 @@ int rc_loop_init(struct rc_loop *l, const void *owner, uint32_t max_conns)
     l->tick = event_new(l->base, l->tick_fd, EV_READ | EV_PERSIST, on_tick, l);
     rc_pool_init(&l->conns, sizeof(struct rc_conn), max_conns);
     l->now_ms = rc_clock_ms();
-    rc_list_init(&l->ready);
     rc_conn_init_timers(l);
     return l->tick != NULL ? rc_loop_add(l, l->tick) : RC_ENOMEM;
 }
@@ -73,6 +72,7 @@ void rc_loop_deinit(struct rc_loop *l)
     rc_pool_deinit(&l->conns);
     for (unsigned i = 0; i < RC_LOOP_NESTING; i++)
         free(l->rbuf[i]);
+    rc_ids_deinit(&l->ready);
     free(l->dead);
     free(l->timerq);
 }
@@ -145,22 +145,37 @@ static void bury(struct rc_loop *l)
     l->ndead = 0;
 }
 
+/* NULL when it is closed. */
+static struct rc_conn *conn_of(const struct rc_loop *l, rc_id id)
+{
+    struct rc_conn *c = rc_pool_find(&l->conns, rc_id_slot(id), rc_id_gen(id));
+
+    return c != NULL && rc_conn_open(c) ? c : NULL;
+}
+
 bool rc_loop_ready(struct rc_loop *l)
 {
-    struct rc_list now;
-    bool any = !rc_list_empty(&l->ready);
-
-    if (!any)
-        return false;
     /* Those that become ready meanwhile have to wait for the next call. */
-    now = l->ready;
-    now.next->prev = now.prev->next = &now;
-    rc_list_init(&l->ready);
-    while (!rc_list_empty(&now)) {
-        struct rc_conn *c = RC_CONTAINER(now.next, struct rc_conn, ready);
+    struct rc_ids now = l->ready;
+    bool any = false;
 
-        rc_list_remove(&c->ready);
-        rc_conn_ready(c);
+    if (now.n == 0)
+        return false;
+    l->ready = (struct rc_ids){0};
+    for (uint32_t i = 0; i < now.n; i++) {
+        struct rc_conn *c = conn_of(l, now.id[i]);
+
+        if (c != NULL) {
+            c->later = false;
+            rc_conn_ready(c);
+            any = true;
+        }
+    }
+    if (l->ready.cap == 0) { /* its memory can be used again */
+        now.n = 0;
+        l->ready = now;
+    } else {
+        rc_ids_deinit(&now);
     }
     return any;
 }
@@ -178,8 +193,8 @@ RC_ON_SHARD static void dispatch(struct rc_loop *l, const struct epoll_event *ev
             looked = true;
             (void)event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
         } else if (id != LIBEVENT) {
-            c = rc_pool_find(&l->conns, rc_id_slot(id), rc_id_gen(id));
-            if (c != NULL && rc_conn_open(c))
+            c = conn_of(l, id);
+            if (c != NULL)
                 rc_conn_event(c, ev[i].events);
         }
     }

@@ -351,6 +351,12 @@ static void fetch_sha1(void)
     sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
 }
 
+int rc_ws_init(void)
+{
+    (void)pthread_once(&sha1_once, fetch_sha1);
+    return sha1 != NULL ? RC_OK : RC_ESYS;
+}
+
 int rc_ws_accept(struct rc_str key, char out[29])
 {
     static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -360,8 +366,7 @@ int rc_ws_accept(struct rc_str key, char out[29])
         return RC_EPROTO;
     memcpy(text, key.p, 24);
     memcpy(text + 24, guid, sizeof(guid) - 1);
-    (void)pthread_once(&sha1_once, fetch_sha1);
-    if (sha1 == NULL || EVP_Digest(text, sizeof(text), digest, NULL, sha1, NULL) != 1)
+    if (rc_ws_init() != RC_OK || EVP_Digest(text, sizeof(text), digest, NULL, sha1, NULL) != 1)
         return RC_EPROTO;
     (void)rc_b64_encode(RC_B64_STD, digest, sizeof(digest), out);
     return RC_OK;

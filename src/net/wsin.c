@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 struct rc_wsin_partial {
+    struct rc_ws_decoder ws;
     struct rc_buf buf;            /* of the message so far */
     struct rc_inflater *inflater; /* NULL until something compressed comes */
     uint32_t utf8;                /* of decompressed text; the decoder checks the rest */
@@ -14,9 +15,14 @@ struct rc_wsin_partial {
 
 void rc_wsin_init(struct rc_wsin *in, uint32_t max, const struct rc_deflate_params *deflate)
 {
-    *in = (struct rc_wsin){.deflate = *deflate};
-    in->ws.max_message = max;
-    in->ws.allow_rsv1 = deflate->on;
+    *in = (struct rc_wsin){.max = max, .deflate = *deflate};
+}
+
+static struct rc_wsin_partial *need_partial(struct rc_wsin *in)
+{
+    if (in->partial == NULL)
+        in->partial = rc_calloc(1, sizeof(*in->partial));
+    return in->partial;
 }
 
 static void drop(struct rc_wsin *in)
@@ -53,13 +59,29 @@ static int decompress(struct rc_wsin *in, const struct rc_ws_event *ev)
         if (p->inflater == NULL)
             return RC_ENOMEM;
     }
-    p->buf.max = in->ws.max_message;
+    p->buf.max = in->max;
     rc = rc_inflater_feed(p->inflater, ev->data.p, ev->data.len, &p->buf);
     if (rc == RC_OK && ev->last)
         rc = rc_inflater_end(p->inflater, &p->buf);
     if (rc == RC_OK && ev->opcode == RC_WS_TEXT && !text_ok(p, before, ev->last))
         rc = RC_EPROTO;
     return rc;
+}
+
+int64_t rc_wsin_decode(struct rc_wsin *in, uint8_t *data, size_t len, struct rc_ws_event *ev)
+{
+    struct rc_ws_decoder fresh = {.max_message = in->max, .allow_rsv1 = in->deflate.on};
+    struct rc_wsin_partial *p = in->partial;
+    int64_t n;
+
+    if (p != NULL && !rc_ws_at_rest(&p->ws)) {
+        p->ws.max_message = in->max; /* an upgrade's probe may have less */
+        return rc_ws_decode(&p->ws, data, len, ev);
+    }
+    n = rc_ws_decode(&fresh, data, len, ev);
+    if (n > 0 && !rc_ws_at_rest(&fresh))
+        need_partial(in)->ws = fresh;
+    return n;
 }
 
 int rc_wsin_piece(struct rc_wsin *in, const struct rc_ws_event *ev, struct rc_buf *hold,
@@ -71,8 +93,7 @@ int rc_wsin_piece(struct rc_wsin *in, const struct rc_ws_event *ev, struct rc_bu
         *whole = ev->data;
         return RC_OK;
     }
-    if (in->partial == NULL)
-        in->partial = rc_calloc(1, sizeof(*in->partial));
+    (void)need_partial(in);
     if (ev->compressed) {
         rc = decompress(in, ev);
     } else {

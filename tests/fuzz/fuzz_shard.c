@@ -123,7 +123,7 @@ static bool is_busy(unsigned i)
         if (c->reading && ioctl(c->fd, FIONREAD, &n) == 0 && n > 0)
             return true;
     }
-    return !rc_list_empty(&sh->loop.ready);
+    return sh->loop.ready.n != 0;
 }
 
 static void settle(void)

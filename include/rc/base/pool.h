@@ -65,4 +65,12 @@ void *rc_pool_at(const struct rc_pool *p, uint32_t slot);
 /* Walks live objects: *cursor 0 at first; NULL at the end. */
 void *rc_pool_next(const struct rc_pool *p, uint32_t *cursor);
 
+/* Names of objects, to be worked on later; those that have gone meanwhile are misses. */
+struct rc_ids {
+    rc_id *id; /* [n] */
+    uint32_t n, cap;
+};
+void rc_ids_add(struct rc_ids *ids, rc_id id);
+void rc_ids_deinit(struct rc_ids *ids);
+
 #endif /* RC_BASE_POOL_H */

@@ -39,6 +39,12 @@ enum { RC_SID_LEN = 20, RC_SID_BYTES = 15, RC_SID_SECRET = 9 };
 /* Why input stands still; a session reads while none of these is set. */
 enum { RC_PAUSE_FENCE = 1, RC_PAUSE_RING = 2 };
 
+/* connect_timeout of a session that has not joined a namespace yet. */
+struct rc_joining {
+    struct rc_timer timer;
+    struct rc_session *session;
+};
+
 struct rc_session {
     struct rc_pooled hdr;
     struct rc_outq out;   /* WebSocket frames */
@@ -49,26 +55,24 @@ struct rc_session {
     bool dirty;           /* in the shard's list of queues to be flushed */
     bool closed;
     bool in_input; /* input is being processed further up the stack */
-    bool joined;   /* a namespace was joined: connect_timeout is over */
     uint8_t held;  /* CONNECTs whose joins are under way: nothing is written meanwhile */
     bool eio3;     /* speaks Engine.IO 3 and Socket.IO 2 */
     uint8_t form;  /* of what is queued, see form.h; of a polling session FRAMES */
     uint8_t sid_secret[RC_SID_SECRET];
     uint8_t nsockets;
+    uint8_t lane_owner; /* see lane.h */
+    bool lane_open;
+    uint8_t fences;               /* FENCE_ACKs still to come */
     uint16_t asks;                /* questions of its sockets that are open */
     uint16_t nsp;                 /* of an endpoint */
+    uint64_t lane_mark;           /* see lane.h */
     struct rc_timer beat;         /* next ping, or the deadline of the pong */
-    struct rc_timer join;         /* connect_timeout */
     struct rc_wsin in;            /* of a WebSocket */
     struct rc_socket *sockets;    /* list by ->next */
+    struct rc_joining *joining;   /* NULL once a namespace was joined */
     struct rc_assembly *assembly; /* a packet that waits for attachments, see socket.c */
     struct rc_polling *polling;   /* of a polling session, see engine.c */
     struct rc_job *job;           /* a rule that waits for a fence, see verbs.c */
-    uint64_t lane_mark;           /* see lane.h */
-    uint8_t lane_owner;
-    bool lane_open;
-    uint8_t fences;           /* FENCE_ACKs still to come */
-    struct rc_list ring_link; /* in the shard's list of RC_PAUSE_RING sessions */
 };
 
 /* A socket's place in a room on this shard. */
@@ -101,6 +105,8 @@ struct rc_session *rc_session_new(struct rc_shard *sh, enum rc_session_kind kind
 bool rc_session_possible(const struct rc_shard *sh);
 /* Ends it: its sockets leave their rooms, its connection ends. Idempotent. */
 void rc_session_close(struct rc_shard *sh, struct rc_session *s, enum rc_close why) RC_ON_SHARD;
+/* A namespace was joined: connect_timeout is over. */
+void rc_session_joined(struct rc_session *s);
 rc_id rc_session_id(const struct rc_shard *sh, const struct rc_session *s);
 struct rc_session *rc_session_find(struct rc_shard *sh, rc_id id) RC_ON_SHARD;
 /* The Engine.IO session id: 20 characters, and a NUL. */

@@ -62,7 +62,7 @@ struct rc_shard {
     struct rc_pooled **dead; /* sessions and sockets to be put back at the end of the turn */
     uint32_t ndead, dead_cap;
     struct rc_batch batch;
-    struct rc_list ring_paused; /* sessions with RC_PAUSE_RING, by ring_link */
+    struct rc_ids ring_paused; /* sessions with RC_PAUSE_RING */
     struct rc_directory *directory;
     struct rc_buf scratch;            /* building packets; never across calls */
     struct rc_deflater *deflater;     /* for all connections */

@@ -48,7 +48,7 @@ struct rc_loop {
     uint32_t ndead, dead_cap;
     struct rc_timerq **timerq;
     unsigned ntimerqs;
-    struct rc_list ready; /* connections with work that waits for nobody, see rc_conn_later */
+    struct rc_ids ready; /* connections with work that waits for nobody, see rc_conn_later */
     struct rc_timerq q_stall, q_linger; /* of connections that are finishing */
     struct event *tick;                 /* wakes the loop for the earliest timer, by tick_fd */
     int tick_fd;

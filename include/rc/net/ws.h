@@ -55,6 +55,12 @@ struct rc_ws_decoder {
     bool allow_rsv1;      /* permessage-deflate was negotiated */
 };
 
+/* Between messages: no different from a fresh one. */
+static inline bool rc_ws_at_rest(const struct rc_ws_decoder *d)
+{
+    return d->opcode == 0 && !d->in_frame;
+}
+
 enum rc_ws_event_type {
     RC_WS_EV_DATA, /* a piece of a message: opcode, first, last, data */
     RC_WS_EV_PING, /* data: payload to be sent back */
@@ -99,6 +105,8 @@ struct rc_ws_frame rc_ws_own_frame(const uint8_t *p);
 /* Is this a close code that a peer may send (RFC 6455 section 7.4, IANA registry)? */
 bool rc_ws_close_code_valid(unsigned code);
 
+/* Makes ready what rc_ws_accept() needs, or else its first call does. RC_ESYS: there is no SHA-1. */
+int rc_ws_init(void) RC_MUSTCHECK;
 /* Sec-WebSocket-Accept for a key: 28 characters and a NUL. RC_EPROTO when the key is not
  * base64 of 16 bytes. */
 int rc_ws_accept(struct rc_str key, char out[29]) RC_MUSTCHECK;

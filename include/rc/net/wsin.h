@@ -18,8 +18,8 @@
 struct rc_wsin_partial;
 
 struct rc_wsin {
-    struct rc_ws_decoder ws;
-    struct rc_wsin_partial *partial;
+    struct rc_wsin_partial *partial; /* NULL between messages, mostly */
+    uint32_t max;
     struct rc_deflate_params deflate;
 };
 
@@ -27,6 +27,9 @@ struct rc_wsin {
 void rc_wsin_init(struct rc_wsin *in, uint32_t max, const struct rc_deflate_params *deflate);
 void rc_wsin_deinit(struct rc_wsin *in);
 
+/* rc_ws_decode(), with a decoder that is remembered only within a message. */
+int64_t rc_wsin_decode(struct rc_wsin *in, uint8_t *data, size_t len,
+                       struct rc_ws_event *ev) RC_MUSTCHECK;
 /* Takes a piece of a message (an RC_WS_EV_DATA). RC_OK: the message is complete, *whole its bytes,
  * which lie in the event or in *hold; the caller frees that after use, whatever has become of
  * `in`. RC_EAGAIN: more is to come. RC_EPROTO, RC_ELIMIT, RC_ENOMEM: it is bad. *hold: empty. */

@@ -73,7 +73,7 @@ static bool busy(const struct rig *r, unsigned i)
         if (c->reading && ioctl(c->fd, FIONREAD, &n) == 0 && n > 0)
             return true;
     }
-    return !rc_list_empty(&sh->ring_paused) || !rc_list_empty(&sh->loop.ready);
+    return sh->ring_paused.n != 0 || sh->loop.ready.n != 0;
 }
 
 void rig_settle(struct rig *r)

@@ -81,8 +81,8 @@ Test(wsin, plain)
     struct rc_wsin in;
 
     rc_wsin_init(&in, MAX, &off);
-    cr_assert_not(in.ws.allow_rsv1);
-    cr_assert_eq(in.ws.max_message, (uint32_t)MAX);
+    cr_assert_not(in.deflate.on);
+    cr_assert_eq(in.max, (uint32_t)MAX);
     for (unsigned i = 0; i < 3; i++) {
         for (size_t step = 1; step < 20; step++) {
             cr_assert_eq(feed_all(&in, RC_WS_BINARY, false, messages[i], step, &out), RC_OK);
@@ -119,7 +119,7 @@ static void check_compressed(const struct rc_deflate_params *deflate)
 
     pack(hello, &packed);
     rc_wsin_init(&in, MAX, deflate);
-    cr_assert(in.ws.allow_rsv1);
+    cr_assert(in.deflate.on);
     for (size_t step = 1; step <= packed.len; step++) {
         uint8_t opcode = step % 2 != 0 ? RC_WS_TEXT : RC_WS_BINARY;
 
