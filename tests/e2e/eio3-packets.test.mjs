@@ -14,6 +14,12 @@ import { SHARDS, label, reference, roomcastOnly, sleep, slow, start, startFor, u
 import { RULES } from './lib/vocabulary.mjs';
 import { RawWs, Wire, request } from './lib/wire.mjs';
 
+const INI = `${RULES}
+[connect /moved]
+refuse = "this has moved"
+[connect /staff]
+require = same {auth.token} secret else "not for you" {"to":"/lobby"}
+`;
 const EIO3 = { 'socketio.allow_eio3': 'yes' };
 const PLACE = (n) => `{"_placeholder":true,"num":${n}}`;
 const B = (...n) => Buffer.of(...n);
@@ -149,6 +155,8 @@ const SOCKETIO = [
   breaks('an event of a namespace that was not joined', text('42/chat?x,["ask",1]')),
   breaks('an array for CONNECT data', text('40/chat,[]')),
   breaks('a CONNECT_ERROR', text('44"x"')),
+  ['a refusal is its message', [posts('40/moved,'), posts('40/moved?x=1,'), get(), ...ALIVE], [OK, OK, poll('44/moved,"this has moved"', '44/moved,"this has moved"'), ...LIVES]],
+  ['or its data, if it has some', [posts('40/staff?token=x,'), get(), posts('40/staff?token=%73ecret,'), get()], [OK, poll('44/staff,{"to":"/lobby"}'), OK, poll('40/staff,')]],
   ['the end of a namespace', [posts('40/chat,'), get(), posts('42["bye"]', '42/chat,1["ask",1]'), get()], [OK, poll('40/chat,'), OK, poll('41', '43/chat,1[1]')]],
   ['the end of the session', [posts('42["hangup"]'), get(), get(), get()], [OK, poll('41'), poll('6', '1'), GONE]],
   ['a name with dots or escapes', [posts('40/x/../chat,'), get()], [OK, poll('44/x/../chat,{"message":"Invalid namespace"}')], { theirs: [OK, poll('40/chat,')] }],
@@ -243,8 +251,8 @@ for (const shards of SHARDS) {
     let server;
     let other;
     before(async () => {
-      server = await start({ ini: RULES, shards, options: EIO3 });
-      if (!reference) other = await startReference({ ini: RULES, options: EIO3 });
+      server = await start({ ini: INI, shards, options: EIO3 });
+      if (!reference) other = await startReference({ ini: INI, options: EIO3 });
     });
     after(async () => {
       await server.stop();
@@ -472,8 +480,8 @@ for (const shards of SHARDS) {
     let server;
     let other;
     before(async () => {
-      server = await start({ ini: RULES, shards, options: EIO3 });
-      if (!reference) other = await startReference({ ini: RULES, options: EIO3 });
+      server = await start({ ini: INI, shards, options: EIO3 });
+      if (!reference) other = await startReference({ ini: INI, options: EIO3 });
     });
     after(async () => {
       await server.stop();
@@ -578,4 +586,16 @@ test('a session of 4 does not get less', async (t) => {
   ws.send(ECHO, B(1, 2));
   assert.deepEqual(await ws.take(2), [ECHO, B(1, 2)]);
   ws.destroy();
+});
+
+test('/ refuses: a session without a socket', async (t) => {
+  const server = await startFor(t, { ini: '[connect]\nrefuse = "closed today" {"until":9}\n[event /a ask]\nack = {args}\n', options: EIO3 });
+  const r = await request(server, { path: eioPath({ EIO: '3' }) });
+  const sid = r.body.match(/"sid":"([\w-]{20})/)[1];
+  const s = Object.assign(new Polling3(server), { sid });
+  assert.deepEqual(await s.poll(), ['44{"until":9}']);
+  await s.post('40/a,');
+  assert.deepEqual(await s.poll(), ['40/a,']);
+  await s.post('42/a,1["ask",1]');
+  assert.deepEqual(await s.poll(), ['43/a,1[1]']);
 });

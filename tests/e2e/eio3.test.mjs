@@ -15,6 +15,10 @@ import { RULES } from './lib/vocabulary.mjs';
 
 const VERSIONS = createRequire(import.meta.url);
 const INI = `${RULES}
+[connect /moved]
+refuse = "this has moved"
+[connect /staff]
+require = same {auth.token} secret else "not for you" {"to":"/lobby"}
 [event /greet whisper]
 emit = socket {1}: whispered {2..}
 [event /greet shoutOthers]
@@ -167,6 +171,17 @@ function mixed(server, transports) {
     root.emit('bye');
     assert.equal(await gone, 'io server disconnect');
     assert.deepEqual(await ask(chat, 'ask', 4), 4);
+  });
+
+  test('refusals', async () => {
+    const refused = (nsp) => connected2(client2(server(), { transports, nsp })).then(assert.fail, (e) => e.data);
+    assert.equal(await refused('/moved'), 'this has moved');
+    assert.deepEqual(await refused('/staff?token=guess'), { to: '/lobby' });
+    assert.deepEqual(await refused('/nope'), { message: 'Invalid namespace' });
+    const s = await connect2(server(), { transports, nsp: '/staff?token=secret' });
+    assert.equal(s.connected, true);
+    const now = connect(server(), { transports, nsp: '/staff', auth: { token: 'guess' } });
+    await assert.rejects(now, { message: 'not for you', data: { to: '/lobby' } });
   });
 
   test('reconnection: a new id, old rooms are left', async () => {

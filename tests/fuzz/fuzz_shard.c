@@ -10,6 +10,7 @@
 #include "rc/base/log.h"
 #include "rc/broker/shard.h"
 #include "rc/net/ws.h"
+#include "rc/proto/eio3.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,7 +27,8 @@ enum { SHARDS = 2, CONNS = 6, IDS = 4, ROUNDS_MAX = 3000 };
 
 static const char ini[] =
     "[server]\nring_slots = 64\n"
-    "[socketio]\nmax_payload = 4KiB\ncors_origin = *\nper_message_deflate = yes\n"
+    "[socketio]\nmax_payload = 4KiB\ncors_origin = *\nper_message_deflate = yes\nallow_eio3 = "
+    "yes\n"
     "deflate_threshold = 0\ndeflate_no_context_takeover = no\nhttp_compression_threshold = 64\n"
     "[limits]\nmax_head_size = 1KiB\nmax_target_size = 512\nmax_rooms_per_socket = 3\n"
     "max_sockets = 2\nmax_queue = 64KiB\nmax_attachments = 3\nmax_asks = 2\n"
@@ -254,7 +256,8 @@ static const char *const packets[] = {
 /* One of the texts, filled in, or bytes of the input. Static memory. */
 static struct rc_str take_packet(struct input *in)
 {
-    static const char *const rooms[] = {"r1", "r2", "r3", "r4", "b2", "\\u0001rooms", ""};
+    /* The id of a session is of Engine.IO 3 that of its socket. */
+    const char *const rooms[] = {"r1", "r2", "r3", "r4", "b2", "\\u0001rooms", "", w.sid[0]};
     static char text[256];
     unsigned what = take(in, sizeof(packets) / sizeof(packets[0]) + 4);
     const char *fill;
@@ -262,7 +265,7 @@ static struct rc_str take_packet(struct input *in)
 
     if (what >= sizeof(packets) / sizeof(packets[0]))
         return take_bytes(in);
-    fill = take(in, 3) == 0 ? w.socket[take(in, IDS)] : rooms[take(in, 7)];
+    fill = take(in, 3) == 0 ? w.socket[take(in, IDS)] : rooms[take(in, 8)];
 #if defined(__GNUC__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -274,18 +277,19 @@ static struct rc_str take_packet(struct input *in)
     return rc_str_make(text, (size_t)n);
 }
 
-/* A request with a learned sid, none, or a wrong one. */
+/* A request with a learned sid, none, or a wrong one; now and then of Engine.IO 3. */
 static void send_request(struct input *in, const struct peer *p, const char *method,
                          const char *transport, const char *extra, struct rc_str body)
 {
     struct rc_buf b = RC_BUF_INIT;
-    unsigned id = take(in, IDS + 1);
+    unsigned id = take(in, IDS + 1), how;
 
-    rc_buf_printf(&b, "%s /socket.io/?EIO=4&transport=%s", method, transport);
+    rc_buf_printf(&b, "%s /socket.io/?transport=%s", method, transport);
     if (id < IDS && w.sid[id][0] != '\0')
         rc_buf_printf(&b, "&sid=%s", w.sid[id]);
-    rc_buf_printf(&b, "%s HTTP/1.1\r\nHost: x\r\n%s", take(in, 8) == 1 ? "&j=0&b64=1" : "",
-                  extra);
+    how = take(in, 8);
+    rc_buf_printf(&b, "&EIO=%d%s%s HTTP/1.1\r\nHost: x\r\n%s", how < 4 ? 4 : 3,
+                  how % 4 == 1 ? "&j=0" : "", how % 2 == 1 ? "&b64=1" : "", extra);
     if (body.p != NULL)
         rc_buf_printf(&b, "Content-Length: %zu\r\n", body.len);
     rc_buf_putz(&b, "\r\n");
@@ -294,19 +298,36 @@ static void send_request(struct input *in, const struct peer *p, const char *met
     rc_buf_deinit(&b);
 }
 
+/* kind: 2 is a text payload of Engine.IO 3, 3 a binary one, others are of 4. */
+static void put_packet(struct rc_buf *b, unsigned kind, struct rc_str packet, bool more)
+{
+    struct rc_eio_packet p = {.type = RC_EIO_MESSAGE, .binary = packet.len % 2 != 0};
+
+    if (packet.len == 0)
+        return;
+    p.data = p.binary ? packet : rc_str_skip(packet, 1);
+    if (kind == 2)
+        rc_eio3_text_put(b, &p);
+    else if (kind == 3)
+        rc_eio3_binary_put(b, &p);
+    else
+        rc_buf_puts(b, packet);
+    if (kind < 2 && more)
+        rc_buf_putc(b, 0x1e);
+}
+
 static void send_post(struct input *in, const struct peer *p)
 {
     struct rc_buf b = RC_BUF_INIT;
+    static const char *const extra[] = {"", "Expect: 100-continue\r\n", "",
+                                        "Content-Type: application/octet-stream\r\n"};
+    unsigned n = take(in, 12), kind = n / 3;
 
-    for (unsigned n = take(in, 3) + 1; n > 0; n--) {
-        rc_buf_puts(&b, take_packet(in));
-        if (n > 1)
-            rc_buf_putc(&b, 0x1e);
-    }
+    for (n = n % 3 + 1; n > 0; n--)
+        put_packet(&b, kind, take_packet(in), n > 1);
     if (b.data == NULL)
         rc_buf_putc(&b, '6');
-    send_request(in, p, "POST", "polling", take(in, 4) == 1 ? "Expect: 100-continue\r\n" : "",
-                 rc_buf_str(&b));
+    send_request(in, p, "POST", "polling", extra[(kind & 2) | take(in, 4) % 2], rc_buf_str(&b));
     rc_buf_deinit(&b);
 }
 
@@ -510,6 +531,7 @@ static void let_time_pass(void)
 
         expire(i, &sh->q_ping);
         expire(i, &sh->q_pong);
+        expire(i, &sh->q_client_ping);
         expire(i, &sh->q_join);
         expire(i, &sh->q_poll_close);
         expire(i, &sh->q_directory);
