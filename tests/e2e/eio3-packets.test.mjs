@@ -128,6 +128,7 @@ const BINARY = [
   breaks('bytes without an event, in base64', text(B(1))),
   breaks('text while bytes are missing', text(ECHO, ask(1))),
   closes('no length at all', L('\0')),
+  closes('bytes over 9 among the digits', L(`\0\x0c\xff${ask(1)}`), { theirs: [OK, poll('3')] }),
   closes('a length without an end', L('\0\x01')),
   closes('text as it would be in a text payload', L(text(ask(1)))),
   closes('UTF-8 that is cut off', framed('421["ask","\xf0\x9f\x91')),
@@ -379,7 +380,7 @@ function upgrades(server) {
 
   test('upgrade: another packet on the probing WebSocket closes that one only', async () => {
     const s = await Polling3.open(server());
-    for (const packet of ['3', '2', '4x', B(4, 1)]) {
+    for (const packet of ['3', '2', '4x', B(4, 1), ...(reference ? [] : ['5x', B(5)])]) {
       const ws = await probe(s);
       ws.send(packet);
       assert.equal((await ws.close()).code, 1005);

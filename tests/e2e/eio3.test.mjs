@@ -19,6 +19,8 @@ const INI = `${RULES}
 refuse = "this has moved"
 [connect /staff]
 require = same {auth.token} secret else "not for you" {"to":"/lobby"}
+[event both]
+emit = room {1}, socket {2} except socket {3}: said {4..}
 [event /greet whisper]
 emit = socket {1}: whispered {2..}
 [event /greet shoutOthers]
@@ -116,6 +118,20 @@ function mixed(server, transports) {
     }
     const stranger = await ask(all[1], 'whisper', 'A'.repeat(20), 'x');
     if (!reference) assert.equal(stranger.error, 'bad_target');
+  });
+
+  test('unions and exceptions, by ids of old and new sockets', async () => {
+    const [a, b, c] = await three(server(), transports);
+    const d = await connect2(server(), { transports });
+    const boxes = [a, b, c, d].map((s) => inbox2(s, 'said'));
+    for (const s of [a, c, d]) await ask(s, 'join', 'u');
+    await ask(b, 'both', 'u', d.id, a.id, 'not a', Buffer.of(1));
+    await ask(b, 'both', 'u', d.id, c.id, 'not c', Buffer.of(2));
+    await ask(b, 'both', 'u', c.id, b.id, 'all');
+    const got = [['not c', 'all'], [], ['not a', 'all'], ['not a', 'not c', 'all']];
+    await Promise.all(boxes.map((box, i) => box.wait(got[i].length)));
+    assert.deepEqual(boxes.map((box) => box.map((m) => m[1])), got);
+    assert.deepEqual(boxes[0][0], ['said', 'not c', Buffer.of(2)]);
   });
 
   test('acks, with bytes, many at once, and refusals', async () => {
