@@ -97,7 +97,7 @@ measure() {
     options=$(scenario_options "$scenario")
     status=1
     if start_server "$server" "$scenario"; then
-        times="--warmup $warmup --duration $seconds --settle 0.3"
+        times="--warmup $warmup --duration $seconds --settle 0.3 --drain 20"
         # shellcheck disable=SC2086,SC2046 # the options' words
         $(pinned client) "$build/load" --port "$server_port" --pid "$server_pid" $protocol $times $options \
             --wait "$wait" --label "$scenario $server $round" --json "$lines" --quiet \
@@ -115,16 +115,32 @@ measure() {
     tail -n 1 "$lines" | awk -f bench/report/json.awk -f bench/report/line.awk >&2
 }
 
+# Scenarios that are compared with each other take turns within a round: all of the group at its
+# first member's place.
+group() {
+    case $1 in
+    stall-none) echo "$1 $(chosen stall-one)" ;;
+    stall-one)  [ -n "$(chosen stall-none)" ] || echo "$1" ;;
+    *)          echo "$1" ;;
+    esac
+}
+
+chosen() {
+    case " $scenarios " in *[[:space:]]"$1"[[:space:]]*) echo "$1" ;; esac
+}
+
 # The pairs in the order in which they run: "SCENARIO SERVER ROUND".
 plan() {
-    local scenario server round
+    local first scenario server round
 
-    for scenario in $scenarios; do
+    for first in $scenarios; do
         for round in $(seq "$rounds"); do
             for server in $servers; do
-                [ "$round" -le "$(pair_rounds "$scenario" "$server")" ] || continue
-                protocol_options "$scenario" "$server" >/dev/null || continue
-                echo "$scenario $server $round"
+                for scenario in $(group "$first"); do
+                    [ "$round" -le "$(pair_rounds "$scenario" "$server")" ] || continue
+                    protocol_options "$scenario" "$server" >/dev/null || continue
+                    echo "$scenario $server $round"
+                done
             done
         done
     done
