@@ -64,7 +64,7 @@ struct mailbox {
 struct consumer {
     _Alignas(RC_CACHELINE) _Atomic int pending; /* 1: a wake-up is on its way */
     int efd;
-    bool held[RC_MESH_MAX_SHARDS]; /* by producer: its results rest; the consumer's own */
+    bool held[RC_MESH_MAX_SHARDS + 2]; /* by producer: its results rest; the consumer's own */
 };
 
 struct rc_mesh {
@@ -102,7 +102,7 @@ struct rc_mesh *rc_mesh_new(unsigned nshards, uint32_t ring_slots)
 
         m->box[i] = (struct mailbox){0};
         /* To itself a shard has a ring for results only, see rc_shard.own_mail. */
-        if (pair / nshards != pair % nshards || (nshards > 1 && i % CLASSES == RC_MESH_RESULTS))
+        if (pair / nshards != pair % nshards || i % CLASSES == RC_MESH_RESULTS)
             ok = rc_spsc_init(&m->box[i].q, ring_slots, sizeof(struct rc_msg)) == RC_OK && ok;
     }
     for (unsigned i = 0; i < nshards; i++) {
@@ -301,16 +301,14 @@ bool rc_mesh_blocked(const struct rc_mesh *m, unsigned from)
     return m->spilling[from * CLASSES + RC_MESH_RESULTS] != 0;
 }
 
-static bool is_held(const struct rc_mesh *m, unsigned from, unsigned to,
-                    enum rc_mesh_class class)
+/* Takes up to budget messages of one class from each producer. False: more are there. Inlined, for
+ * it is called with each class once, and a turn with little mail is mostly this. */
+__attribute__((always_inline)) static inline bool drain_class(struct rc_mesh *m, unsigned to,
+                                                              enum rc_mesh_class class,
+                                                              unsigned budget, rc_mesh_fn *fn,
+                                                              void *arg)
 {
-    return class == RC_MESH_RESULTS && from < m->nshards && m->consumer[to].held[from];
-}
-
-/* Takes up to budget messages of one class from each producer. False: more are there. */
-static bool drain_class(struct rc_mesh *m, unsigned to, enum rc_mesh_class class,
-                        unsigned budget, rc_mesh_fn *fn, void *arg)
-{
+    const bool *held = class == RC_MESH_RESULTS ? m->consumer[to].held : NULL;
     bool all = true;
 
     for (unsigned from = 0; from < m->nproducers; from++) {
@@ -318,14 +316,14 @@ static bool drain_class(struct rc_mesh *m, unsigned to, enum rc_mesh_class class
         struct rc_msg *msg;
         unsigned n = 0;
 
-        if (b->q.slot == NULL || is_held(m, from, to, class))
+        if (from == to || (held != NULL && held[from]))
             continue;
         while (n < budget && (msg = rc_spsc_front(&b->q)) != NULL) {
             /* Checked each time: the last one may have filled a ring. */
             if (class == RC_MESH_REQUESTS && rc_mesh_blocked(m, to))
                 return false;
             fn(msg, arg);
-            if (is_held(m, from, to, class))
+            if (held != NULL && held[from])
                 break;
             rc_spsc_release(&b->q);
             n++;
@@ -333,6 +331,24 @@ static bool drain_class(struct rc_mesh *m, unsigned to, enum rc_mesh_class class
         all = all && n < budget;
     }
     return all;
+}
+
+void rc_mesh_drain_own(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn,
+                       void *arg)
+{
+    struct mailbox *b = box_of(m, to, to, RC_MESH_RESULTS);
+    const bool *held = &m->consumer[to].held[to];
+    struct rc_msg *msg;
+
+    while (!*held && (msg = rc_spsc_front(&b->q)) != NULL) {
+        if (budget-- == 0) {
+            wake(&m->consumer[to]);
+            return;
+        }
+        fn(msg, arg);
+        if (!*held)
+            rc_spsc_release(&b->q);
+    }
 }
 
 bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn, void *arg)

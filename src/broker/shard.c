@@ -172,9 +172,11 @@ static void on_mail_ready(evutil_socket_t fd, short what, void *arg)
     (void)what;
     rc_loop_enter(&sh->loop);
     sh->mail_waits = !rc_mesh_drain(sh->mesh, sh->index, DRAIN_BUDGET, on_mail, sh);
-    if (sh->own_mail)
+    if (sh->own_mail) {
+        rc_mesh_drain_own(sh->mesh, sh->index, DRAIN_BUDGET, on_mail, sh);
         sh->own_mail = rc_mesh_posted(sh->mesh, sh->index, sh->index, RC_MESH_RESULTS) !=
                        rc_mesh_done(sh->mesh, sh->index, sh->index, RC_MESH_RESULTS);
+    }
 }
 
 /* ---- the end of a turn ---- */

@@ -66,6 +66,10 @@ typedef void rc_mesh_fn(struct rc_msg *msg, void *arg);
  * because `to` is blocked: rc_mesh_poke once it is not. */
 bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn, void *arg);
 
+/* The same for what `to` has posted to itself: results, by a ring that rc_mesh_drain leaves alone. */
+void rc_mesh_drain_own(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn,
+                       void *arg);
+
 /* Called from fn: this message of `from`, a result, is not done with. It stays where it is, and the
  * ring behind it rests, until rc_mesh_pass drops it. */
 void rc_mesh_hold(struct rc_mesh *m, unsigned to, unsigned from);

@@ -95,6 +95,88 @@ Test(mesh, one_shard)
     rc_mesh_free(m);
 }
 
+/* Holds the first result of producer 1 that it is given. */
+static void receive_or_hold(struct rc_msg *msg, void *arg)
+{
+    struct inbox *in = arg;
+
+    if (msg->from == 1 && msg->u.fence.session == 1) {
+        rc_mesh_hold(in->mesh, in->me, 1);
+        return;
+    }
+    receive(msg, arg);
+}
+
+/* A held message stays, and is not done with; what is behind it waits; the others do not. */
+Test(mesh, held_results)
+{
+    struct rc_mesh *m = rc_mesh_new(3, SLOTS);
+    struct inbox in = {.mesh = m, .me = 0};
+
+    for (unsigned from = 1; from < 3; from++) {
+        for (uint64_t n = 0; n < 3; n++)
+            post(m, from, 0, RC_MESH_RESULTS, n);
+        post(m, from, 0, RC_MESH_REQUESTS, 0);
+        (void)rc_mesh_wake(m, from);
+    }
+    for (int round = 0; round < 2; round++) {
+        cr_assert(rc_mesh_drain(m, 0, 10, receive_or_hold, &in));
+        cr_assert_not(readable(m, 0), "it does not turn in vain");
+        cr_assert_eq(in.n, 6u);
+        cr_assert_eq(in.next[RC_MESH_RESULTS][1], 1u);
+        cr_assert_eq(in.next[RC_MESH_RESULTS][2], 3u);
+        cr_assert_eq(in.next[RC_MESH_REQUESTS][1], 1u);
+        cr_assert_eq(rc_mesh_done(m, 1, 0, RC_MESH_RESULTS), 1u);
+        cr_assert_eq(rc_mesh_done(m, 2, 0, RC_MESH_RESULTS), 3u);
+    }
+    rc_mesh_pass(m, 0, 1);
+    cr_assert_eq(rc_mesh_done(m, 1, 0, RC_MESH_RESULTS), 2u);
+    cr_assert(readable(m, 0));
+    in.next[RC_MESH_RESULTS][1] = 2;
+    cr_assert(rc_mesh_drain(m, 0, 10, receive_or_hold, &in));
+    cr_assert_eq(in.n, 7u);
+    cr_assert_eq(rc_mesh_done(m, 1, 0, RC_MESH_RESULTS), 3u);
+    rc_mesh_free(m);
+}
+
+/* A shard's results to itself: in order, more than a ring takes, some at a time, held or not. */
+Test(mesh, own_results)
+{
+    struct rc_mesh *m = rc_mesh_new(3, SLOTS);
+    struct inbox in = {.mesh = m, .me = 1};
+
+    for (uint64_t n = 0; n < 2 * SLOTS; n++)
+        post(m, 1, 1, RC_MESH_RESULTS, n);
+    cr_assert(rc_mesh_blocked(m, 1));
+    cr_assert_not(rc_mesh_wake(m, 1));
+    cr_assert(readable(m, 1));
+    cr_assert(rc_mesh_drain(m, 1, 10, receive_or_hold, &in));
+    cr_assert_eq(in.n, 0u);
+    cr_assert_not(readable(m, 1));
+    rc_mesh_drain_own(m, 1, 10, receive_or_hold, &in);
+    cr_assert_eq(in.n, 1u);
+    rc_mesh_drain_own(m, 1, 10, receive_or_hold, &in);
+    cr_assert_eq(in.n, 1u);
+    rc_mesh_pass(m, 1, 1);
+    in.next[RC_MESH_RESULTS][1] = 2;
+    cr_assert(readable(m, 1));
+    cr_assert(rc_mesh_drain(m, 1, 10, receive_or_hold, &in));
+    cr_assert_not(readable(m, 1));
+    for (unsigned n = 11; n < 2 * SLOTS; n += 10) {
+        (void)rc_mesh_wake(m, 1); /* what was spilled */
+        rc_mesh_drain_own(m, 1, 10, receive_or_hold, &in);
+        cr_assert_eq(in.n, n);
+        cr_assert(readable(m, 1), "more is there");
+    }
+    (void)rc_mesh_wake(m, 1);
+    rc_mesh_drain_own(m, 1, 2 * SLOTS, receive_or_hold, &in);
+    cr_assert_eq(in.n, 2u * SLOTS - 1);
+    cr_assert_not(rc_mesh_blocked(m, 1));
+    cr_assert_eq(rc_mesh_done(m, 1, 1, RC_MESH_RESULTS),
+                 rc_mesh_posted(m, 1, 1, RC_MESH_RESULTS));
+    rc_mesh_free(m);
+}
+
 Test(mesh, out_of_descriptors)
 {
     struct rlimit before, few;
