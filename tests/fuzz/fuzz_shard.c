@@ -43,6 +43,11 @@ static const char ini[] =
     "[event ask]\nask = room {1} within 1s: question {2..}\n"
     "[event askone]\nask = socket {1} within 1s: question {2..}\n"
     "[event move]\nleave = {1}\njoin = {2}\nemit = room {2}: msg {auth.name} {id} {room}\n"
+    "[event enter]\njoin = rooms {1}\n[event exit]\nleave = rooms {1}\n"
+    "[event union]\nemit = rooms {1}, room r2 except rooms {2?}, sender: msg {3..}\n"
+    "emit = room r1: msg {room}\n"
+    "[event flash]\nemit = volatile rooms {1}, socket {2} except room r3: msg {3..}\n"
+    "[event askall]\nask = rooms [\"r1\",\"r2\",\"r3\"], room {1} within 1s: question {2..}\n"
     "[event watch]\nwatch = rooms\n[event unwatch]\nunwatch = rooms\n"
     "[event bye]\ndisconnect = connection\n[event part]\ndisconnect = namespace\n"
     "[event *]\nemit = sender: {event} {args}\n"
@@ -115,7 +120,7 @@ static bool is_busy(unsigned i)
     uint32_t cursor = 0;
 
     for (unsigned from = 0; from < SHARDS + 2; from++)
-        for (int k = RC_MESH_RESULTS; from != i && k <= RC_MESH_REQUESTS; k++)
+        for (int k = RC_MESH_RESULTS; k <= RC_MESH_REQUESTS; k++)
             if (rc_mesh_posted(w.mesh, from, i, (enum rc_mesh_class)k) !=
                 rc_mesh_done(w.mesh, from, i, (enum rc_mesh_class)k))
                 return true;
@@ -251,6 +256,12 @@ static const char *const packets[] = {
     "3",
     "1",
     "6",
+    "42[\"enter\",[\"r1\",\"r2\",\"%s\"]]",
+    "429[\"exit\",[\"%s\",\"r3\"]]",
+    "427[\"union\",[\"r1\",\"%s\"]]",
+    "426[\"union\",[\"r3\",\"r4\",\"r1\"],[\"%s\"],1]",
+    "451-[\"flash\",[\"r1\",\"r4\"],\"%s\",{\"_placeholder\":true,\"num\":0}]",
+    "425[\"askall\",\"%s\",6]",
 };
 
 /* One of the texts, filled in, or bytes of the input. Static memory. */
