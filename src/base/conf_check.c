@@ -181,13 +181,17 @@ void rc_conf_check_all(const struct rc_conf *conf, const struct rc_conf_place *s
                        struct rc_conf_errors *e)
 {
     for (unsigned i = 0; i < rc_conf_nkeys; i++) {
-        if (rc_conf_keys[i].offset != offsetof(struct rc_conf, server_health_path) ||
-            !shadowed(conf, conf->server_health_path))
-            continue;
-        rc_conf_error(
-            e, set_at[i].file, set_at[i].line,
-            "[server] health_path = %s: expected a path outside of socketio.path (%s)",
-            conf->server_health_path, conf->socketio_path);
+        if (rc_conf_keys[i].offset == offsetof(struct rc_conf, server_health_path) &&
+            shadowed(conf, conf->server_health_path))
+            rc_conf_error(
+                e, set_at[i].file, set_at[i].line,
+                "[server] health_path = %s: expected a path outside of socketio.path (%s)",
+                conf->server_health_path, conf->socketio_path);
+        if (rc_conf_keys[i].offset == offsetof(struct rc_conf, socketio_parser) &&
+            conf->socketio_parser == RC_PARSER_MSGPACK && conf->socketio_allow_eio3)
+            rc_conf_error(e, set_at[i].file, set_at[i].line,
+                          "[socketio] parser = msgpack: expected auto or json with "
+                          "socketio.allow_eio3, whose clients speak JSON");
     }
     for (unsigned i = 0; i < conf->nsections; i++)
         check_section(conf, &conf->section[i], e);

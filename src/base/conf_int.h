@@ -58,6 +58,7 @@ enum rc_conf_type {
     RC_CONF_ACKPOLICY,
     RC_CONF_UNKNOWNEVENT,
     RC_CONF_SAMESITE,
+    RC_CONF_PARSER,
 };
 
 struct rc_conf_key {

@@ -25,6 +25,7 @@ static const struct entry_key {
     {"watch", RULES, false},
     {"unwatch", RULES, false},
     {"disconnect", RULES, true},
+    {"parser", ON(RC_CONF_NAMESPACE), true},
     {"protocol", ON(RC_CONF_ENDPOINT), true},
     {"prefix", ON(RC_CONF_ENDPOINT), true},
     {"ping_interval", ON(RC_CONF_ENDPOINT), true},

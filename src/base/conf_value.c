@@ -27,6 +27,7 @@ static const char *const loglevels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const ackpolicies[] = {"auto", "none", NULL};
 static const char *const unknownevents[] = {"ignore", "disconnect", NULL};
 static const char *const samesites[] = {"lax", "strict", "none", "off", NULL};
+static const char *const parsers[] = {"auto", "json", "msgpack", NULL};
 
 static const char *const *enum_names(enum rc_conf_type type)
 {
@@ -34,6 +35,8 @@ static const char *const *enum_names(enum rc_conf_type type)
         return loglevels;
     if (type == RC_CONF_SAMESITE)
         return samesites;
+    if (type == RC_CONF_PARSER)
+        return parsers;
     return type == RC_CONF_ACKPOLICY ? ackpolicies : unknownevents;
 }
 
@@ -159,6 +162,7 @@ void rc_conf_value_describe(const struct rc_conf_key *k, struct rc_buf *to)
     case RC_CONF_ACKPOLICY:
     case RC_CONF_UNKNOWNEVENT:
     case RC_CONF_SAMESITE:
+    case RC_CONF_PARSER:
         for (const char *const *n = enum_names(k->type); *n != NULL; n++)
             rc_buf_printf(to, "%s%s", *n, n[1] == NULL ? "" : n[2] == NULL ? " or " : ", ");
         break;
@@ -220,9 +224,19 @@ static bool parse_enum(enum rc_conf_type type, struct rc_str s, void *field)
         *(enum rc_ackpolicy *)field = (enum rc_ackpolicy)i;
     else if (type == RC_CONF_SAMESITE)
         *(enum rc_samesite *)field = (enum rc_samesite)i;
+    else if (type == RC_CONF_PARSER)
+        *(enum rc_parser *)field = (enum rc_parser)i;
     else
         *(enum rc_unknownevent *)field = (enum rc_unknownevent)i;
     return true;
+}
+
+bool rc_conf_parser(struct rc_str value, enum rc_parser *parser, struct rc_buf *expected)
+{
+    if (parse_enum(RC_CONF_PARSER, value, parser))
+        return true;
+    rc_buf_putz(expected, "auto, json or msgpack");
+    return false;
 }
 
 static void set_string(char **field, struct rc_str s)
@@ -361,7 +375,8 @@ bool rc_conf_value_set(struct rc_conf *conf, const struct rc_conf_key *k, struct
     case RC_CONF_LOGLEVEL:
     case RC_CONF_ACKPOLICY:
     case RC_CONF_UNKNOWNEVENT:
-    case RC_CONF_SAMESITE: ok = parse_enum(k->type, value, field); break;
+    case RC_CONF_SAMESITE:
+    case RC_CONF_PARSER: ok = parse_enum(k->type, value, field); break;
     }
     if (ok)
         return true;
@@ -456,5 +471,6 @@ void rc_conf_value_put(const struct rc_conf *conf, const struct rc_conf_key *k,
         rc_buf_putz(to, unknownevents[*(const enum rc_unknownevent *)field]);
         break;
     case RC_CONF_SAMESITE: rc_buf_putz(to, samesites[*(const enum rc_samesite *)field]); break;
+    case RC_CONF_PARSER: rc_buf_putz(to, parsers[*(const enum rc_parser *)field]); break;
     }
 }

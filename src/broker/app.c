@@ -68,6 +68,37 @@ static struct rc_nsp *add_nsp(struct rc_app *app, const char *name,
     return nsp;
 }
 
+static void entry_fault(const struct rc_conf_section *s, const struct rc_conf_entry *entry,
+                        const char *expected, struct rc_conf_errors *e)
+{
+    rc_conf_error(e, entry->file, entry->line, "[%s %s] %s = %s: expected %s",
+                  s->kind == RC_CONF_NAMESPACE ? "namespace" : "endpoint", s->nsp, entry->key,
+                  entry->value, expected);
+}
+
+/* The parser is all that a namespace may say of itself. */
+static void read_namespace(const struct rc_app *app, struct rc_nsp *nsp,
+                           const struct rc_conf_section *s, struct rc_conf_errors *e)
+{
+    enum rc_parser of_all = app->conf->socketio_parser;
+
+    for (unsigned i = 0; i < s->nentries; i++) {
+        const struct rc_conf_entry *entry = &s->entry[i];
+        struct rc_buf expected = RC_BUF_INIT;
+        bool ok = rc_conf_parser(rc_str_of(entry->value), &nsp->parser, &expected);
+
+        if (ok && of_all != RC_PARSER_AUTO && nsp->parser != RC_PARSER_AUTO &&
+            nsp->parser != of_all) {
+            rc_buf_putz(&expected, "the same as socketio.parser, unless that is auto");
+            ok = false;
+        }
+        rc_buf_putc(&expected, '\0');
+        if (!ok)
+            entry_fault(s, entry, (const char *)expected.data, e);
+        rc_buf_deinit(&expected);
+    }
+}
+
 static void add_namespaces(struct rc_app *app, struct rc_conf_errors *e)
 {
     (void)add_nsp(app, "/", RC_ENDPOINT_NONE);
@@ -78,7 +109,9 @@ static void add_namespaces(struct rc_app *app, struct rc_conf_errors *e)
         if (s->kind == RC_CONF_ENDPOINT)
             continue;
         nsp = add_nsp(app, s->nsp, RC_ENDPOINT_NONE);
-        if (s->kind != RC_CONF_NAMESPACE)
+        if (s->kind == RC_CONF_NAMESPACE)
+            read_namespace(app, nsp, s, e);
+        else
             rc_ruleset_add(&nsp->rules, s, e);
     }
     for (unsigned i = 0; i < app->nnsps; i++)
@@ -86,13 +119,6 @@ static void add_namespaces(struct rc_app *app, struct rc_conf_errors *e)
 }
 
 /* ---- endpoints ---- */
-
-static void entry_fault(const struct rc_conf_section *s, const struct rc_conf_entry *entry,
-                        const char *expected, struct rc_conf_errors *e)
-{
-    rc_conf_error(e, entry->file, entry->line, "[endpoint %s] %s = %s: expected %s", s->nsp,
-                  entry->key, entry->value, expected);
-}
 
 static void read_entry(struct rc_nsp *nsp, const struct rc_conf_section *s,
                        const struct rc_conf_entry *entry, struct rc_conf_errors *e)
@@ -279,7 +305,8 @@ static void set_limits(struct rc_app *app)
                                       .max_args = conf->limits_max_args,
                                       .max_id = conf->limits_max_ack_id,
                                       .max_nsp = conf->limits_max_namespace_length,
-                                      .max_event = conf->limits_max_event_length};
+                                      .max_event = conf->limits_max_event_length,
+                                      .max_text = conf->socketio_max_payload};
     app->sio_eio3 = app->sio;
     app->sio_eio3.nsp_query = true;
 }

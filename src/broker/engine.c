@@ -141,16 +141,28 @@ RC_ON_SHARD static void start_timers(struct rc_shard *sh, struct rc_session *s)
     rc_timer_start(&sh->q_join, &s->joining->timer, sh->loop.now_ms);
 }
 
+RC_ON_SHARD static struct rc_session *new_session(struct rc_shard *sh,
+                                                  enum rc_session_kind kind,
+                                                  const struct rc_handshake *hs)
+{
+    struct rc_session *s = rc_session_new(sh, kind);
+
+    if (s == NULL)
+        return NULL;
+    s->eio3 = hs->eio3;
+    rc_session_set_parser(s, s->eio3 ? RC_PARSER_JSON : sh->app->conf->socketio_parser);
+    return s;
+}
+
 void rc_engine_open_polling(struct rc_shard *sh, rc_id conn, const struct rc_handshake *hs)
 {
-    struct rc_session *s = rc_session_new(sh, RC_SESSION_POLLING);
+    struct rc_session *s = new_session(sh, RC_SESSION_POLLING, hs);
     char sid[RC_SID_LEN + 1];
 
     if (s == NULL) {
         rc_front_reply(sh, conn, RC_REPLY_EMPTY, 503, NULL);
         return;
     }
-    s->eio3 = hs->eio3;
     rc_polling_new(s, hs);
     send_open(sh, s, sid);
     rc_http_set_cookie(sh, conn, rc_str_of(sid));
@@ -166,12 +178,11 @@ void rc_engine_open_polling(struct rc_shard *sh, rc_id conn, const struct rc_han
 void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c,
                               const struct rc_handshake *hs)
 {
-    struct rc_session *s = rc_session_new(sh, RC_SESSION_WEBSOCKET);
+    struct rc_session *s = new_session(sh, RC_SESSION_WEBSOCKET, hs);
     char sid[RC_SID_LEN + 1];
     struct rc_wsin in;
 
     RC_ASSERT(s != NULL); /* rc_session_possible() was asked */
-    s->eio3 = hs->eio3;
     rc_session_set_form(sh, s, rc_form_of(hs->eio3, hs->b64));
     rc_wsin_init(&in, (uint32_t)sh->app->conf->socketio_max_payload, hs->deflate);
     rc_wsconn_attach(sh, s, c, &in);

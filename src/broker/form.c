@@ -5,6 +5,7 @@
 #include "rc/base/thread.h"
 #include "rc/net/ws.h"
 #include "rc/proto/eio3.h"
+#include "rc/proto/msgpack.h"
 
 static void put_frame(struct rc_buf *out, enum rc_ws_opcode opcode, const char *before,
                       struct rc_str payload)
@@ -46,7 +47,7 @@ static struct rc_seg *seal(struct rc_buf *out)
     return seg;
 }
 
-static struct rc_seg *make_plain(const struct rc_seg *frames, unsigned form)
+static struct rc_seg *make_text(const struct rc_seg *frames, unsigned form)
 {
     const uint8_t *p = frames->data, *end = p + frames->len;
     struct rc_buf out = RC_BUF_INIT;
@@ -61,6 +62,58 @@ static struct rc_seg *make_plain(const struct rc_seg *frames, unsigned form)
         p += f.size;
     }
     return seal(&out);
+}
+
+/* p is at the frame of a packet, and behind it are those of its attachments. Returns their end. */
+static const uint8_t *put_msgpack(struct rc_buf *out, const uint8_t *p)
+{
+    struct rc_ws_frame f = rc_ws_own_frame(p);
+    struct rc_str text = rc_str_skip(f.payload, 1), attachment[RC_SIO_ATTACHMENTS_MAX];
+    struct rc_buf message = RC_BUF_INIT;
+    struct rc_sio_packet packet;
+    int rc = rc_sio_split(text, &packet);
+
+    RC_ASSERT(rc == RC_OK);
+    for (unsigned i = 0; i < packet.attachments; i++) {
+        p += f.size;
+        f = rc_ws_own_frame(p);
+        attachment[i] = f.payload;
+    }
+    rc = rc_msgpack_encode(text, attachment, packet.attachments, &message);
+    RC_ASSERT(rc == RC_OK); /* the text was valid when it was made a packet */
+    put_frame(out, RC_WS_BINARY, "", rc_buf_str(&message));
+    rc_buf_deinit(&message);
+    return p + f.size;
+}
+
+static struct rc_seg *make_msgpack(const struct rc_seg *frames)
+{
+    const uint8_t *p = frames->data, *end = p + frames->len;
+    struct rc_buf out = RC_BUF_INIT;
+
+    while (p < end) {
+        struct rc_ws_frame f = rc_ws_own_frame(p);
+
+        if (f.opcode == RC_WS_TEXT && f.payload.len != 0 && f.payload.p[0] == '4') {
+            p = put_msgpack(&out, p);
+        } else { /* Engine.IO's own */
+            rc_buf_put(&out, p, f.size);
+            p += f.size;
+        }
+    }
+    return seal(&out);
+}
+
+static struct rc_seg *make_plain(struct rc_seg *frames, unsigned form)
+{
+    unsigned rest = form & ~(unsigned)RC_FORM_MSGPACK;
+    struct rc_seg *seg = form != rest ? make_msgpack(frames) : rc_seg_ref(frames), *text;
+
+    if (rest == RC_FORM_FRAMES)
+        return seg;
+    text = make_text(seg, rest);
+    rc_seg_unref(seg);
+    return text;
 }
 
 /* ---- permessage-deflate ---- */
@@ -114,11 +167,9 @@ static struct rc_seg *make_deflated(struct rc_deflater *d, const struct rc_seg *
 struct rc_seg *rc_form_make(struct rc_deflater *d, struct rc_seg *frames, unsigned form)
 {
     unsigned plain = form % RC_FORM_PLAIN, window = form / RC_FORM_PLAIN;
-    struct rc_seg *seg =
-        plain == RC_FORM_FRAMES ? rc_seg_ref(frames) : make_plain(frames, plain);
-    struct rc_seg *packed;
+    struct rc_seg *seg = make_plain(frames, plain), *packed;
 
-    RC_ASSERT(form < RC_FORM_COUNT && plain <= RC_FORM_V3_B64);
+    RC_ASSERT(form < RC_FORM_COUNT && plain <= (RC_FORM_MSGPACK | RC_FORM_B64));
     if (window == 0 || !any_is_worth_it(d, seg))
         return seg;
     packed = make_deflated(d, seg, (enum rc_deflate_window)window);

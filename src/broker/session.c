@@ -113,8 +113,8 @@ void rc_session_set_form(struct rc_shard *sh, struct rc_session *s, unsigned for
     struct rc_seg *seg;
     uint32_t off;
 
-    RC_ASSERT(s->form == RC_FORM_FRAMES);
-    s->form = (uint8_t)form;
+    RC_ASSERT((s->form & ~(unsigned)RC_FORM_MSGPACK) == RC_FORM_FRAMES);
+    s->form |= (uint8_t)form;
     if (form == RC_FORM_FRAMES)
         return;
     while ((seg = rc_outq_pop(&s->out, &off)) != NULL) {
@@ -122,6 +122,13 @@ void rc_session_set_form(struct rc_shard *sh, struct rc_session *s, unsigned for
         rc_seg_unref(seg);
     }
     s->out = out;
+}
+
+void rc_session_set_parser(struct rc_session *s, enum rc_parser parser)
+{
+    s->parser = (uint8_t)parser;
+    if (parser == RC_PARSER_MSGPACK)
+        s->form |= RC_FORM_MSGPACK;
 }
 
 const struct rc_sio_limits *rc_session_sio(const struct rc_shard *sh,

@@ -1,4 +1,4 @@
-/* socket.c - Socket.IO packets of a session: namespaces, events, attachments. */
+/* socket.c - Socket.IO packets of a session, of either parser: namespaces, events, attachments. */
 #include "rc/broker/socket.h"
 
 #include "rc/base/mem.h"
@@ -8,6 +8,7 @@
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/verbs.h"
+#include "rc/proto/msgpack.h"
 
 #include <stdlib.h>
 
@@ -218,6 +219,18 @@ void rc_socket_refuse(struct rc_shard *sh, struct rc_session *s, struct rc_str n
     rc_buf_deinit(&json);
 }
 
+RC_ON_SHARD static void refuse_parser(struct rc_shard *sh, struct rc_session *s,
+                                      const struct rc_nsp *nsp)
+{
+    bool msgpack = nsp->parser == RC_PARSER_MSGPACK;
+
+    rc_socket_refuse(sh, s, nsp->name,
+                     msgpack ? RC_STR("\"only for clients with the msgpack parser\"")
+                             : RC_STR("\"only for clients with the JSON parser\""),
+                     msgpack ? RC_STR("{\"code\":\"parser\",\"parser\":\"msgpack\"}")
+                             : RC_STR("{\"code\":\"parser\",\"parser\":\"json\"}"));
+}
+
 #define OVER_LIMIT(key) RC_STR("{\"code\":\"limit\",\"key\":\"limits." key "\"}")
 
 RC_ON_SHARD static void add_socket(struct rc_shard *sh, struct rc_session *s,
@@ -257,6 +270,8 @@ RC_ON_SHARD static void connect_to(struct rc_shard *sh, struct rc_session *s,
         connect_error(sh, s, name, RC_STR("{\"message\":\"Invalid namespace\"}"));
     else if (socket_in(s, nsp->index) != NULL)
         rc_engine_fail(sh, s, RC_CLOSE_PARSE);
+    else if (nsp->parser != RC_PARSER_AUTO && nsp->parser != s->parser)
+        refuse_parser(sh, s, nsp);
     else if (s->nsockets >= conf->limits_max_sockets)
         rc_socket_refuse(sh, s, name, RC_STR("\"too many namespaces\""),
                          OVER_LIMIT("max_sockets"));
@@ -288,14 +303,6 @@ void rc_socket_connect_root(struct rc_shard *sh, struct rc_session *s)
 
 /* ---- packets ---- */
 
-RC_ON_SHARD static void on_event(struct rc_shard *sh, struct rc_socket *k, struct rc_str text,
-                                 const struct rc_sio_packet *p)
-{
-    struct rc_event ev = {.text = text, .packet = p};
-
-    rc_verbs_event(sh, k, &ev);
-}
-
 void rc_assembly_free(struct rc_assembly *a)
 {
     if (a == NULL)
@@ -315,62 +322,115 @@ static void begin_assembly(struct rc_session *s, struct rc_str text, unsigned wa
     s->assembly = a;
 }
 
-void rc_socket_text(struct rc_shard *sh, struct rc_session *s, struct rc_str text)
+/* A packet with all of its attachments. */
+RC_ON_SHARD static void on_whole(struct rc_shard *sh, struct rc_socket *k,
+                                 const struct rc_event *ev)
 {
-    struct rc_sio_packet p;
-    struct rc_socket *k;
-    const struct rc_nsp *nsp;
-    const char *why = "";
-    int rc =
-        s->assembly != NULL ? RC_EPROTO : rc_sio_parse(text, rc_session_sio(sh, s), &p, &why);
+    const struct rc_sio_packet *p = ev->packet;
 
-    if (rc != RC_OK) {
-        rc_shard_log(sh, RC_LOG_DEBUG, "session=%u bad packet %s%s", s->hdr.slot,
-                     rc == RC_ELIMIT ? "over limits." : "", why);
-        rc_engine_fail(sh, s, rc == RC_ELIMIT ? RC_CLOSE_LIMIT : RC_CLOSE_PARSE);
-        return;
-    }
-    if (p.type == RC_SIO_CONNECT) {
-        on_connect(sh, s, &p);
-        return;
-    }
-    nsp = rc_app_nsp(sh->app, p.nsp, false);
-    k = nsp != NULL ? socket_in(s, nsp->index) : NULL;
-    if (k == NULL) {
-        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
-        return;
-    }
-    switch (p.type) {
-    case RC_SIO_EVENT: on_event(sh, k, text, &p); break;
+    switch (p->type) {
+    case RC_SIO_EVENT:
+    case RC_SIO_BINARY_EVENT: rc_verbs_event(sh, k, ev); break;
     case RC_SIO_DISCONNECT: rc_socket_close(sh, k); break;
-    case RC_SIO_BINARY_EVENT:
-    case RC_SIO_BINARY_ACK:
-        if (p.attachments != 0)
-            begin_assembly(s, text, p.attachments);
-        else
-            rc_engine_fail(sh, s, RC_CLOSE_PARSE);
-        break;
-    case RC_SIO_CONNECT_ERROR: rc_engine_fail(sh, s, RC_CLOSE_PARSE); break;
+    case RC_SIO_CONNECT_ERROR: rc_engine_fail(sh, k->session, RC_CLOSE_PARSE); break;
     case RC_SIO_ACK:
-        if (p.has_id)
-            rc_ask_answer(sh, k, p.id, p.data, NULL, 0);
+    case RC_SIO_BINARY_ACK:
+        if (p->has_id)
+            rc_ask_answer(sh, k, p->id, p->data, ev->attachment, ev->nattachments);
         break;
     case RC_SIO_CONNECT: break;
     }
 }
 
-void rc_socket_binary(struct rc_shard *sh, struct rc_session *s, struct rc_str data)
+/* A valid packet; of the JSON parser its attachments are still to come. */
+RC_ON_SHARD static void on_packet(struct rc_shard *sh, struct rc_session *s,
+                                  const struct rc_event *ev)
+{
+    const struct rc_sio_packet *p = ev->packet;
+    bool binary = p->type == RC_SIO_BINARY_EVENT || p->type == RC_SIO_BINARY_ACK;
+    const struct rc_nsp *nsp;
+    struct rc_socket *k;
+
+    if (p->type == RC_SIO_CONNECT) {
+        on_connect(sh, s, p);
+        return;
+    }
+    nsp = rc_app_nsp(sh->app, p->nsp, false);
+    k = nsp != NULL ? socket_in(s, nsp->index) : NULL;
+    if (k == NULL || (binary && p->attachments == 0))
+        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
+    else if (p->attachments != ev->nattachments)
+        begin_assembly(s, ev->text, p->attachments);
+    else
+        on_whole(sh, k, ev);
+}
+
+RC_ON_SHARD static void on_bad_packet(struct rc_shard *sh, struct rc_session *s, int rc,
+                                      const char *why)
+{
+    rc_shard_log(sh, RC_LOG_DEBUG, "session=%u bad packet %s%s", s->hdr.slot,
+                 rc == RC_ELIMIT ? "over limits." : "", why != NULL ? why : "");
+    rc_engine_fail(sh, s, rc == RC_ELIMIT ? RC_CLOSE_LIMIT : RC_CLOSE_PARSE);
+}
+
+/* Where both parsers are welcome the first packet shows which one the client has. */
+static bool speaks(struct rc_session *s, enum rc_parser parser)
+{
+    if (s->parser == RC_PARSER_AUTO)
+        rc_session_set_parser(s, parser);
+    return s->parser == parser;
+}
+
+void rc_socket_text(struct rc_shard *sh, struct rc_session *s, struct rc_str text)
+{
+    struct rc_sio_packet p;
+    const struct rc_event ev = {.text = text, .packet = &p};
+    const char *why = NULL;
+    int rc = RC_EPROTO;
+
+    if (s->assembly == NULL && speaks(s, RC_PARSER_JSON))
+        rc = rc_sio_parse(text, rc_session_sio(sh, s), &p, &why);
+    if (rc == RC_OK)
+        on_packet(sh, s, &ev);
+    else
+        on_bad_packet(sh, s, rc, why);
+}
+
+RC_ON_SHARD static void on_msgpack(struct rc_shard *sh, struct rc_session *s,
+                                   struct rc_str message)
+{
+    const struct rc_sio_limits *lim = rc_session_sio(sh, s);
+    struct rc_msgpack_packet m;
+    struct rc_sio_packet p;
+    struct rc_buf text = RC_BUF_INIT;
+    const char *why;
+    int rc = rc_msgpack_decode(message, lim, &text, &m, &why);
+
+    if (rc == RC_OK)
+        rc = rc_sio_parse(m.text, lim, &p, &why);
+    if (rc == RC_OK) {
+        const struct rc_event ev = {.text = m.text,
+                                    .packet = &p,
+                                    .attachment = m.attachment,
+                                    .nattachments = m.nattachments};
+
+        on_packet(sh, s, &ev);
+    } else {
+        on_bad_packet(sh, s, rc, why);
+    }
+    rc_buf_deinit(&text);
+}
+
+/* Another attachment of the packet that waits for them. */
+RC_ON_SHARD static void on_attachment(struct rc_shard *sh, struct rc_session *s,
+                                      struct rc_str data)
 {
     struct rc_assembly *a = s->assembly;
     struct rc_sio_packet p;
-    struct rc_socket *k = NULL;
+    struct rc_socket *k;
     const char *why;
     char *copy;
 
-    if (a == NULL) {
-        rc_engine_fail(sh, s, RC_CLOSE_PARSE);
-        return;
-    }
     a->total += data.len;
     copy = a->total <= sh->app->conf->socketio_max_payload ? rc_try_malloc(data.len) : NULL;
     if (copy == NULL) {
@@ -384,17 +444,23 @@ void rc_socket_binary(struct rc_shard *sh, struct rc_session *s, struct rc_str d
         return;
     s->assembly = NULL;
     if (rc_sio_parse(a->text, rc_session_sio(sh, s), &p, &why) == RC_OK &&
-        (k = socket_in(s, rc_app_nsp(sh->app, p.nsp, false)->index)) != NULL &&
-        p.type == RC_SIO_BINARY_ACK) {
-        if (p.has_id)
-            rc_ask_answer(sh, k, p.id, p.data, a->attachment, a->have);
-    } else if (k != NULL) {
-        struct rc_event ev = {.text = a->text,
-                              .packet = &p,
-                              .attachment = a->attachment,
-                              .nattachments = a->have};
+        (k = socket_in(s, rc_app_nsp(sh->app, p.nsp, false)->index)) != NULL) {
+        const struct rc_event ev = {.text = a->text,
+                                    .packet = &p,
+                                    .attachment = a->attachment,
+                                    .nattachments = a->have};
 
-        rc_verbs_event(sh, k, &ev);
+        on_whole(sh, k, &ev);
     }
     rc_assembly_free(a);
+}
+
+void rc_socket_binary(struct rc_shard *sh, struct rc_session *s, struct rc_str data)
+{
+    if (s->assembly != NULL)
+        on_attachment(sh, s, data);
+    else if (speaks(s, RC_PARSER_MSGPACK))
+        on_msgpack(sh, s, data);
+    else
+        on_bad_packet(sh, s, RC_EPROTO, NULL);
 }

@@ -11,6 +11,7 @@
 #include "rc/broker/shard.h"
 #include "rc/net/ws.h"
 #include "rc/proto/eio3.h"
+#include "rc/proto/msgpack.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -414,13 +415,30 @@ enum op {
     OPS
 };
 
+/* A packet as a client of the msgpack parser sends it. */
+static void send_packed(struct input *in, const struct peer *p)
+{
+    static const struct rc_str attachment[RC_SIO_ATTACHMENTS_MAX] = {{"one", 3}};
+    struct rc_str text = rc_str_skip(take_packet(in), 1);
+    struct rc_buf b = RC_BUF_INIT;
+    struct rc_sio_packet packet;
+
+    if (rc_sio_split(text, &packet) == RC_OK &&
+        rc_msgpack_encode(text, attachment, packet.attachments, &b) == RC_OK)
+        send_frame(p, RC_WS_BINARY, rc_buf_str(&b), true);
+    rc_buf_deinit(&b);
+}
+
 static void send_some_frame(struct input *in, const struct peer *p, enum op op)
 {
+    unsigned how = op == BINARY ? take(in, 4) : 0;
+
     if (op == PACKET)
         send_frame(p, RC_WS_TEXT, take_packet(in), true);
+    else if (how == 2)
+        send_packed(in, p);
     else if (op == BINARY)
-        send_frame(p, (uint8_t)(RC_WS_BINARY | (take(in, 4) == 1 ? 0x40 : 0)), take_bytes(in),
-                   true);
+        send_frame(p, (uint8_t)(RC_WS_BINARY | (how == 1 ? 0x40 : 0)), take_bytes(in), true);
     else if (op == CONTROL)
         send_frame(p, (uint8_t)(8 + take(in, 3)), take_bytes(in), true);
     else

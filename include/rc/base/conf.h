@@ -27,7 +27,7 @@
  *   STRING, EVENTNAME, TOKEN char * · PATH char *, of a URL: "" or "/a/b", or "/" when max is 1
  *   DIR char *, of a folder: "" or absolute; what the INI file says is relative to the file's
  *   own folder · LISTEN, TRANSPORTS, ORIGINS, TOKENS struct rc_conf_list, by comma; min and max
- *   count its items · LOGLEVEL, ACKPOLICY, UNKNOWNEVENT, SAMESITE: the enums below */
+ *   count its items · LOGLEVEL, ACKPOLICY, UNKNOWNEVENT, SAMESITE, PARSER: the enums below */
 #define RC_CONF_MAP(X)                                                                        \
     X(server, listen, LISTEN, "0.0.0.0:3000", 1, 64, 0,                                       \
       "addresses to listen on, host:port by comma; port 0 takes a free one")                  \
@@ -100,6 +100,8 @@
       "SameSite of the cookie; off leaves it out")                                            \
     X(socketio, allow_eio3, BOOL, "no", 0, 0, 0,                                              \
       "serve clients of Socket.IO 2 as well (Engine.IO 3)")                                   \
+    X(socketio, parser, PARSER, "auto", 0, 0, 0,                                              \
+      "what clients speak: json, msgpack, or auto: each client's first packet says it")       \
     X(socketio, serve_client, BOOL, "yes", 0, 0, 0, "serve the client bundles below path")    \
     X(socketio, client_dir, DIR, "", 0, 0, 0,                                                 \
       "folder of the bundles socket.io*.js; empty looks beside the executable")               \
@@ -147,6 +149,7 @@ struct rc_conf_list {
 enum rc_loglevel { RC_LOG_ERROR, RC_LOG_WARN, RC_LOG_INFO, RC_LOG_DEBUG };
 enum rc_ackpolicy { RC_ACKPOLICY_AUTO, RC_ACKPOLICY_NONE };
 enum rc_unknownevent { RC_UNKNOWNEVENT_IGNORE, RC_UNKNOWNEVENT_DISCONNECT };
+enum rc_parser { RC_PARSER_AUTO, RC_PARSER_JSON, RC_PARSER_MSGPACK };
 enum rc_samesite { RC_SAMESITE_LAX, RC_SAMESITE_STRICT, RC_SAMESITE_NONE, RC_SAMESITE_OFF };
 
 enum rc_conf_section_kind {
@@ -192,6 +195,7 @@ struct rc_conf {
 #define RC_CONF_FIELD_ACKPOLICY    enum rc_ackpolicy
 #define RC_CONF_FIELD_UNKNOWNEVENT enum rc_unknownevent
 #define RC_CONF_FIELD_SAMESITE     enum rc_samesite
+#define RC_CONF_FIELD_PARSER       enum rc_parser
 #define RC_CONF_FIELD(section, key, type, def, min, max, reload, help) \
     RC_CONF_FIELD_##type section##_##key;
     RC_CONF_MAP(RC_CONF_FIELD)
@@ -230,6 +234,8 @@ bool rc_conf_duration(struct rc_str value, uint32_t min_ms, uint32_t max_ms, uin
 bool rc_conf_size(struct rc_str value, uint64_t min, uint64_t max, uint64_t *bytes,
                   struct rc_buf *expected) RC_MUSTCHECK;
 bool rc_conf_bool(struct rc_str value, bool *yes, struct rc_buf *expected) RC_MUSTCHECK;
+bool rc_conf_parser(struct rc_str value, enum rc_parser *parser,
+                    struct rc_buf *expected) RC_MUSTCHECK;
 
 /* Writes the effective configuration as an INI file that loads to the same. */
 void rc_conf_print(const struct rc_conf *conf, FILE *to);

@@ -25,6 +25,7 @@ struct rc_nsp {
     struct rc_str name; /* "/", "/chat"; of an endpoint its path */
     uint16_t index;
     enum rc_endpoint_protocol endpoint; /* NONE: a Socket.IO namespace */
+    enum rc_parser parser;              /* that its clients must have; AUTO: either */
     struct rc_str prefix;               /* ECHO */
     uint32_t ping_ms;                   /* of an endpoint: from a pong to the next ping */
     uint32_t max_payload;               /* of an endpoint: bytes of a message */

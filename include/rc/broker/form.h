@@ -7,7 +7,9 @@
  * members that want it. Polling payloads are put together from the frames of a session's form.
  *
  * A form is an enum rc_form and, for clients that agreed to permessage-deflate, the window to
- * compress for: RC_FORM_DEFLATE() of it is added.
+ * compress for: RC_FORM_DEFLATE() of it is added. RC_FORM_MSGPACK is a bit, for clients of
+ * socket.io-msgpack-parser: a packet and its attachments become one binary frame, to which the rest
+ * of the form then applies.
  *
  * Threads:   that of the deflater.
  * Ownership: rc_form_make returns a reference of the caller's; the frames are borrowed.
@@ -22,11 +24,12 @@
 #include <stdbool.h>
 
 enum rc_form {
-    RC_FORM_FRAMES,    /* as they are */
-    RC_FORM_B64,       /* binary frames as text: 'b' and base64 (b64=1 in the handshake) */
-    RC_FORM_V3,        /* Engine.IO 3: binary frames begin with the byte of their type */
-    RC_FORM_V3_B64,    /* Engine.IO 3: binary frames as text: "b4" and base64 */
-    RC_FORM_PLAIN = 8, /* all forms that are not compressed are below this */
+    RC_FORM_FRAMES,      /* as they are */
+    RC_FORM_B64,         /* binary frames as text: 'b' and base64 (b64=1 in the handshake) */
+    RC_FORM_V3,          /* Engine.IO 3: binary frames begin with the byte of their type */
+    RC_FORM_V3_B64,      /* Engine.IO 3: binary frames as text: "b4" and base64 */
+    RC_FORM_MSGPACK = 4, /* with FRAMES or B64 */
+    RC_FORM_PLAIN = 8,   /* all forms that are not compressed are below this */
     RC_FORM_COUNT = RC_FORM_PLAIN * RC_DEFLATE_WINDOWS,
 };
 #define RC_FORM_DEFLATE(window) (RC_FORM_PLAIN * (unsigned)(window))

@@ -54,10 +54,11 @@ struct rc_session {
     uint8_t paused;       /* RC_PAUSE_ bits */
     bool dirty;           /* in the shard's list of queues to be flushed */
     bool closed;
-    bool in_input; /* input is being processed further up the stack */
-    uint8_t held;  /* CONNECTs whose joins are under way: nothing is written meanwhile */
-    bool eio3;     /* speaks Engine.IO 3 and Socket.IO 2 */
-    uint8_t form;  /* of what is queued, see form.h; of a polling session FRAMES */
+    bool in_input;  /* input is being processed further up the stack */
+    uint8_t held;   /* CONNECTs whose joins are under way: nothing is written meanwhile */
+    bool eio3;      /* speaks Engine.IO 3 and Socket.IO 2 */
+    uint8_t form;   /* of what is queued, see form.h; while polling FRAMES or MSGPACK */
+    uint8_t parser; /* enum rc_parser: what its packets are; AUTO until the first has come */
     uint8_t sid_secret[RC_SID_SECRET];
     uint8_t nsockets;
     uint8_t lane_owner; /* see lane.h */
@@ -121,8 +122,11 @@ void rc_session_flush(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 /* Keeps the queue from being written until as many releases. */
 void rc_session_hold(struct rc_session *s);
 void rc_session_release(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
-/* From now on its queue is in that form, and what waits in it, in frames, too. */
+/* From now on its queue is in that form, and what waits in it, in frames, too. MSGPACK comes and
+ * stays by itself: */
 void rc_session_set_form(struct rc_shard *sh, struct rc_session *s, unsigned form) RC_ON_SHARD;
+/* Before a packet is queued: those to come are for this parser. */
+void rc_session_set_parser(struct rc_session *s, enum rc_parser parser);
 /* Limits and revision of the packets that it sends. */
 const struct rc_sio_limits *rc_session_sio(const struct rc_shard *sh,
                                            const struct rc_session *s);

@@ -230,6 +230,7 @@ Test(conf, cookie)
     cr_assert_str_eq(conf.socketio_cookie_path, "/");
     cr_assert(conf.socketio_cookie_http_only && !conf.socketio_cookie_secure);
     cr_assert_eq(conf.socketio_cookie_same_site, RC_SAMESITE_LAX);
+    cr_assert_eq(conf.socketio_parser, RC_PARSER_AUTO);
     rc_conf_free(&conf);
 
     load_ok(&conf, "[socketio]\ncookie = io\ncookie_path = /a/b\ncookie_http_only = no\n"
@@ -588,7 +589,7 @@ Test(conf, print_loads_to_the_same)
         "[socketio]\nping_interval = 90s\nping_timeout = 1234ms\nmax_payload = 1001\n"
         "cors_origin = *\ntransports = websocket, polling\nerror_event =\n"
         "cors_methods = GET\ncors_allowed_headers = a, b\ncookie = io\ncookie_path =\n"
-        "cookie_same_site = strict\nadd_trailing_slash = no\n"
+        "cookie_same_site = strict\nparser = msgpack\nadd_trailing_slash = no\n"
         "[limits]\nmax_queue = 1GB\nmax_head_size = 3KiB\n"
         "[event a]\nemit = all: x \\\n  {\"a\":\"; #\"}\nack =\n[event /n b c]\n"
         "join = \"q\"\n[event / /odd]\n[connect /x]\n[connect]\n[namespace /y]\n"

@@ -98,7 +98,7 @@ static const struct {
     {"[event a]\nstore = x\n", "t.ini:2: [event a] store = x: unknown key; " EVENT_KEYS},
     {"[connect]\nprefix = x\n", "t.ini:2: [connect] prefix = x: unknown key; " EVENT_KEYS},
     {"[namespace /x]\njoin = a\n",
-     "t.ini:2: [namespace /x] join = a: unknown key; expected no keys in this section\n"},
+     "t.ini:2: [namespace /x] join = a: unknown key; expected parser\n"},
     {"[endpoint /x]\nproto = a\n",
      "t.ini:2: [endpoint /x] proto = a: unknown key; expected protocol, prefix, ping_interval, "
      "max_payload or per_message_deflate\n"},
@@ -247,6 +247,11 @@ static const struct {
     {"[socketio]\ncookie_path = x\n", "t.ini:2: [socketio] cookie_path = x: " URL_PATH},
     {"[socketio]\ncookie_path = /a;b\n",
      "t.ini:2: [socketio] cookie_path = /a;b: expected a path without ;\n"},
+    {"[socketio]\nparser = JSON\n",
+     "t.ini:2: [socketio] parser = JSON: expected auto, json or msgpack\n"},
+    {"[socketio]\nparser = msgpack\nallow_eio3 = yes\n",
+     "t.ini:2: [socketio] parser = msgpack: expected auto or json with socketio.allow_eio3, "
+     "whose clients speak JSON\n"},
     {"[socketio]\ncookie_same_site = Lax\n",
      "t.ini:2: [socketio] cookie_same_site = Lax: expected lax, strict, none or off\n"},
     {"[socketio]\ncors_origin = *, https://a\n",

@@ -111,6 +111,27 @@ Test(app, namespaces_in_order)
     tear_down(&f);
 }
 
+Test(app, parsers_of_namespaces)
+{
+    struct fixture f;
+
+    load_ok(&f, "[namespace /a]\nparser = json\n[namespace /b]\nparser = msgpack\n"
+                "[namespace /c]\nparser = auto\n[namespace /]\n");
+    cr_assert_eq(rc_app_nsp(f.app, RC_STR("/"), false)->parser, RC_PARSER_AUTO);
+    cr_assert_eq(rc_app_nsp(f.app, RC_STR("/a"), false)->parser, RC_PARSER_JSON);
+    cr_assert_eq(rc_app_nsp(f.app, RC_STR("/b"), false)->parser, RC_PARSER_MSGPACK);
+    cr_assert_eq(rc_app_nsp(f.app, RC_STR("/c"), false)->parser, RC_PARSER_AUTO);
+    tear_down(&f);
+    load_ok(&f, "[socketio]\nparser = json\n[namespace /a]\nparser = json\n"
+                "[namespace /c]\nparser = auto\n");
+    tear_down(&f);
+    check_faults("[namespace /a]\nparser = text\n",
+                 "/t.ini:2: [namespace /a] parser = text: expected auto, json or msgpack\n");
+    check_faults("[socketio]\nparser = json\n[namespace /a]\nparser = msgpack\n",
+                 "/t.ini:4: [namespace /a] parser = msgpack: expected the same as "
+                 "socketio.parser, unless that is auto\n");
+}
+
 Test(app, many_namespaces)
 {
     enum { N = 2000 };

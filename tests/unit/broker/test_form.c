@@ -157,6 +157,100 @@ Test(form, deflate_of_base64)
     rc_deflater_free(d);
 }
 
+/* ---- msgpack ---- */
+
+static void gives(struct rc_buf *frames, unsigned form, struct rc_buf *expected)
+{
+    struct rc_deflater *d = rc_deflater_new(6, 1000);
+    struct rc_seg *s = seg_of(frames), *t = rc_form_make(d, s, form);
+
+    cr_assert_eq(t->len, expected->len);
+    cr_assert_arr_eq(t->data, expected->data, expected->len);
+    rc_seg_unref(t);
+    rc_seg_unref(s);
+    rc_buf_deinit(expected);
+    rc_deflater_free(d);
+}
+
+/* Packets with attachments and without, and what is none, as a batch has them. */
+static void put_batch(struct rc_buf *b)
+{
+    put_frame(b, RC_WS_TEXT, RC_STR("2"));
+    put_frame(b, RC_WS_TEXT,
+              RC_STR("452-[\"e\",{\"_placeholder\":true,\"num\":1},"
+                     "{\"_placeholder\":true,\"num\":0}]"));
+    put_frame(b, RC_WS_BINARY, RC_STR("one"));
+    put_frame(b, RC_WS_BINARY, RC_STR_NONE);
+    put_frame(b, RC_WS_TEXT, RC_STR("42/chat,7[\"e\"]"));
+    put_frame(b, RC_WS_TEXT, RC_STR("461-3[{\"_placeholder\":true,\"num\":0}]"));
+    put_frame(b, RC_WS_BINARY, RC_STR("two"));
+    put_frame(b, RC_WS_TEXT, RC_STR("41"));
+    put_frame(b, RC_WS_PONG, RC_STR("4hi"));
+    put_frame(b, RC_WS_CLOSE, RC_STR_NONE);
+}
+
+Test(form, msgpack)
+{
+    struct rc_buf frames = RC_BUF_INIT, expected = RC_BUF_INIT;
+
+    put_batch(&frames);
+    put_frame(&expected, RC_WS_TEXT, RC_STR("2"));
+    put_frame(&expected, RC_WS_BINARY,
+              RC_STR("\x83\xa4type\x02\xa4"
+                     "data\x93\xa1"
+                     "e\xc4\x00\xc4\x03one\xa3nsp\xa1/"));
+    put_frame(&expected, RC_WS_BINARY,
+              RC_STR("\x84\xa4type\x02\xa4"
+                     "data\x91\xa1"
+                     "e\xa2id\x07\xa3nsp\xa5/chat"));
+    put_frame(&expected, RC_WS_BINARY,
+              RC_STR("\x84\xa2id\x03\xa4type\x03\xa4"
+                     "data\x91\xc4\x03two\xa3nsp\xa1/"));
+    put_frame(&expected, RC_WS_BINARY, RC_STR("\x82\xa4type\x01\xa3nsp\xa1/"));
+    put_frame(&expected, RC_WS_PONG, RC_STR("4hi"));
+    put_frame(&expected, RC_WS_CLOSE, RC_STR_NONE);
+    gives(&frames, RC_FORM_MSGPACK, &expected);
+}
+
+Test(form, msgpack_as_text)
+{
+    struct rc_buf frames = RC_BUF_INIT, expected = RC_BUF_INIT;
+
+    put_frame(&frames, RC_WS_TEXT, RC_STR("3probe"));
+    put_frame(&frames, RC_WS_TEXT, RC_STR("41"));
+    put_frame(&expected, RC_WS_TEXT, RC_STR("3probe"));
+    put_frame(&expected, RC_WS_TEXT, RC_STR("bgqR0eXBlAaNuc3ChLw=="));
+    gives(&frames, RC_FORM_MSGPACK | RC_FORM_B64, &expected);
+}
+
+Test(form, msgpack_deflated)
+{
+    struct rc_deflater *d = rc_deflater_new(6, 100);
+    struct rc_buf b = RC_BUF_INIT, out = RC_BUF_INIT;
+    struct rc_seg *s, *t;
+    char text[70000];
+    size_t at = 0;
+
+    rc_buf_putz(&b, "42[\"");
+    rc_buf_puts(&b, repeated(text, sizeof(text), "ab"));
+    rc_buf_putz(&b, "\"]");
+    put_frame(&out, RC_WS_TEXT, rc_buf_str(&b));
+    rc_buf_deinit(&b);
+    s = seg_of(&out);
+    t = rc_form_make(d, s, RC_FORM_MSGPACK + RC_FORM_DEFLATE(RC_DEFLATE_FULL));
+    cr_assert_eq(t->data[0], 0xc0 | RC_WS_BINARY);
+    cr_assert_eq(take_frame(t, &at, &out).opcode, RC_WS_BINARY);
+    cr_assert_eq(at, t->len);
+    cr_assert_eq(out.len, 1u + 5 + 1 + 5 + 1 + 5 + sizeof(text) + 4 + 2);
+    cr_assert(rc_str_starts(rc_buf_str(&out), RC_STR("\x83\xa4type\x02\xa4"
+                                                     "data\x91\xdb\x00\x01\x11\x70"
+                                                     "abab")));
+    rc_buf_deinit(&out);
+    rc_seg_unref(t);
+    rc_seg_unref(s);
+    rc_deflater_free(d);
+}
+
 /* ---- one form for all: a shard with clients of an endpoint ---- */
 
 struct fixture {
