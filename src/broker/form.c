@@ -70,7 +70,7 @@ static const uint8_t *put_msgpack(struct rc_buf *out, const uint8_t *p)
     struct rc_ws_frame f = rc_ws_own_frame(p);
     struct rc_str text = rc_str_skip(f.payload, 1), attachment[RC_SIO_ATTACHMENTS_MAX];
     struct rc_buf message = RC_BUF_INIT;
-    struct rc_sio_packet packet;
+    struct rc_sio_head packet;
     int rc = rc_sio_split(text, &packet);
 
     RC_ASSERT(rc == RC_OK);

@@ -207,7 +207,7 @@ static void put_id(msgpack_packer *pk, uint64_t id)
 }
 
 /* In the reference's order of keys. */
-static void put_packet(msgpack_packer *pk, const struct rc_sio_packet *p, const struct slots *s,
+static void put_packet(msgpack_packer *pk, const struct rc_sio_head *p, const struct slots *s,
                        const struct rc_str *attachment)
 {
     bool is_ack = p->type == RC_SIO_ACK || p->type == RC_SIO_BINARY_ACK;
@@ -232,7 +232,7 @@ int rc_msgpack_encode(struct rc_str text, const struct rc_str *attachment,
                       unsigned nattachments, struct rc_buf *out)
 {
     size_t mark = out->len;
-    struct rc_sio_packet p;
+    struct rc_sio_head p;
     struct slots s;
     msgpack_packer pk;
     int rc = rc_sio_split(text, &p);

@@ -202,13 +202,13 @@ static int read_data(struct rc_str text, const struct rc_sio_limits *lim,
     return rc;
 }
 
-/* The head; out->data is what follows it. */
-static int read_head(struct rc_str text, const struct rc_sio_limits *lim,
-                     struct rc_sio_packet *out, const char **why)
+int rc_sio_parse(struct rc_str text, const struct rc_sio_limits *lim, struct rc_sio_packet *out,
+                 const char **why)
 {
     struct rc_str rest;
     int rc = RC_OK;
 
+    *why = NULL;
     if (text.len == 0 || text.p[0] < '0' || text.p[0] > '6')
         return RC_EPROTO;
     out->type = (enum rc_sio_type)(text.p[0] - '0');
@@ -230,27 +230,47 @@ static int read_head(struct rc_str text, const struct rc_sio_limits *lim,
     if (rc == RC_OK && out->type != RC_SIO_ACK && out->type != RC_SIO_BINARY_ACK &&
         lim->max_id != 0 && out->id > lim->max_id)
         return exceeded(why, "max_ack_id");
+    return rc == RC_OK ? read_data(rest, lim, out, why) : rc;
+}
+
+/* Digits; false: there is none. */
+static bool take_number(struct rc_str *rest, uint64_t *n)
+{
+    size_t i;
+
+    *n = 0;
+    for (i = 0; i < rest->len && is_digit(rest->p[i]); i++)
+        *n = *n * 10 + (uint64_t)(rest->p[i] - '0');
+    *rest = rc_str_skip(*rest, i);
+    return i != 0;
+}
+
+int rc_sio_split(struct rc_str text, struct rc_sio_head *out)
+{
+    struct rc_str rest = rc_str_skip(text, 1);
+    const char *comma;
+    uint64_t n = 0;
+
+    if (text.len == 0 || text.p[0] < '0' || text.p[0] > '6')
+        return RC_EPROTO;
+    *out =
+        (struct rc_sio_head){.type = (enum rc_sio_type)(text.p[0] - '0'), .nsp = RC_STR("/")};
+    if (out->type >= RC_SIO_BINARY_EVENT) {
+        if (!take_number(&rest, &n) || n > RC_SIO_ATTACHMENTS_MAX || rest.len == 0 ||
+            rest.p[0] != '-')
+            return RC_EPROTO;
+        out->attachments = (unsigned)n;
+        rest = rc_str_skip(rest, 1);
+    }
+    if (rest.len != 0 && rest.p[0] == '/') {
+        comma = memchr(rest.p, ',', rest.len);
+        out->nsp.p = rest.p;
+        out->nsp.len = comma != NULL ? (size_t)(comma - rest.p) : rest.len;
+        rest = rc_str_skip(rest, out->nsp.len + 1);
+    }
+    out->has_id = take_number(&rest, &out->id);
     out->data = rest;
-    return rc;
-}
-
-int rc_sio_parse(struct rc_str text, const struct rc_sio_limits *lim, struct rc_sio_packet *out,
-                 const char **why)
-{
-    int rc;
-
-    *why = NULL;
-    rc = read_head(text, lim, out, why);
-    return rc == RC_OK ? read_data(out->data, lim, out, why) : rc;
-}
-
-int rc_sio_split(struct rc_str text, struct rc_sio_packet *out)
-{
-    static const struct rc_sio_limits none = {.max_attachments = RC_SIO_ATTACHMENTS_MAX,
-                                              .max_nsp = SIZE_MAX};
-    const char *why;
-
-    return read_head(text, &none, out, &why);
+    return RC_OK;
 }
 
 void rc_sio_put_head(struct rc_buf *out, enum rc_sio_type type, unsigned attachments,

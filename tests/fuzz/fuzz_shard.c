@@ -421,7 +421,7 @@ static void send_packed(struct input *in, const struct peer *p)
     static const struct rc_str attachment[RC_SIO_ATTACHMENTS_MAX] = {{"one", 3}};
     struct rc_str text = rc_str_skip(take_packet(in), 1);
     struct rc_buf b = RC_BUF_INIT;
-    struct rc_sio_packet packet;
+    struct rc_sio_head packet;
 
     if (rc_sio_split(text, &packet) == RC_OK &&
         rc_msgpack_encode(text, attachment, packet.attachments, &b) == RC_OK)

@@ -75,9 +75,16 @@ int rc_sio_parse(struct rc_str text, const struct rc_sio_limits *lim, struct rc_
  * occurs twice is there twice: the last one counts. */
 void rc_sio_put_query(struct rc_buf *out, struct rc_str query);
 
-/* Only the head of a packet, of our own: data is what follows it, neither cut nor checked. RC_OK,
- * RC_EPROTO, or RC_ELIMIT: more attachments than RC_SIO_ATTACHMENTS_MAX. */
-int rc_sio_split(struct rc_str text, struct rc_sio_packet *out) RC_MUSTCHECK;
+/* The head of a packet of our own, and what follows it, neither cut nor checked. */
+struct rc_sio_head {
+    enum rc_sio_type type;
+    unsigned attachments; /* <= RC_SIO_ATTACHMENTS_MAX */
+    struct rc_str nsp;
+    bool has_id;
+    uint64_t id;
+    struct rc_str data;
+};
+int rc_sio_split(struct rc_str text, struct rc_sio_head *out) RC_MUSTCHECK;
 
 /* Is this event name, as raw JSON, one that the protocol keeps for itself? */
 bool rc_sio_event_reserved(struct rc_str event);

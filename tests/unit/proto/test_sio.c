@@ -540,7 +540,7 @@ Test(sio, queries_that_are_no_utf8)
 /* A head of our own may be longer than what clients are allowed. */
 Test(sio, split)
 {
-    struct rc_sio_packet p;
+    struct rc_sio_head p;
 
     cr_assert_eq(rc_sio_split(RC_STR("2/a-long-namespace,17[1]"), &p), RC_OK);
     cr_assert_eq(p.type, RC_SIO_EVENT);
@@ -554,7 +554,12 @@ Test(sio, split)
     cr_assert(is(p.data, "[not looked at"));
     cr_assert_eq(rc_sio_split(RC_STR("1"), &p), RC_OK);
     cr_assert_eq(p.data.len, 0);
-    cr_assert_eq(rc_sio_split(RC_STR("533-[]"), &p), RC_ELIMIT);
+    cr_assert_eq(rc_sio_split(RC_STR("533-[]"), &p), RC_EPROTO);
+    cr_assert_eq(rc_sio_split(RC_STR("5-[]"), &p), RC_EPROTO);
+    cr_assert_eq(rc_sio_split(RC_STR("51[]"), &p), RC_EPROTO);
+    cr_assert_eq(rc_sio_split(RC_STR("51"), &p), RC_EPROTO);
+    cr_assert_eq(rc_sio_split(RC_STR("4/x"), &p), RC_OK);
+    cr_assert(is(p.nsp, "/x"));
     cr_assert_eq(rc_sio_split(RC_STR("7"), &p), RC_EPROTO);
     cr_assert_eq(rc_sio_split(RC_STR_NONE, &p), RC_EPROTO);
 }
