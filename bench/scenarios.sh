@@ -75,12 +75,12 @@ roomcast_options() {
 }
 
 # protocol_options SCENARIO SERVER: the options that make a server do a scenario; status 1: this pair
-# is left out, because socketio and ws can't do 100 messages/s to 1,000 members; the floor, ws and
-# nchan have no polling; hop and stall-* are about roomcast's own design.
+# is left out, because socketio and ws can't do 100 messages/s to 1,000 members; ws and nchan have
+# no polling, nor the floor but in one form; hop and stall-* are about roomcast's own design.
 protocol_options() {
     case $2:$1 in
     socketio:*@100 | ws:*@100 | socketio:echo-* | nchan:echo-*) return 1 ;;
-    floor*:polling-* | ws:polling-* | nchan:polling-*) return 1 ;;
+    floor-*:polling-* | ws:polling-* | nchan:polling-*) return 1 ;;
     socketio:hop | ws:hop | nchan:hop)                 return 1 ;;
     socketio:stall-* | ws:stall-* | nchan:stall-*)     return 1 ;;
     *:polling-*)     echo --proto poll ;;

@@ -21,7 +21,7 @@
 #define HEAD_MAX    10u
 #define MASKED_HEAD 14u
 
-enum { ST_HEAD, ST_OPEN, ST_ECHO };
+enum { ST_HEAD, ST_OPEN, ST_ECHO, ST_POLL };
 
 static const char switching[] = "HTTP/1.1 101 Switching Protocols\r\n"
                                 "Upgrade: websocket\r\n"
@@ -65,6 +65,8 @@ static void hang_up(struct floor *f, int fd)
     struct floor_conn *c = &f->conns[fd];
 
     leave(f, fd);
+    if (c->state == ST_POLL)
+        floor_poll_gone(f, fd);
     if (c->extra != NULL) {
         free(c->extra->in);
         free(c->extra->out);
@@ -237,6 +239,12 @@ static bool consume(struct floor *f, int fd, const char *p, size_t len, size_t *
 {
     long n;
 
+    if (f->conns[fd].state == ST_HEAD && floor_poll_is(p, len))
+        f->conns[fd].state = ST_POLL;
+    if (f->conns[fd].state == ST_POLL) {
+        *used = floor_poll_input(f, fd, p, len);
+        return true;
+    }
     *used = f->conns[fd].state == ST_HEAD ? handshake(f, fd, p, len) : 0;
     while (f->conns[fd].state != ST_HEAD && *used < len) {
         n = frame(f, fd, (const uint8_t *)p + *used, len - *used);
@@ -341,6 +349,7 @@ static void serve(struct floor *f)
             floor_out_room(f, r);
         }
         f->ndirty = 0;
+        floor_poll_flush(f);
     }
 }
 
@@ -359,6 +368,7 @@ static bool start(struct floor *f, uint16_t port)
     f->conns = calloc(lim.rlim_cur, sizeof(*f->conns));
     f->rooms = calloc(MAX_ROOMS, sizeof(*f->rooms));
     f->dirty = calloc(MAX_ROOMS, sizeof(*f->dirty));
+    floor_poll_init();
     input = malloc(READ_SIZE * 8u);
     f->epoll = epoll_create1(EPOLL_CLOEXEC);
     f->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

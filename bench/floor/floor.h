@@ -63,6 +63,15 @@ void floor_out_keep(struct floor *f, int fd, const char *p, size_t len);
 void floor_out_resume(struct floor *f, int fd);
 void floor_out_room(struct floor *f, struct floor_room *r);
 
+/* poll.c: HTTP long-polling. */
+void floor_poll_init(void);
+bool floor_poll_is(const char *p, size_t len);
+/* Answers what is there whole; how many bytes that was. */
+size_t floor_poll_input(struct floor *f, int fd, const char *p, size_t len);
+/* The end of a turn. */
+void floor_poll_flush(struct floor *f);
+void floor_poll_gone(const struct floor *f, int fd);
+
 /* uring.c */
 bool floor_uring_init(void);
 /* One send for each of count descriptors; res[i] is its result, bytes or -errno. */

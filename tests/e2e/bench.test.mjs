@@ -303,5 +303,6 @@ protocol = relay
       await clean(port, '--proto floor --rooms 5 --members 10 --outstanding 4');
       await clean(port, '--proto floor --members 20 --size 20000 --rate 100');
       await clean(port, '--proto floor --echo --members 10');
+      await clean(port, '--proto poll --rooms 5 --members 10 --rate 200');
     });
 });
