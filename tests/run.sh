@@ -104,7 +104,7 @@ node_tests() {
     for file; do
         echo "# $file"
         code=0
-        limited 600 node --test --test-reporter=tap "$file" || code=$? rc=1
+        limited "${limit:-600}" node --test --test-reporter=tap "$file" || code=$? rc=1
         [ $code -le 1 ] || echo "# fail 1" # it was ended, and left no summary
     done
     return $rc
@@ -120,6 +120,7 @@ smoke() {
 
 # More often than in e2e.
 races() {
+    local limit=1500
     ROOMCAST_RACES=${ROOMCAST_RACES:-1000} node_tests tests/e2e/races.test.mjs
 }
 

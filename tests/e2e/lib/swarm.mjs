@@ -204,12 +204,13 @@ export class Session {
     s.path = eioPath({ sid: s.sid });
     if (namespace) {
       same(await s.post('40'), '200 ok', 'CONNECT');
-      let connected = await s.get();
-      if (connected.startsWith('200 2')) { // it took so long that a ping came
-        same(await s.post('3'), '200 ok', 'pong');
-        connected = connected === '200 2' ? await s.get() : connected.replace('2\x1e', '');
+      const seen = [];
+      while (!seen.some((packet) => packet.startsWith('40{"sid":"'))) {
+        const answer = await s.get();
+        if (!answer.startsWith('200 ')) throw new Error(`no namespace: ${answer}`);
+        seen.push(...answer.slice(4).split('\x1e'));
       }
-      if (!connected.startsWith('200 40{"sid":"')) throw new Error(`no namespace: ${connected}`);
+      if (seen.includes('2')) same(await s.post('3'), '200 ok', 'pong'); // it took so long
     }
     return s;
   }
