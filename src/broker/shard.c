@@ -337,6 +337,7 @@ static void *run(void *arg)
     rc_thread_enter(name, sh);
     rc_assert_on_shard(sh);
     rc_loop_run(&sh->loop, on_turn_end, sh);
+    (void)rc_outq_trim();
     return NULL;
 }
 
@@ -407,6 +408,7 @@ void rc_shard_free(struct rc_shard *sh)
     rc_deflater_free(sh->deflater);
     rc_compressor_free(sh->compressor);
     rc_loop_deinit(&sh->loop);
+    (void)rc_outq_trim();
     rc_ids_deinit(&sh->ring_paused);
     free(sh->dirty);
     free(sh->dead);

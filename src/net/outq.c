@@ -13,7 +13,42 @@ struct rc_outq_more {
     struct rc_seg *seg[];
 };
 
-enum { MORE_MIN = 16, IOV_MAX_USED = 64 };
+enum { MORE_MIN = 16, IOV_MAX_USED = 64, SPARE_MAX = 1024 };
+
+/* Of queues that are short again: when every member of a room gets a second segment in each
+ * turn, none of them allocates. */
+static _Thread_local struct {
+    struct rc_outq_more *more[SPARE_MAX];
+    unsigned n;
+} spare;
+
+static struct rc_outq_more *more_new(uint32_t cap)
+{
+    struct rc_outq_more *m;
+
+    if (cap == MORE_MIN && spare.n != 0)
+        return spare.more[--spare.n];
+    m = rc_malloc(sizeof(*m) + cap * sizeof(struct rc_seg *));
+    m->cap = cap;
+    return m;
+}
+
+static void more_free(struct rc_outq_more *m)
+{
+    if (m != NULL && m->cap == MORE_MIN && spare.n != SPARE_MAX)
+        spare.more[spare.n++] = m;
+    else
+        free(m);
+}
+
+unsigned rc_outq_trim(void)
+{
+    unsigned n = spare.n;
+
+    while (spare.n != 0)
+        free(spare.more[--spare.n]);
+    return n;
+}
 
 struct rc_seg *rc_seg_new(const void *data, size_t len)
 {
@@ -47,13 +82,13 @@ void rc_outq_push_more(struct rc_outq *q, struct rc_seg *s)
 
     if (m == NULL || m->n == m->cap) {
         uint32_t cap = m != NULL ? m->cap * 2 : MORE_MIN, n = m != NULL ? m->n : 0;
-        struct rc_outq_more *bigger =
-            rc_malloc(sizeof(*bigger) + cap * sizeof(struct rc_seg *));
+        struct rc_outq_more *bigger = more_new(cap);
 
-        *bigger = (struct rc_outq_more){.n = n, .cap = cap};
+        bigger->head = 0;
+        bigger->n = n;
         for (uint32_t i = 0; i < n; i++)
             bigger->seg[i] = m->seg[(m->head + i) & (m->cap - 1)];
-        free(m);
+        more_free(m);
         q->more = m = bigger;
     }
     m->seg[(m->head + m->n++) & (m->cap - 1)] = s;
@@ -74,7 +109,7 @@ struct rc_seg *rc_outq_pop(struct rc_outq *q, uint32_t *off)
         q->first = m->seg[m->head];
         m->head = (m->head + 1) & (m->cap - 1);
         if (--m->n == 0) {
-            free(m);
+            more_free(m);
             q->more = NULL;
         }
     }

@@ -7,7 +7,8 @@
  *   first ─ off ──┬── more[head] ... more[head + n - 1]     bytes = all of it, less off
  *   written before│ to be written                           first == NULL: empty
  *
- * An empty queue owns no memory; one segment needs none beyond the struct.
+ * An empty queue owns no memory; one segment needs none beyond the struct, and the array for
+ * more comes from a small stock of the thread.
  *
  * Threads:   the shard that owns the connection; segments never leave their shard.
  * Ownership: push takes one reference of the caller's segment.
@@ -75,6 +76,8 @@ static inline void rc_outq_push(struct rc_outq *q, struct rc_seg *s)
  * written in *off; NULL when empty. */
 struct rc_seg *rc_outq_pop(struct rc_outq *q, uint32_t *off);
 void rc_outq_clear(struct rc_outq *q);
+/* Frees what this thread keeps for queues that will grow again; how many that were. When it ends. */
+unsigned rc_outq_trim(void);
 /* Moves everything from `tail` behind what `q` holds; `tail` is empty then. */
 void rc_outq_append(struct rc_outq *q, struct rc_outq *tail);
 

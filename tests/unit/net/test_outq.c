@@ -410,3 +410,31 @@ Test(outq, peer_is_gone)
         (void)close(p.ours);
     }
 }
+
+/* A second segment in every turn: the array is taken from the stock and goes back there. */
+Test(outq, short_queues_do_not_allocate_again)
+{
+    enum { QUEUES = 3, TURNS = 5 };
+    struct rc_outq q[QUEUES] = {{0}};
+    struct rc_seg *s = rc_seg_new("x", 1);
+    uint32_t off;
+
+    (void)rc_outq_trim();
+    for (int turn = 0; turn < TURNS; turn++) {
+        for (int i = 0; i < QUEUES; i++)
+            for (int k = 0; k < 2; k++)
+                rc_outq_push(&q[i], rc_seg_ref(s));
+        for (int i = 0; i < QUEUES; i++)
+            for (int k = 0; k < 2; k++)
+                rc_seg_unref(rc_outq_pop(&q[i], &off));
+    }
+    cr_assert_eq(rc_outq_trim(), (unsigned)QUEUES); /* no more than were in use at once */
+    cr_assert_eq(rc_outq_trim(), 0u);
+    for (int k = 0; k < 40;
+         k++) /* a long one gives back what it outgrew, but is not kept itself */
+        rc_outq_push(&q[0], rc_seg_ref(s));
+    rc_outq_clear(&q[0]);
+    cr_assert_eq(rc_outq_trim(), 1u);
+    cr_assert_eq(s->refs, 1u);
+    rc_seg_unref(s);
+}
