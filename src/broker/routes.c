@@ -39,7 +39,7 @@ RC_ON_SHARD static void switch_protocols(struct rc_conn *c, const struct rc_http
     rc_buf_putz(&b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                     "Connection: Upgrade\r\nSec-WebSocket-Accept: ");
     rc_buf_putz(&b, accept);
-    if (protocol.len != 0) {
+    if (protocol.p != NULL && protocol.len != 0) {
         rc_buf_putz(&b, "\r\nSec-WebSocket-Protocol: ");
         rc_buf_puts(&b, protocol);
     }
@@ -267,17 +267,17 @@ RC_ON_SHARD static void request_session(struct rc_shard *sh, struct rc_conn *c,
 }
 
 RC_ON_SHARD static void open_polling(struct rc_shard *sh, struct rc_conn *c,
-                                     const struct rc_http_req *req, struct rc_handshake *hs)
+                                     const struct rc_http_req *req, struct rc_handshake hs)
 {
     struct rc_http *h = c->user;
     struct rc_buf j = RC_BUF_INIT;
     bool jsonp = rc_http_query_get(req->query, "j", &j) != 0;
     struct rc_str callback = rc_buf_str(&j);
 
-    hs->jsonp = jsonp ? &callback : NULL;
+    hs.jsonp = jsonp ? &callback : NULL;
     h->asked = true;
     h->state = RC_HTTP_AT_WAIT;
-    rc_engine_open_polling(sh, rc_http_request_id(sh, c), hs);
+    rc_engine_open_polling(sh, rc_http_request_id(sh, c), &hs);
     rc_buf_deinit(&j);
 }
 
@@ -299,7 +299,7 @@ RC_ON_SHARD static void open_session(struct rc_shard *sh, struct rc_conn *c,
     } else if (hs.eio3 && !sh->app->conf->socketio_allow_eio3) {
         refuse(sh, c, upgrade, RC_EIO_UNSUPPORTED_VERSION);
     } else if (!websocket) {
-        open_polling(sh, c, req, &hs);
+        open_polling(sh, c, req, hs);
     } else if (handshake_ok(sh, c, req, accept)) {
         negotiate(sh, req, sh->app->conf->socketio_per_message_deflate, &deflate);
         switch_protocols(c, req, accept, &deflate, &out);
