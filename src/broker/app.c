@@ -44,8 +44,50 @@ static bool same_nsp(const void *value, const void *key)
 const struct rc_nsp *rc_app_nsp(const struct rc_app *app, struct rc_str name, bool endpoint)
 {
     const struct nsp_key key = {.name = name, .endpoint = endpoint};
+    const struct rc_nsp *nsp = rc_hmap_find(&app->by_name, hash_of(&key), same_nsp, &key);
 
-    return rc_hmap_find(&app->by_name, hash_of(&key), same_nsp, &key);
+    return nsp != NULL && !nsp->is_pattern ? nsp : NULL;
+}
+
+/* Of those that a * stands for. */
+static bool is_wild(char ch)
+{
+    return (unsigned char)ch >= 0x20 && ch != 0x7f && ch != '/' && ch != '?' && ch != ',';
+}
+
+/* Each * takes one character or more. What one * took at least is never given back to an earlier one: the
+ * last * alone can make up for what follows, as long as no / lies between. */
+static bool fits(struct rc_str pattern, struct rc_str name)
+{
+    size_t p = 0, n = 0, star = SIZE_MAX, taken = 0;
+
+    while (n < name.len) {
+        if (p < pattern.len && pattern.p[p] == '*' && is_wild(name.p[n])) {
+            star = p++;
+            taken = ++n;
+        } else if (p < pattern.len && pattern.p[p] != '*' && pattern.p[p] == name.p[n]) {
+            p++;
+            n++;
+        } else if (star != SIZE_MAX && is_wild(name.p[taken])) {
+            p = star + 1;
+            n = ++taken;
+        } else {
+            return false;
+        }
+    }
+    return p == pattern.len;
+}
+
+const struct rc_nsp *rc_app_pattern(const struct rc_app *app, struct rc_str name)
+{
+    for (unsigned i = 0, left = app->npatterns; left != 0; i++) {
+        if (!app->nsp[i].is_pattern)
+            continue;
+        if (fits(app->nsp[i].name, name))
+            return &app->nsp[i];
+        left--;
+    }
+    return NULL;
 }
 
 /* There is room for all sections; the array does not move. name lives as long as the app. */
@@ -58,12 +100,15 @@ static struct rc_nsp *add_nsp(struct rc_app *app, const char *name,
     if (nsp != NULL)
         return nsp;
     nsp = &app->nsp[app->nnsps];
-    *nsp = (struct rc_nsp){.name = key.name,
-                           .index = (uint16_t)app->nnsps,
-                           .endpoint = endpoint,
-                           .ping_ms = PING_MS,
-                           .max_payload = (uint32_t)app->conf->socketio_max_payload};
+    *nsp =
+        (struct rc_nsp){.name = key.name,
+                        .index = (uint16_t)app->nnsps,
+                        .is_pattern = endpoint == RC_ENDPOINT_NONE && strchr(name, '*') != NULL,
+                        .endpoint = endpoint,
+                        .ping_ms = PING_MS,
+                        .max_payload = (uint32_t)app->conf->socketio_max_payload};
     app->nnsps++;
+    app->npatterns += nsp->is_pattern;
     rc_hmap_insert(&app->by_name, hash_of(&key), nsp);
     return nsp;
 }

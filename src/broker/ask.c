@@ -6,6 +6,7 @@
 #include "rc/broker/lane.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
+#include "rc/broker/space.h"
 
 #include <stdlib.h>
 
@@ -97,7 +98,7 @@ static void begin_ack(struct rc_shard *sh, const struct rc_ask *a, const struct 
 {
     rc_frames_begin(&sh->scratch);
     rc_sio_put_head(&sh->scratch, nattachments != 0 ? RC_SIO_BINARY_ACK : RC_SIO_ACK,
-                    nattachments, sh->app->nsp[k->nsp].name, true, a->id);
+                    nattachments, rc_space_name(sh, k), true, a->id);
 }
 
 RC_ON_SHARD static void finish(struct rc_shard *sh, struct rc_ask *a, const char *error,

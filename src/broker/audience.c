@@ -8,6 +8,7 @@
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
+#include "rc/broker/space.h"
 
 /* ---- building ---- */
 
@@ -24,27 +25,41 @@ void rc_audience_add_socket(struct rc_audience_builder *b, bool except,
     rc_buf_put(&b->part[except], &part, sizeof(part));
 }
 
-void rc_audience_add_room(struct rc_audience_builder *b, bool except, struct rc_str name)
+static void add_key(struct rc_audience_builder *b, bool except, struct rc_str name)
 {
-    struct rc_address socket = rc_socket_parse(b->nsp, name);
-    struct rc_audience_part part = {.key = rc_room_hash(b->nsp->index, name),
-                                    .at = (uint32_t)b->names.len,
-                                    .len = (uint32_t)name.len};
+    struct rc_audience_part part = {.at = (uint32_t)b->names.len,
+                                    .len = (uint32_t)(b->home.len + name.len)};
 
-    if (socket.id != 0) {
-        rc_audience_add_socket(b, except, socket);
-        return;
-    }
+    rc_buf_puts(&b->names, b->home);
     rc_buf_puts(&b->names, name);
+    part.key = rc_space_hash(b->sh, b->nsp, rc_str_skip(rc_buf_str(&b->names), part.at));
     rc_buf_put(&b->part[except], &part, sizeof(part));
 }
 
-struct rc_audience *rc_audience_build(const struct rc_audience_builder *b)
+void rc_audience_add_room(struct rc_audience_builder *b, bool except, struct rc_str name)
 {
-    size_t to = b->part[false].len, except = b->part[true].len;
-    struct rc_audience *a = rc_malloc(sizeof(*a) + to + except + b->names.len);
-    char *p = (char *)a->part;
+    struct rc_address socket = rc_socket_parse(b->nsp_name, name);
 
+    if (socket.id != 0)
+        rc_audience_add_socket(b, except, socket);
+    else
+        add_key(b, except, name);
+}
+
+struct rc_audience *rc_audience_build(struct rc_audience_builder *b)
+{
+    size_t to, except;
+    struct rc_audience *a;
+    char *p;
+
+    if (b->all && b->home.len != 0) { /* a room like others */
+        b->all = false;
+        add_key(b, false, RC_STR_NONE);
+    }
+    to = b->part[false].len;
+    except = b->part[true].len;
+    a = rc_malloc(sizeof(*a) + to + except + b->names.len);
+    p = (char *)a->part;
     *a = (struct rc_audience){.all = b->all,
                               .is_volatile = b->is_volatile,
                               .nto = rc_audience_count(b, false),
@@ -119,15 +134,12 @@ RC_ON_SHARD static void give(struct handing *h, struct rc_socket *k)
 }
 
 /* The socket, if it is here and in the publication's namespace. */
-RC_ON_SHARD static struct rc_socket *socket_here(struct rc_shard *sh, uint16_t nsp,
+RC_ON_SHARD static struct rc_socket *socket_here(struct rc_shard *sh, const struct rc_pub *pub,
                                                  const struct rc_audience_part *p)
 {
-    struct rc_socket *k;
-
     if (rc_id_shard(p->key) != sh->index)
         return NULL;
-    k = rc_socket_find(sh, rc_audience_address(p), nsp);
-    return k != NULL && !k->closed && k->nsp == nsp ? k : NULL;
+    return rc_socket_find(sh, rc_audience_address(p), pub);
 }
 
 RC_ON_SHARD static const struct rc_lroom *room_here(struct rc_shard *sh,
@@ -144,7 +156,7 @@ RC_ON_SHARD static void leave_out(struct rc_shard *sh, const struct rc_pub *pub,
     struct rc_socket *k;
 
     if (p->len == 0) {
-        if ((k = socket_here(sh, pub->nsp, p)) != NULL)
+        if ((k = socket_here(sh, pub, p)) != NULL)
             k->mark = sh->mark;
         return;
     }
@@ -165,7 +177,7 @@ RC_ON_SHARD static void give_to_part(struct handing *h, const struct rc_audience
 
     if (p->len != 0)
         give_to_room(h, room_here(h->sh, h->pub, p));
-    else if ((k = socket_here(h->sh, h->pub->nsp, p)) != NULL)
+    else if ((k = socket_here(h->sh, h->pub, p)) != NULL)
         give(h, k);
 }
 

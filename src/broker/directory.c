@@ -2,12 +2,14 @@
  *
  * Watchers of a namespace are members of one reserved room. That room's owner keeps the list: while
  * somebody watches, all shards tell it, a few times a second, which of their rooms changed, and it
- * publishes that to the watchers. Nobody watching costs nothing. */
+ * publishes that to the watchers. Nobody watching costs nothing. Of a dynamic namespace it owns
+ * all rooms, so that there is nobody else to ask. */
 #include "rc/base/hash.h"
 #include "rc/base/mem.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
+#include "rc/broker/space.h"
 #include "rc/proto/json.h"
 
 #include <stdlib.h>
@@ -27,29 +29,46 @@ struct entry {
     char name[];
 };
 
-struct watched {
+struct rc_watched {
+    uint16_t nsp;
+    struct rc_space *space; /* the dynamic namespace; or NULL */
     int tell;            /* as owner of rooms: the shard that keeps the list, or TOLD_NOBODY */
     uint32_t tell_epoch; /* of its asking */
     uint32_t epoch;      /* as keeper: of ours; answers to earlier ones are old news */
     struct rc_timer unwatched; /* as keeper: nobody watches any more */
     bool keeping;              /* as keeper of the list: somebody watches */
     struct rc_hmap list;       /* of entry, as keeper */
+    struct rc_buf pending;     /* changes that are about to be told */
+    struct rc_watched *next;   /* that has some, too */
 };
 
 struct rc_directory {
-    struct watched *nsp;      /* [nnsps] */
+    struct rc_watched *nsp;   /* [nnsps], of those that are not dynamic */
     struct rc_room **changed; /* rooms of ours to tell about */
     uint32_t nchanged, cap;
     struct rc_timer timer;
 };
+
+/* NULL: a dynamic namespace that nobody watches. */
+static struct rc_watched *watched_of(const struct rc_shard *sh, const struct rc_room *r)
+{
+    return r->space != NULL ? r->space->watched : &sh->directory->nsp[r->nsp];
+}
+
+static struct rc_str label_of(const struct rc_room *r)
+{
+    return rc_str_skip(rc_str_make(r->name, r->name_len),
+                       r->space != NULL ? r->space->home_len : 0);
+}
 
 /* ---- as owner of rooms ---- */
 
 void rc_directory_changed(struct rc_shard *sh, struct rc_room *r)
 {
     struct rc_directory *d = sh->directory;
+    const struct rc_watched *w = watched_of(sh, r);
 
-    if (r->changed || d->nsp[r->nsp].tell == TOLD_NOBODY)
+    if (r->changed || w == NULL || w->tell == TOLD_NOBODY)
         return;
     if (d->nchanged == d->cap) {
         d->cap = d->cap != 0 ? d->cap * 2 : 64;
@@ -64,44 +83,54 @@ void rc_directory_changed(struct rc_shard *sh, struct rc_room *r)
 /* {count:4, length:4, name} in the machine's own order, for another shard. */
 static void put_change(struct rc_buf *b, const struct rc_room *r)
 {
+    struct rc_str label = label_of(r);
+    uint32_t len = (uint32_t)label.len;
+
     rc_buf_put(b, &r->members, sizeof(r->members));
-    rc_buf_put(b, &r->name_len, sizeof(r->name_len));
-    rc_buf_put(b, r->name, r->name_len);
+    rc_buf_put(b, &len, sizeof(len));
+    rc_buf_puts(b, label);
 }
 
-RC_ON_SHARD static void send_changes(struct rc_shard *sh, uint16_t nsp, const struct rc_buf *b)
+RC_ON_SHARD static void learn(struct rc_shard *sh, struct rc_watched *w, uint64_t epoch,
+                              struct rc_str changes);
+
+/* What is pending. */
+RC_ON_SHARD static void send_changes(struct rc_shard *sh, struct rc_watched *w)
 {
-    int to = sh->directory->nsp[nsp].tell;
-    uint32_t epoch = sh->directory->nsp[nsp].tell_epoch;
-    struct rc_pub *pub = rc_pub_new(nsp, RC_STR_NONE, epoch, b->data, b->len);
     struct rc_msg msg = {.type = RC_MSG_DIR_ROOMS};
 
-    if (to == (int)sh->index) {
-        rc_directory_learn(sh, pub);
-        rc_pub_unref(&pub);
+    if (w->tell == (int)sh->index) {
+        learn(sh, w, w->tell_epoch, rc_buf_str(&w->pending));
         return;
     }
-    msg.u.direct.pub = pub;
-    rc_shard_post(sh, (unsigned)to, &msg);
+    msg.u.direct.pub =
+        rc_pub_new(w->nsp, RC_STR_NONE, w->tell_epoch, w->pending.data, w->pending.len);
+    rc_shard_post(sh, (unsigned)w->tell, &msg);
 }
 
-/* Tells about up to n changed rooms of one namespace: those at the front of the list. */
-RC_ON_SHARD static void tell_some(struct rc_shard *sh, uint16_t nsp, uint32_t n)
+/* Tells about the first n changed rooms, each list in one message. */
+RC_ON_SHARD static void tell_some(struct rc_shard *sh, uint32_t n)
 {
-    struct rc_directory *d = sh->directory;
-    struct rc_buf b = RC_BUF_INIT;
+    struct rc_watched *first = NULL, *w;
 
     for (uint32_t i = 0; i < n; i++) {
-        struct rc_room *r = d->changed[i];
+        struct rc_room *r = sh->directory->changed[i];
 
-        if (r->nsp == nsp && r->members != r->told)
-            put_change(&b, r);
-        if (r->nsp == nsp)
-            r->told = r->members;
+        w = watched_of(sh, r);
+        if (r->members != r->told && w != NULL && w->tell != TOLD_NOBODY) {
+            if (w->pending.len == 0) {
+                w->next = first;
+                first = w;
+            }
+            put_change(&w->pending, r);
+        }
+        r->told = r->members;
     }
-    if (b.len != 0 && d->nsp[nsp].tell != TOLD_NOBODY)
-        send_changes(sh, nsp, &b);
-    rc_buf_deinit(&b);
+    for (; first != NULL; first = w) {
+        w = first->next;
+        send_changes(sh, first);
+        rc_buf_deinit(&first->pending);
+    }
 }
 
 static void on_tell(struct rc_timer *t, void *arg)
@@ -111,8 +140,7 @@ static void on_tell(struct rc_timer *t, void *arg)
     uint32_t n = d->nchanged < TELL_MAX ? d->nchanged : TELL_MAX;
 
     rc_assert_on_shard(sh);
-    for (uint16_t nsp = 0; nsp < sh->app->nnsps; nsp++)
-        tell_some(sh, nsp, n);
+    tell_some(sh, n);
     for (uint32_t i = 0; i < n; i++) {
         d->changed[i]->changed = false;
         rc_room_drop_if_empty(sh, d->changed[i]);
@@ -123,22 +151,28 @@ static void on_tell(struct rc_timer *t, void *arg)
         rc_timer_start(&sh->q_directory, t, sh->loop.now_ms);
 }
 
-void rc_directory_tell(struct rc_shard *sh, unsigned to, uint16_t nsp, uint32_t epoch)
+RC_ON_SHARD static void tell(struct rc_shard *sh, struct rc_watched *w, unsigned to,
+                             uint32_t epoch)
 {
-    struct rc_directory *d = sh->directory;
+    const struct rc_hmap *rooms = w->space != NULL ? &w->space->rooms : &sh->room_by_name;
     uint32_t cursor = 0;
     struct rc_room *r;
 
-    d->nsp[nsp].tell = epoch != 0 ? (int)to : TOLD_NOBODY;
-    d->nsp[nsp].tell_epoch = epoch;
+    w->tell = epoch != 0 ? (int)to : TOLD_NOBODY;
+    w->tell_epoch = epoch;
     if (epoch == 0)
         return;
-    while ((r = rc_hmap_next(&sh->room_by_name, &cursor)) != NULL) {
-        if (r->nsp == nsp && !rc_str_eq(rc_str_make(r->name, r->name_len), RC_DIRECTORY_ROOM)) {
+    while ((r = rc_hmap_next(rooms, &cursor)) != NULL) {
+        if (watched_of(sh, r) == w && !rc_str_eq(label_of(r), RC_DIRECTORY_ROOM)) {
             r->told = 0;
             rc_directory_changed(sh, r);
         }
     }
+}
+
+void rc_directory_tell(struct rc_shard *sh, unsigned to, uint16_t nsp, uint32_t epoch)
+{
+    tell(sh, &sh->directory->nsp[nsp], to, epoch);
 }
 
 /* ---- as keeper of the list ---- */
@@ -151,7 +185,7 @@ static bool entry_eq(const void *value, const void *key)
     return rc_str_eq(rc_str_make(e->name, e->len), *name);
 }
 
-static void forget(struct watched *w)
+static void forget(struct rc_watched *w)
 {
     uint32_t cursor = 0;
     struct entry *e;
@@ -161,7 +195,7 @@ static void forget(struct watched *w)
     rc_hmap_deinit(&w->list);
 }
 
-static void set_entry(struct watched *w, struct rc_str name, uint32_t members)
+static void set_entry(struct rc_watched *w, struct rc_str name, uint32_t members)
 {
     uint64_t hash = rc_hash(name.p, name.len, 0);
     struct entry *e = rc_hmap_find(&w->list, hash, entry_eq, &name);
@@ -179,12 +213,22 @@ static void set_entry(struct watched *w, struct rc_str name, uint32_t members)
     }
 }
 
-static void begin_event(struct rc_shard *sh, uint16_t nsp, bool full)
+/* The key of the room of all sockets, and the name: see space.h. */
+static struct rc_str home_of(const struct rc_watched *w)
 {
+    return w->space != NULL ? rc_str_make(w->space->home, w->space->home_len) : RC_STR_NONE;
+}
+
+static void begin_event(struct rc_shard *sh, const struct rc_watched *w, bool full)
+{
+    struct rc_str home = home_of(w);
     struct rc_buf *b = &sh->scratch;
 
     rc_frames_begin(b);
-    rc_sio_put_head(b, RC_SIO_EVENT, 0, sh->app->nsp[nsp].name, false, 0);
+    rc_sio_put_head(b, RC_SIO_EVENT, 0,
+                    home.len != 0 ? rc_str_make(home.p, home.len - 1)
+                                  : sh->app->nsp[w->nsp].name,
+                    false, 0);
     rc_buf_printf(b, "[\"rooms\",{\"full\":%s,\"rooms\":[", full ? "true" : "false");
 }
 
@@ -203,12 +247,17 @@ static struct rc_str end_event(struct rc_shard *sh)
 }
 
 /* Publishes to the watchers what has been put since begin_event. */
-RC_ON_SHARD static void publish_event(struct rc_shard *sh, uint16_t nsp)
+RC_ON_SHARD static void publish_event(struct rc_shard *sh, const struct rc_watched *w)
 {
-    uint64_t hash = rc_room_hash(nsp, RC_DIRECTORY_ROOM);
-    struct rc_str frames = end_event(sh);
+    struct rc_str frames = end_event(sh), room;
+    struct rc_buf key = RC_BUF_INIT;
 
-    rc_room_publish(sh, rc_pub_new(nsp, RC_DIRECTORY_ROOM, hash, frames.p, frames.len), 0);
+    rc_buf_puts(&key, home_of(w));
+    rc_buf_puts(&key, RC_DIRECTORY_ROOM);
+    room = rc_buf_str(&key);
+    rc_room_publish(
+        sh, rc_pub_new(w->nsp, room, rc_space_hash(sh, w->nsp, room), frames.p, frames.len), 0);
+    rc_buf_deinit(&key);
 }
 
 /* The next room of what put_change() wrote. */
@@ -224,16 +273,14 @@ static struct rc_str next_change(struct rc_str *rest, uint32_t *members)
     return name;
 }
 
-void rc_directory_learn(struct rc_shard *sh, const struct rc_pub *rooms)
+static void learn(struct rc_shard *sh, struct rc_watched *w, uint64_t epoch, struct rc_str rest)
 {
-    struct watched *w = &sh->directory->nsp[rooms->nsp];
     unsigned max = sh->app->conf->limits_rooms_listed;
-    struct rc_str rest = rc_pub_data(rooms);
 
-    if (!w->keeping || rooms->hash != w->epoch)
+    if (!w->keeping || epoch != w->epoch)
         return;
     while (rest.len != 0) { /* in several events when there is much: no change gets lost */
-        begin_event(sh, rooms->nsp, false);
+        begin_event(sh, w, false);
         for (unsigned n = 0; n < max && rest.len != 0; n++) {
             uint32_t members;
             struct rc_str name = next_change(&rest, &members);
@@ -241,14 +288,18 @@ void rc_directory_learn(struct rc_shard *sh, const struct rc_pub *rooms)
             set_entry(w, name, members);
             put_room(&sh->scratch, name, members, n == 0);
         }
-        publish_event(sh, rooms->nsp);
+        publish_event(sh, w);
     }
 }
 
-/* The whole list, to a new watcher. */
-RC_ON_SHARD static void send_list(struct rc_shard *sh, uint16_t nsp, rc_id socket)
+void rc_directory_learn(struct rc_shard *sh, const struct rc_pub *rooms)
 {
-    struct watched *w = &sh->directory->nsp[nsp];
+    learn(sh, &sh->directory->nsp[rooms->nsp], rooms->hash, rc_pub_data(rooms));
+}
+
+/* The whole list, to a new watcher. */
+RC_ON_SHARD static void send_list(struct rc_shard *sh, const struct rc_watched *w, rc_id socket)
+{
     unsigned n = 0, max = sh->app->conf->limits_rooms_listed;
     struct rc_msg msg = {.type = RC_MSG_TO_SOCKET};
     uint32_t cursor = 0;
@@ -256,11 +307,11 @@ RC_ON_SHARD static void send_list(struct rc_shard *sh, uint16_t nsp, rc_id socke
     struct rc_pub *pub;
     struct entry *e;
 
-    begin_event(sh, nsp, true);
+    begin_event(sh, w, true);
     for (; n < max && (e = rc_hmap_next(&w->list, &cursor)) != NULL; n++)
         put_room(&sh->scratch, rc_str_make(e->name, e->len), e->members, n == 0);
     frames = end_event(sh);
-    pub = rc_pub_new(nsp, RC_STR_NONE, 0, frames.p, frames.len);
+    pub = rc_pub_new(w->nsp, home_of(w), 0, frames.p, frames.len);
     if (rc_id_shard(socket) == sh->index) {
         rc_socket_deliver(sh, socket, pub);
         return;
@@ -271,14 +322,14 @@ RC_ON_SHARD static void send_list(struct rc_shard *sh, uint16_t nsp, rc_id socke
 }
 
 /* epoch 0: no more, please. */
-RC_ON_SHARD static void ask_all(struct rc_shard *sh, uint16_t nsp, uint32_t epoch)
+RC_ON_SHARD static void ask_all(struct rc_shard *sh, struct rc_watched *w, uint32_t epoch)
 {
-    struct rc_msg msg = {.type = RC_MSG_DIR_WATCH, .nsp = nsp, .count = epoch};
+    struct rc_msg msg = {.type = RC_MSG_DIR_WATCH, .nsp = w->nsp, .count = epoch};
 
     for (unsigned to = 0; to < sh->nshards; to++) {
         if (to == sh->index)
-            rc_directory_tell(sh, sh->index, nsp, epoch);
-        else
+            tell(sh, w, sh->index, epoch);
+        else if (w->space == NULL)
             rc_shard_post(sh, to, &msg);
     }
 }
@@ -286,17 +337,44 @@ RC_ON_SHARD static void ask_all(struct rc_shard *sh, uint16_t nsp, uint32_t epoc
 static void on_unwatched(struct rc_timer *t, void *arg)
 {
     struct rc_shard *sh = arg;
-    struct watched *w = RC_CONTAINER(t, struct watched, unwatched);
+    struct rc_watched *w = RC_CONTAINER(t, struct rc_watched, unwatched);
 
     rc_assert_on_shard(sh);
     w->keeping = false;
-    ask_all(sh, (uint16_t)(w - sh->directory->nsp), 0);
+    ask_all(sh, w, 0);
     forget(w);
+    if (w->space != NULL)
+        rc_directory_forget(w->space);
+}
+
+/* That of the room's namespace, made if need be. */
+static struct rc_watched *begin_watch(struct rc_shard *sh, struct rc_room *r)
+{
+    struct rc_watched *w = watched_of(sh, r);
+
+    if (w != NULL)
+        return w;
+    w = rc_malloc(sizeof(*w));
+    *w = (struct rc_watched){.nsp = r->nsp, .space = r->space, .tell = TOLD_NOBODY};
+    r->space->watched = w;
+    return w;
+}
+
+void rc_directory_forget(struct rc_space *space)
+{
+    struct rc_watched *w = space->watched;
+
+    if (w == NULL)
+        return;
+    space->watched = NULL;
+    rc_timer_stop(&w->unwatched);
+    forget(w);
+    free(w);
 }
 
 void rc_directory_watched(struct rc_shard *sh, struct rc_room *r, rc_id socket)
 {
-    struct watched *w = &sh->directory->nsp[r->nsp];
+    struct rc_watched *w = begin_watch(sh, r);
 
     if (r->members == 0) { /* who comes back soon finds the list as it is */
         rc_timer_start(&sh->q_unwatched, &w->unwatched, sh->loop.now_ms);
@@ -307,9 +385,9 @@ void rc_directory_watched(struct rc_shard *sh, struct rc_room *r, rc_id socket)
         w->keeping = true;
         if (++w->epoch == 0)
             w->epoch = 1;
-        ask_all(sh, r->nsp, w->epoch);
+        ask_all(sh, w, w->epoch);
     }
-    send_list(sh, r->nsp, socket);
+    send_list(sh, w, socket);
 }
 
 /* ---- life ---- */
@@ -319,8 +397,10 @@ void rc_directory_init(struct rc_shard *sh)
     struct rc_directory *d = rc_calloc(1, sizeof(*d));
 
     d->nsp = rc_calloc(sh->app->nnsps, sizeof(*d->nsp));
-    for (unsigned i = 0; i < sh->app->nnsps; i++)
+    for (uint16_t i = 0; i < sh->app->nnsps; i++) {
+        d->nsp[i].nsp = i;
         d->nsp[i].tell = TOLD_NOBODY;
+    }
     sh->directory = d;
     rc_timerq_init(&sh->q_directory, TELL_MS, on_tell, sh);
     rc_timerq_init(&sh->q_unwatched, UNWATCHED_MS, on_unwatched, sh);

@@ -4,6 +4,7 @@
 #include "rc/broker/audience.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
+#include "rc/broker/space.h"
 
 #include <stdlib.h>
 
@@ -60,6 +61,8 @@ static void unref_room(struct rc_shard *sh, struct rc_lroom *lr)
     if (--lr->refs != 0)
         return;
     RC_ASSERT(lr->n == 0 && sh->batch.room != lr);
+    if (rc_space_label(sh, lr->name->nsp, rc_pub_room(lr->name)).len == 0)
+        sh->nspaces--;
     rc_hmap_remove(&sh->lroom_by_name, lr->name->hash, lr);
     rc_pub_unref(&lr->name);
     free(lr->member);
@@ -137,9 +140,11 @@ static rc_id socket_id(const struct rc_shard *sh, const struct rc_socket *k)
 /* Rooms that it is leaving do not count, though the owner's answer may still be on its way. */
 static bool has_rooms_left(const struct rc_shard *sh, const struct rc_socket *k)
 {
-    uint32_t max = sh->app->conf->limits_max_rooms_per_socket, wanted = 0;
+    /* That of all sockets of a dynamic namespace does not count. */
+    uint32_t max = sh->app->conf->limits_max_rooms_per_socket + sh->app->nsp[k->nsp].is_pattern;
+    uint32_t wanted = 0;
 
-    if (k->nrooms < max)
+    if (k->nrooms < max && k->nrooms < UINT16_MAX)
         return true;
     for (unsigned i = 0; i < k->nrooms; i++)
         wanted += k->room[i].want;
@@ -149,7 +154,7 @@ static bool has_rooms_left(const struct rc_shard *sh, const struct rc_socket *k)
 int rc_local_join(struct rc_shard *sh, struct rc_socket *k, struct rc_str name,
                   const char **why)
 {
-    uint64_t hash = rc_room_hash(k->nsp, name);
+    uint64_t hash = rc_space_hash(sh, k->nsp, name);
     struct rc_lroom *lr = find_room(sh, k->nsp, name, hash);
     struct rc_member *m = lr != NULL ? record_of(k, lr) : NULL;
 
@@ -172,9 +177,31 @@ int rc_local_join(struct rc_shard *sh, struct rc_socket *k, struct rc_str name,
     return RC_OK;
 }
 
+int rc_local_reserve(struct rc_shard *sh, struct rc_socket *k, struct rc_str home,
+                     const char **why)
+{
+    uint64_t hash = rc_space_hash(sh, k->nsp, home);
+    struct rc_lroom *lr = find_room(sh, k->nsp, home, hash);
+
+    RC_ASSERT(k->nrooms == 0);
+    if (lr == NULL) {
+        if (sh->nspaces >= sh->app->conf->limits_max_namespaces) {
+            *why = "max_namespaces";
+            return RC_ELIMIT;
+        }
+        if ((lr = new_room(sh, k->nsp, home, hash)) == NULL) {
+            *why = "max_rooms";
+            return RC_ELIMIT;
+        }
+        sh->nspaces++;
+    }
+    (void)add_record(k, lr);
+    return RC_OK;
+}
+
 void rc_local_leave(struct rc_shard *sh, struct rc_socket *k, struct rc_str name)
 {
-    struct rc_lroom *lr = find_room(sh, k->nsp, name, rc_room_hash(k->nsp, name));
+    struct rc_lroom *lr = find_room(sh, k->nsp, name, rc_space_hash(sh, k->nsp, name));
     struct rc_member *m = lr != NULL ? record_of(k, lr) : NULL;
 
     if (m == NULL || !m->want)
@@ -186,7 +213,7 @@ void rc_local_leave(struct rc_shard *sh, struct rc_socket *k, struct rc_str name
 
 bool rc_local_is_member(struct rc_shard *sh, const struct rc_socket *k, struct rc_str name)
 {
-    struct rc_lroom *lr = find_room(sh, k->nsp, name, rc_room_hash(k->nsp, name));
+    struct rc_lroom *lr = find_room(sh, k->nsp, name, rc_space_hash(sh, k->nsp, name));
     struct rc_member *m = lr != NULL ? record_of(k, lr) : NULL;
 
     return m != NULL && m->want;

@@ -7,6 +7,7 @@
 #include "rc/broker/lane.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
+#include "rc/broker/space.h"
 #include "rc/broker/union.h"
 
 #include <stdlib.h>
@@ -43,7 +44,7 @@ static struct rc_room *find(struct rc_shard *sh, const struct rc_pub *name)
     return find_named(sh, name->nsp, rc_pub_room(name), name->hash);
 }
 
-static struct rc_room *find_or_new(struct rc_shard *sh, const struct rc_pub *name)
+RC_ON_SHARD static struct rc_room *find_or_new(struct rc_shard *sh, const struct rc_pub *name)
 {
     struct rc_room *r = find(sh, name);
     struct rc_str text = rc_pub_room(name);
@@ -54,6 +55,8 @@ static struct rc_room *find_or_new(struct rc_shard *sh, const struct rc_pub *nam
     *r = (struct rc_room){.hash = name->hash, .nsp = name->nsp, .name_len = (uint32_t)text.len};
     memcpy(r->name, text.p, text.len);
     rc_hmap_insert(&sh->room_by_name, r->hash, r);
+    if (sh->app->nsp[r->nsp].is_pattern)
+        rc_space_add(sh, r);
     rc_stat_add(&sh->stats.rooms, 1);
     return r;
 }
@@ -69,6 +72,8 @@ void rc_room_drop_if_empty(struct rc_shard *sh, struct rc_room *r)
     if (r->members != 0 || r->changed)
         return;
     rc_hmap_remove(&sh->room_by_name, r->hash, r);
+    if (r->space != NULL)
+        rc_space_remove(sh, r);
     rc_stat_add(&sh->stats.rooms, -1);
     rc_room_free(r);
 }
@@ -110,9 +115,17 @@ RC_ON_SHARD static void answer(struct rc_shard *sh, unsigned to, enum rc_msg_typ
     rc_shard_post(sh, to, &msg);
 }
 
-static bool is_directory(const struct rc_pub *name)
+/* Tells the directory what it has to know of a room's members. */
+RC_ON_SHARD static void note(struct rc_shard *sh, struct rc_room *r, rc_id joined)
 {
-    return rc_str_eq(rc_pub_room(name), RC_DIRECTORY_ROOM);
+    struct rc_str label = rc_space_label(sh, r->nsp, rc_str_make(r->name, r->name_len));
+
+    if (label.len == 0) /* all sockets of a dynamic namespace */
+        return;
+    if (!rc_str_eq(label, RC_DIRECTORY_ROOM))
+        rc_directory_changed(sh, r);
+    else if (joined != 0 || r->members == 0)
+        rc_directory_watched(sh, r, joined);
 }
 
 void rc_room_join(struct rc_shard *sh, unsigned from, rc_id lroom, rc_id socket,
@@ -127,10 +140,7 @@ void rc_room_join(struct rc_shard *sh, unsigned from, rc_id lroom, rc_id socket,
     at->count++;
     r->members++;
     answer(sh, from, RC_MSG_JOINED, lroom, socket);
-    if (is_directory(name))
-        rc_directory_watched(sh, r, socket);
-    else
-        rc_directory_changed(sh, r);
+    note(sh, r, socket);
 }
 
 void rc_room_leave(struct rc_shard *sh, unsigned from, rc_id lroom, rc_id socket,
@@ -144,10 +154,7 @@ void rc_room_leave(struct rc_shard *sh, unsigned from, rc_id lroom, rc_id socket
     if (--at->count == 0)
         *at = r->shard[--r->nshards];
     answer(sh, from, RC_MSG_LEFT, lroom, socket);
-    if (!is_directory(name))
-        rc_directory_changed(sh, r);
-    else if (r->members == 0)
-        rc_directory_watched(sh, r, 0);
+    note(sh, r, 0);
     rc_room_drop_if_empty(sh, r);
 }
 

@@ -10,6 +10,7 @@
 #include "rc/broker/polling.h"
 #include "rc/broker/room.h"
 #include "rc/broker/socket.h"
+#include "rc/broker/space.h"
 #include "rc/broker/union.h"
 #include "rc/net/compress.h"
 
@@ -387,6 +388,7 @@ void rc_shard_free(struct rc_shard *sh)
     rc_assert_on_shard(sh);
     close_rest(sh);
     put_back_dead(sh);
+    rc_space_deinit(sh);
     rc_directory_deinit(sh);
     rc_ask_deinit(sh);
     for (unsigned i = 0; i < sh->app->nnsps; i++) {

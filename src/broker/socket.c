@@ -7,7 +7,9 @@
 #include "rc/broker/lane.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
+#include "rc/broker/space.h"
 #include "rc/broker/verbs.h"
+#include "rc/proto/json.h"
 #include "rc/proto/msgpack.h"
 
 #include <stdlib.h>
@@ -38,24 +40,23 @@ void rc_socket_put_name(const struct rc_shard *sh, const struct rc_socket *k,
     } else {
         rc_name_put(RC_NAME_SESSION, rc_session_id(sh, k->session), name);
         if (k->nsp != 0) {
-            rc_buf_puts(out, sh->app->nsp[k->nsp].name);
+            rc_buf_puts(out, rc_space_name(sh, k));
             rc_buf_putc(out, '#');
         }
     }
     rc_buf_put(out, name, RC_NAME_LEN);
 }
 
-struct rc_address rc_socket_parse(const struct rc_nsp *nsp, struct rc_str text)
+struct rc_address rc_socket_parse(struct rc_str nsp, struct rc_str text)
 {
     struct rc_address a = {.id = rc_name_parse(RC_NAME_SOCKET, text)};
 
     if (a.id != 0)
         return a;
-    if (nsp->index != 0) {
-        if (!rc_str_starts(text, nsp->name) || text.len == nsp->name.len ||
-            text.p[nsp->name.len] != '#')
+    if (nsp.len > 1) { /* not "/" */
+        if (!rc_str_starts(text, nsp) || text.len == nsp.len || text.p[nsp.len] != '#')
             return a;
-        text = rc_str_skip(text, nsp->name.len + 1);
+        text = rc_str_skip(text, nsp.len + 1);
     }
     a.id = rc_name_parse(RC_NAME_SESSION, text);
     a.is_session = a.id != 0;
@@ -109,11 +110,19 @@ struct rc_str rc_frames(const struct rc_buf *b)
 
 /* ---- life ---- */
 
-static struct rc_socket *socket_in(const struct rc_session *s, unsigned nsp)
+/* The session's socket in the namespace of that name. */
+static struct rc_socket *socket_in(const struct rc_shard *sh, const struct rc_session *s,
+                                   struct rc_str name)
 {
+    const struct rc_nsp *nsp = rc_app_nsp(sh->app, name, false);
     struct rc_socket *k = s->sockets;
 
-    while (k != NULL && k->nsp != nsp)
+    if (nsp == NULL) {
+        while (k != NULL && !rc_str_eq(rc_space_name(sh, k), name))
+            k = k->next;
+        return k;
+    }
+    while (k != NULL && k->nsp != nsp->index)
         k = k->next;
     return k;
 }
@@ -136,14 +145,21 @@ void rc_socket_close(struct rc_shard *sh, struct rc_socket *k)
     rc_shard_bury(sh, &k->hdr);
 }
 
-struct rc_socket *rc_socket_find(struct rc_shard *sh, struct rc_address a, uint16_t nsp)
+struct rc_socket *rc_socket_find(struct rc_shard *sh, struct rc_address a,
+                                 const struct rc_pub *pub)
 {
     const struct rc_session *s;
+    struct rc_socket *k;
 
-    if (!a.is_session)
-        return rc_pool_find(&sh->sockets, rc_id_slot(a.id), rc_id_gen(a.id));
+    if (!a.is_session) {
+        k = rc_pool_find(&sh->sockets, rc_id_slot(a.id), rc_id_gen(a.id));
+        return k != NULL && !k->closed && rc_space_has(sh, k, pub) ? k : NULL;
+    }
     s = rc_session_find(sh, a.id);
-    return s != NULL ? socket_in(s, nsp) : NULL;
+    k = s != NULL ? s->sockets : NULL;
+    while (k != NULL && !rc_space_has(sh, k, pub))
+        k = k->next;
+    return k;
 }
 
 static void unpin_pub(void *pub)
@@ -156,11 +172,9 @@ static void unpin_pub(void *pub)
 RC_ON_SHARD static void deliver(struct rc_shard *sh, const struct rc_socket *k,
                                 struct rc_pub *pub)
 {
-    bool there = k != NULL && !k->closed && k->nsp == pub->nsp;
-
     if (pub->ask != 0)
-        rc_ask_report(sh, pub->ask, RC_MSG_ASK_SOCKETS, there);
-    if (!there) {
+        rc_ask_report(sh, pub->ask, RC_MSG_ASK_SOCKETS, k != NULL);
+    if (k == NULL) {
         rc_pub_unref(&pub);
         return;
     }
@@ -170,14 +184,14 @@ RC_ON_SHARD static void deliver(struct rc_shard *sh, const struct rc_socket *k,
 
 void rc_socket_deliver(struct rc_shard *sh, rc_id socket, struct rc_pub *pub)
 {
-    deliver(sh, rc_pool_find(&sh->sockets, rc_id_slot(socket), rc_id_gen(socket)), pub);
+    deliver(sh, rc_socket_find(sh, (struct rc_address){.id = socket}, pub), pub);
 }
 
 void rc_socket_deliver_of(struct rc_shard *sh, rc_id session, struct rc_pub *pub)
 {
-    const struct rc_session *s = rc_session_find(sh, session);
+    const struct rc_address a = {.id = session, .is_session = true};
 
-    deliver(sh, s != NULL ? socket_in(s, pub->nsp) : NULL, pub);
+    deliver(sh, rc_socket_find(sh, a, pub), pub);
 }
 
 /* ---- CONNECT ---- */
@@ -220,23 +234,50 @@ void rc_socket_refuse(struct rc_shard *sh, struct rc_session *s, struct rc_str n
 }
 
 RC_ON_SHARD static void refuse_parser(struct rc_shard *sh, struct rc_session *s,
-                                      const struct rc_nsp *nsp)
+                                      struct rc_str name, enum rc_parser parser)
 {
-    bool msgpack = nsp->parser == RC_PARSER_MSGPACK;
+    bool msgpack = parser == RC_PARSER_MSGPACK;
 
-    rc_socket_refuse(sh, s, nsp->name,
+    rc_socket_refuse(sh, s, name,
                      msgpack ? RC_STR("\"only for clients with the msgpack parser\"")
                              : RC_STR("\"only for clients with the JSON parser\""),
                      msgpack ? RC_STR("{\"code\":\"parser\",\"parser\":\"msgpack\"}")
                              : RC_STR("{\"code\":\"parser\",\"parser\":\"json\"}"));
 }
 
-#define OVER_LIMIT(key) RC_STR("{\"code\":\"limit\",\"key\":\"limits." key "\"}")
+/* A limit of the INI stands against it. */
+RC_ON_SHARD static void over_limit(struct rc_shard *sh, struct rc_session *s, struct rc_str nsp,
+                                   const char *message, const char *key)
+{
+    struct rc_buf data = RC_BUF_INIT, json = RC_BUF_INIT;
+
+    rc_json_string_encode(rc_str_of(message), &json);
+    rc_buf_printf(&data, "{\"code\":\"limit\",\"key\":\"limits.%s\"}", key);
+    rc_socket_refuse(sh, s, nsp, rc_buf_str(&json), rc_buf_str(&data));
+    rc_buf_deinit(&json);
+    rc_buf_deinit(&data);
+}
+
+/* Of a dynamic namespace: the key of the room of all its sockets. */
+RC_ON_SHARD static int reserve(struct rc_shard *sh, struct rc_socket *k, struct rc_str name,
+                               const char **why)
+{
+    struct rc_buf home = RC_BUF_INIT;
+    int rc;
+
+    rc_buf_puts(&home, name);
+    rc_buf_putc(&home, '\0');
+    rc = rc_local_reserve(sh, k, rc_buf_str(&home), why);
+    rc_buf_deinit(&home);
+    return rc;
+}
 
 RC_ON_SHARD static void add_socket(struct rc_shard *sh, struct rc_session *s,
-                                   const struct rc_nsp *nsp, struct rc_str auth)
+                                   const struct rc_nsp *nsp, struct rc_str name,
+                                   struct rc_str auth)
 {
     struct rc_socket *k = rc_pool_get(&sh->sockets);
+    const char *why;
 
     if (k == NULL) {
         rc_engine_fail(sh, s, RC_CLOSE_LIMIT);
@@ -245,9 +286,15 @@ RC_ON_SHARD static void add_socket(struct rc_shard *sh, struct rc_session *s,
     k->session = s;
     k->nsp = nsp->index;
     k->all_index = RC_NOT_IN;
+    if (nsp->is_pattern && reserve(sh, k, name, &why) != RC_OK) {
+        over_limit(sh, s, name, "too many namespaces", why);
+        rc_pool_put(&sh->sockets, k);
+        return;
+    }
     if (nsp->rules.uses_auth && auth.len != 0)
         k->auth = rc_strndup(auth.p, auth.len);
     if (!rc_verbs_admit(sh, k)) {
+        rc_local_leave_everything(sh, k);
         free(k->auth);
         rc_pool_put(&sh->sockets, k);
         return;
@@ -267,19 +314,19 @@ RC_ON_SHARD static void connect_to(struct rc_shard *sh, struct rc_session *s,
     const struct rc_conf *conf = sh->app->conf;
 
     if (nsp == NULL)
+        nsp = rc_app_pattern(sh->app, name);
+    if (nsp == NULL)
         connect_error(sh, s, name, RC_STR("{\"message\":\"Invalid namespace\"}"));
-    else if (socket_in(s, nsp->index) != NULL)
+    else if (socket_in(sh, s, name) != NULL)
         rc_engine_fail(sh, s, RC_CLOSE_PARSE);
     else if (nsp->parser != RC_PARSER_AUTO && nsp->parser != s->parser)
-        refuse_parser(sh, s, nsp);
+        refuse_parser(sh, s, name, nsp->parser);
     else if (s->nsockets >= conf->limits_max_sockets)
-        rc_socket_refuse(sh, s, name, RC_STR("\"too many namespaces\""),
-                         OVER_LIMIT("max_sockets"));
+        over_limit(sh, s, name, "too many namespaces", "max_sockets");
     else if (auth.len > conf->limits_max_auth_size)
-        rc_socket_refuse(sh, s, name, RC_STR("\"auth is too big\""),
-                         OVER_LIMIT("max_auth_size"));
+        over_limit(sh, s, name, "auth is too big", "max_auth_size");
     else
-        add_socket(sh, s, nsp, auth);
+        add_socket(sh, s, nsp, name, auth);
 }
 
 RC_ON_SHARD static void on_connect(struct rc_shard *sh, struct rc_session *s,
@@ -348,15 +395,13 @@ RC_ON_SHARD static void on_packet(struct rc_shard *sh, struct rc_session *s,
 {
     const struct rc_sio_packet *p = ev->packet;
     bool binary = p->type == RC_SIO_BINARY_EVENT || p->type == RC_SIO_BINARY_ACK;
-    const struct rc_nsp *nsp;
     struct rc_socket *k;
 
     if (p->type == RC_SIO_CONNECT) {
         on_connect(sh, s, p);
         return;
     }
-    nsp = rc_app_nsp(sh->app, p->nsp, false);
-    k = nsp != NULL ? socket_in(s, nsp->index) : NULL;
+    k = socket_in(sh, s, p->nsp);
     if (k == NULL || (binary && p->attachments == 0))
         rc_engine_fail(sh, s, RC_CLOSE_PARSE);
     else if (p->attachments != ev->nattachments)
@@ -444,7 +489,7 @@ RC_ON_SHARD static void on_attachment(struct rc_shard *sh, struct rc_session *s,
         return;
     s->assembly = NULL;
     if (rc_sio_parse(a->text, rc_session_sio(sh, s), &p, &why) == RC_OK &&
-        (k = socket_in(s, rc_app_nsp(sh->app, p.nsp, false)->index)) != NULL) {
+        (k = socket_in(sh, s, p.nsp)) != NULL) {
         const struct rc_event ev = {.text = a->text,
                                     .packet = &p,
                                     .attachment = a->attachment,

@@ -9,6 +9,7 @@
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
+#include "rc/broker/space.h"
 #include "rc/broker/union.h"
 #include "rc/proto/json.h"
 
@@ -20,7 +21,8 @@ enum {
     TARGET_ROOMS_MAX = 256, /* limits.max_target_rooms goes no further */
 };
 
-enum phase { PHASE_JOINS, PHASE_CONNECT, PHASE_ALL }; /* [connect] goes through all three */
+/* [connect] goes through all of them. */
+enum phase { PHASE_ENTER, PHASE_JOINS, PHASE_CONNECT, PHASE_ALL };
 
 struct exec {
     struct rc_shard *sh;
@@ -39,6 +41,8 @@ struct exec {
     struct rc_buf longer_id;
     struct rc_buf name[2];       /* the last room named, and the one before it */
     unsigned named;              /* which is the last */
+    struct rc_str home;          /* of a dynamic namespace, see space.h; else empty */
+    struct rc_str key;           /* of the room that env.room is */
     const char *code;            /* of a refusal */
     char text[160];              /* its message, unless the rule has one: */
     struct rc_buf message, data; /* JSON; data may be empty */
@@ -117,7 +121,7 @@ static int build(struct exec *x, enum rc_sio_type type, const struct rc_template
     if (n != 0)
         type = is_ack ? RC_SIO_BINARY_ACK : RC_SIO_BINARY_EVENT;
     rc_frames_begin(b);
-    rc_sio_put_head(b, type, n, x->nsp->name, is_ack || x->ask != 0,
+    rc_sio_put_head(b, type, n, x->env.nsp, is_ack || x->ask != 0,
                     is_ack ? x->ev->packet->id : x->ask);
     rc_buf_putc(b, '[');
     start = b->len;
@@ -166,10 +170,10 @@ RC_ON_SHARD static void send_json(struct exec *x, const char *event, struct rc_s
 
     rc_frames_begin(b);
     if (is_ack)
-        rc_sio_put_head(b, n != 0 ? RC_SIO_BINARY_ACK : RC_SIO_ACK, n, x->nsp->name, true,
+        rc_sio_put_head(b, n != 0 ? RC_SIO_BINARY_ACK : RC_SIO_ACK, n, x->env.nsp, true,
                         x->ev->packet->id);
     else
-        rc_sio_put_head(b, n != 0 ? RC_SIO_BINARY_EVENT : RC_SIO_EVENT, n, x->nsp->name, false,
+        rc_sio_put_head(b, n != 0 ? RC_SIO_BINARY_EVENT : RC_SIO_EVENT, n, x->env.nsp, false,
                         0);
     rc_buf_putc(b, '[');
     if (!is_ack) {
@@ -241,26 +245,34 @@ RC_ON_SHARD static void tell_refusal(struct exec *x)
 
 /* ---- verbs ---- */
 
-/* Where the next name is put: {room} may be part of it. */
+/* Where the next name is put: {room} may be part of it. Behind x->home it becomes a room's key. */
 static struct rc_buf *new_name(struct exec *x)
 {
     struct rc_buf *name = &x->name[x->named ^ 1];
 
     rc_buf_reset(name);
+    rc_buf_puts(name, x->home);
     return name;
+}
+
+/* The name that was put there. */
+static struct rc_str put_name(const struct exec *x)
+{
+    return rc_str_skip(rc_buf_str(&x->name[x->named ^ 1]), x->home.len);
 }
 
 /* The name that was put there becomes {room}, if it is `named`. */
 static int check_name(struct exec *x, bool named)
 {
-    const struct rc_buf *name = &x->name[x->named ^ 1];
+    struct rc_str name = put_name(x);
     size_t max = x->sh->app->conf->limits_max_room_length;
 
-    if (name->len == 0 || name->len > max || name->data[0] == '\001')
+    if (name.len == 0 || name.len > max || name.p[0] == '\001')
         return refuse(x, "bad_room", "a room name has 1 to %zu bytes (limits.max_room_length)",
                       max);
     if (named) {
-        x->env.room = rc_buf_str(name);
+        x->env.room = name;
+        x->key = rc_buf_str(&x->name[x->named ^ 1]);
         x->named ^= 1;
     }
     return RC_OK;
@@ -295,15 +307,17 @@ static int add_element(struct exec *x, struct rc_str json, bool except,
 {
     enum rc_json_type type = rc_json_type(json);
     struct rc_buf *name = new_name(x);
+    struct rc_str text;
     int rc;
 
     if (type == RC_JSON_NUMBER || type == RC_JSON_TRUE || type == RC_JSON_FALSE)
         rc_buf_puts(name, json);
     else if (type != RC_JSON_STRING || rc_json_string_decode(json, name) != RC_OK)
         return refuse(x, "bad_argument", "a list of rooms has their names");
+    text = put_name(x);
     rc = check_name(x, !except);
     if (rc == RC_OK)
-        rc_audience_add_room(b, except, rc_buf_str(name));
+        rc_audience_add_room(b, except, text);
     return rc;
 }
 
@@ -350,11 +364,11 @@ static int add_item(struct exec *x, const struct rc_target_item *item, bool exce
     case RC_TARGET_SOCKET: break;
     }
     rc = fill_text(x, item->name);
-    name = rc_buf_str(&x->name[x->named ^ 1]);
+    name = put_name(x);
     if (rc == RC_OK)
         rc = check_name(x, !except);
     if (rc == RC_OK && item->target == RC_TARGET_SOCKET &&
-        rc_socket_parse(x->nsp, name).id == 0)
+        rc_socket_parse(x->env.nsp, name).id == 0)
         return refuse(x, "bad_target", "no such socket");
     if (rc == RC_OK)
         rc_audience_add_room(b, except, name);
@@ -364,7 +378,11 @@ static int add_item(struct exec *x, const struct rc_target_item *item, bool exce
 /* Fills in all names of a list. *to is the caller's. */
 static int fill_list(struct exec *x, const struct rc_target_list *l, struct rc_audience **to)
 {
-    struct rc_audience_builder b = {.nsp = x->nsp, .is_volatile = l->is_volatile};
+    struct rc_audience_builder b = {.sh = x->sh,
+                                    .nsp = x->nsp->index,
+                                    .nsp_name = x->env.nsp,
+                                    .home = x->home,
+                                    .is_volatile = l->is_volatile};
     unsigned max = x->sh->app->conf->limits_max_target_rooms;
     int rc = RC_OK;
 
@@ -379,9 +397,24 @@ static int fill_list(struct exec *x, const struct rc_target_list *l, struct rc_a
     return rc;
 }
 
+/* Of the room that watches the list of rooms; good until the next one is named. */
+static struct rc_str directory_key(struct exec *x)
+{
+    if (x->home.len == 0)
+        return RC_DIRECTORY_ROOM;
+    rc_buf_puts(new_name(x), RC_DIRECTORY_ROOM);
+    return rc_buf_str(&x->name[x->named ^ 1]);
+}
+
+static uint64_t hash_of(const struct exec *x, struct rc_str key)
+{
+    return rc_space_hash(x->sh, x->nsp->index, key);
+}
+
+/* Rooms are meant by their keys from here on. */
 RC_ON_SHARD static int enter_room_lane(struct exec *x, struct rc_str room)
 {
-    unsigned owner = rc_room_owner(x->sh, rc_room_hash(x->nsp->index, room));
+    unsigned owner = rc_room_owner(x->sh, hash_of(x, room));
 
     return rc_lane_enter(x->sh, x->session, owner) ? RC_OK : RC_EAGAIN;
 }
@@ -416,8 +449,8 @@ RC_ON_SHARD static int require_member(struct exec *x, const struct rc_action *a)
 
     if (rc != RC_OK)
         return rc;
-    if (!rc_local_is_member(x->sh, x->socket, x->env.room) &&
-        !rc_socket_is(x->sh, x->socket, rc_socket_parse(x->nsp, x->env.room)))
+    if (!rc_local_is_member(x->sh, x->socket, x->key) &&
+        !rc_socket_is(x->sh, x->socket, rc_socket_parse(x->env.nsp, x->env.room)))
         return refuse_by_rule(x, a, "not_a_member", "join the room first");
     return RC_OK;
 }
@@ -542,12 +575,12 @@ RC_ON_SHARD static int verb_join(struct exec *x, const struct rc_action *a)
     rc = fill_name(x, a);
     if (rc != RC_OK)
         return rc;
-    of = rc_socket_parse(x->nsp, x->env.room);
+    of = rc_socket_parse(x->env.nsp, x->env.room);
     if (rc_socket_is(x->sh, x->socket, of))
         return RC_OK; /* a socket is always in the room of its own id */
     if (of.id != 0)
         return refuse(x, "bad_room", "the room of another socket's id cannot be joined");
-    return join_room(x, x->env.room);
+    return join_room(x, x->key);
 }
 
 RC_ON_SHARD static int verb_leave(struct exec *x, const struct rc_action *a)
@@ -557,7 +590,7 @@ RC_ON_SHARD static int verb_leave(struct exec *x, const struct rc_action *a)
     if (a->list != NULL)
         return verb_move(x, a);
     rc = fill_name(x, a);
-    return rc == RC_OK ? leave_room(x, x->env.room) : rc;
+    return rc == RC_OK ? leave_room(x, x->key) : rc;
 }
 
 /* What build() has made, as a publication. */
@@ -582,7 +615,7 @@ RC_ON_SHARD static int emit_to_socket(struct exec *x, struct rc_address to,
     rc = build(x, RC_SIO_EVENT, a->event, a->args);
     if (rc != RC_OK)
         return rc;
-    rc_send_to_socket(x->sh, x->session, &to, built(x, RC_STR_NONE, 0));
+    rc_send_to_socket(x->sh, x->session, &to, built(x, x->home, 0));
     return RC_OK;
 }
 
@@ -621,7 +654,7 @@ RC_ON_SHARD static int emit_to_audience(struct exec *x, struct rc_audience *to,
             rc_ask_report(x->sh, x->ask, RC_MSG_ASK_SHARDS, 0);
         return rc;
     }
-    pub = built(x, RC_STR_NONE, 0);
+    pub = built(x, x->home, 0);
     pub->audience = to;
     rc_union_publish(x->sh, x->session, pub, route);
     return RC_OK;
@@ -657,15 +690,15 @@ RC_ON_SHARD static int emit(struct exec *x, const struct rc_action *a)
         if (rc == RC_OK)
             rc_lane_reply(x->sh, x->session, rc_frames(&x->sh->scratch));
         return rc;
-    case RC_TARGET_SOCKET: return emit_to_socket(x, rc_socket_parse(x->nsp, x->env.room), a);
-    case RC_TARGET_ALL:
-        return emit_to_room(x, RC_STR_NONE, rc_room_hash(x->nsp->index, RC_STR_NONE), a);
+    case RC_TARGET_SOCKET:
+        return emit_to_socket(x, rc_socket_parse(x->env.nsp, x->env.room), a);
+    case RC_TARGET_ALL: return emit_to_room(x, x->home, hash_of(x, x->home), a);
     case RC_TARGET_ROOMS:
     case RC_TARGET_ROOM: break;
     }
-    to = rc_socket_parse(x->nsp, x->env.room);
+    to = rc_socket_parse(x->env.nsp, x->env.room);
     if (to.id == 0)
-        return emit_to_room(x, x->env.room, rc_room_hash(x->nsp->index, x->env.room), a);
+        return emit_to_room(x, x->key, hash_of(x, x->key), a);
     if (a->except_sender && rc_socket_is(x->sh, x->socket, to))
         return RC_OK;
     return emit_to_socket(x, to, a);
@@ -693,7 +726,7 @@ RC_ON_SHARD static int verb_ask(struct exec *x, const struct rc_action *a)
         one = a->list->nto == 1 && a->list->item[0].target == RC_TARGET_SOCKET;
     else
         one = a->target == RC_TARGET_SOCKET ||
-              (a->target == RC_TARGET_ROOM && rc_socket_parse(x->nsp, x->env.room).id != 0);
+              (a->target == RC_TARGET_ROOM && rc_socket_parse(x->env.nsp, x->env.room).id != 0);
     x->ask = rc_ask_begin(x->sh, x->socket, x->ev->packet->id, one, a->within_ms);
     if (x->ask == 0)
         return refuse(x, "too_many_asks", "limit limits.max_asks is reached");
@@ -723,13 +756,13 @@ RC_ON_SHARD static int verb_ack(struct exec *x, const struct rc_action *a)
 RC_ON_SHARD static int verb_watch(struct exec *x, const struct rc_action *a)
 {
     (void)a;
-    return join_room(x, RC_DIRECTORY_ROOM);
+    return join_room(x, directory_key(x));
 }
 
 RC_ON_SHARD static int verb_unwatch(struct exec *x, const struct rc_action *a)
 {
     (void)a;
-    return leave_room(x, RC_DIRECTORY_ROOM);
+    return leave_room(x, directory_key(x));
 }
 
 RC_ON_SHARD static int verb_disconnect(struct exec *x, const struct rc_action *a)
@@ -743,7 +776,7 @@ RC_ON_SHARD static int verb_disconnect(struct exec *x, const struct rc_action *a
     if (wants_ack(x) && ack_mode(x) == RC_ACK_AUTO)
         send_ack_json(x, RC_STR("{\"ok\":true}"));
     rc_frames_begin(b);
-    rc_sio_put_head(b, RC_SIO_DISCONNECT, 0, x->nsp->name, false, 0);
+    rc_sio_put_head(b, RC_SIO_DISCONNECT, 0, x->env.nsp, false, 0);
     rc_frames_end(b);
     rc_lane_reply(x->sh, x->session, rc_frames(b));
     if (a->whole_connection)
@@ -824,7 +857,7 @@ RC_ON_SHARD static void queue_connect(struct exec *x)
     struct rc_buf *b = &x->sh->scratch;
 
     rc_frames_begin(b);
-    rc_sio_put_head(b, RC_SIO_CONNECT, 0, x->nsp->name, false, 0);
+    rc_sio_put_head(b, RC_SIO_CONNECT, 0, x->env.nsp, false, 0);
     if (!x->session->eio3) /* of Engine.IO 3 the client knows its ids */
     {
         rc_buf_putz(b, "{\"sid\":\"");
@@ -872,8 +905,21 @@ RC_ON_SHARD static bool run_actions(struct exec *x)
     return true;
 }
 
+/* The room of all sockets of a dynamic namespace comes first; there is a place for the socket. */
+RC_ON_SHARD static bool enter(struct exec *x)
+{
+    if (x->home.len != 0 && join_room(x, x->home) != RC_OK) {
+        suspend(x);
+        return false;
+    }
+    x->phase = PHASE_JOINS;
+    return true;
+}
+
 RC_ON_SHARD static void run(struct exec *x)
 {
+    if (x->phase == PHASE_ENTER && !enter(x))
+        return;
     if (x->phase == PHASE_JOINS) {
         if (!run_actions(x))
             return;
@@ -902,7 +948,8 @@ RC_ON_SHARD static void begin(struct exec *x, struct rc_shard *sh, struct rc_soc
                        .ev = ev};
     x->env.id_of = own_id;
     x->env.id_arg = x;
-    x->env.nsp = x->nsp->name;
+    x->env.nsp = rc_space_name(sh, k);
+    x->home = rc_space_home(sh, k);
     x->env.auth = rc_str_of(k->auth);
     x->env.time_ms = rc_clock_wall_ms();
     if (ev != NULL) {
@@ -981,8 +1028,8 @@ bool rc_verbs_admit(struct rc_shard *sh, struct rc_socket *k)
     if (rc != RC_OK) {
         rc_stat_add(&sh->stats.refused, 1);
         put_message(&x, &message);
-        rc_socket_refuse(sh, x.session, x.nsp->name, rc_buf_str(&message), rc_buf_str(&x.data));
-        rc_shard_log(sh, RC_LOG_DEBUG, "connect to %.*s refused: %s", RC_STR_ARG(x.nsp->name),
+        rc_socket_refuse(sh, x.session, x.env.nsp, rc_buf_str(&message), rc_buf_str(&x.data));
+        rc_shard_log(sh, RC_LOG_DEBUG, "connect to %.*s refused: %s", RC_STR_ARG(x.env.nsp),
                      x.code);
     }
     rc_buf_deinit(&message);
@@ -996,10 +1043,11 @@ void rc_verbs_connect(struct rc_shard *sh, struct rc_socket *k)
 
     begin(&x, sh, k, NULL);
     x.connect = true;
-    x.phase = PHASE_JOINS;
+    x.phase = PHASE_ENTER;
     x.rule = x.nsp->rules.connect;
     queue_connect(&x);
-    rc_local_enter_all(sh, k);
+    if (x.home.len == 0)
+        rc_local_enter_all(sh, k);
     run(&x);
     end(&x);
 }

@@ -130,6 +130,8 @@
       "rooms and sockets that a target may name, and as many behind its except")              \
     X(limits, max_rooms, INT, "1000000", 1, 16777215, 0, "rooms on each shard")               \
     X(limits, max_sockets, INT, "16", 1, 255, 0, "namespaces that a connection may be in")    \
+    X(limits, max_namespaces, INT, "10000", 1, 16777215, 0,                                   \
+      "namespaces that fit a pattern, on each shard")                                         \
     X(limits, max_auth_size, SIZE, "8KiB", 2, 1048576, 0,                                     \
       "bytes of the auth object of a CONNECT packet")                                         \
     X(limits, max_queue, SIZE, "4MiB", 4096, 1073741824, 0,                                   \

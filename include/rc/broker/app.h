@@ -24,6 +24,7 @@ enum rc_endpoint_protocol { RC_ENDPOINT_NONE, RC_ENDPOINT_ECHO, RC_ENDPOINT_RELA
 struct rc_nsp {
     struct rc_str name; /* "/", "/chat"; of an endpoint its path */
     uint16_t index;
+    bool is_pattern;                    /* its name has a *: see space.h */
     enum rc_endpoint_protocol endpoint; /* NONE: a Socket.IO namespace */
     enum rc_parser parser;              /* that its clients must have; AUTO: either */
     struct rc_str prefix;               /* ECHO */
@@ -36,7 +37,7 @@ struct rc_nsp {
 struct rc_app {
     const struct rc_conf *conf;
     struct rc_nsp *nsp; /* [0] is "/"; endpoints come last */
-    unsigned nnsps;
+    unsigned nnsps, npatterns;
     struct rc_hmap by_name;  /* of rc_nsp */
     struct rc_site *site;    /* static_root, or NULL */
     struct rc_site *client;  /* socket.io bundles, or NULL */
@@ -54,7 +55,9 @@ struct rc_app *rc_app_new(const struct rc_conf *conf, const char *exe_dir,
                           struct rc_conf_errors *e);
 void rc_app_free(struct rc_app *app);
 
-/* The namespace (endpoint false) or endpoint of that name, or NULL. */
+/* The namespace (endpoint false) or endpoint of that very name, or NULL. */
 const struct rc_nsp *rc_app_nsp(const struct rc_app *app, struct rc_str name, bool endpoint);
+/* The first pattern that the name fits, in the order of the INI; or NULL. */
+const struct rc_nsp *rc_app_pattern(const struct rc_app *app, struct rc_str name);
 
 #endif /* RC_BROKER_APP_H */

@@ -25,7 +25,7 @@ struct rc_shard;
 struct rc_audience_part {
     uint64_t key; /* the room's hash, or the socket's address */
     bool is_session;
-    uint32_t at, len; /* of the room's name */
+    uint32_t at, len; /* of the room's key */
 };
 
 struct rc_audience {
@@ -48,7 +48,10 @@ static inline struct rc_str rc_audience_name(const struct rc_audience *a,
 }
 
 struct rc_audience_builder {
-    const struct rc_nsp *nsp;
+    const struct rc_shard *sh;
+    uint16_t nsp;
+    struct rc_str nsp_name;
+    struct rc_str home; /* of a dynamic namespace, see space.h; else empty */
     bool all, is_volatile;
     struct rc_buf part[2]; /* of rc_audience_part: to, except */
     struct rc_buf names;
@@ -60,7 +63,7 @@ void rc_audience_add_socket(struct rc_audience_builder *b, bool except,
                             struct rc_address socket);
 /* A room; or a socket, if that is its id. */
 void rc_audience_add_room(struct rc_audience_builder *b, bool except, struct rc_str name);
-struct rc_audience *rc_audience_build(const struct rc_audience_builder *b);
+struct rc_audience *rc_audience_build(struct rc_audience_builder *b);
 void rc_audience_deinit(struct rc_audience_builder *b);
 
 /* Hands pub to those of its audience who are on this shard, and tells who asks how many these are. */

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 struct rc_shard;
+struct rc_space;
 
 /* ---- owner side: room.c ---- */
 
@@ -40,10 +41,12 @@ struct rc_room {
     uint8_t nshards, shards_cap;
     bool changed;                /* in the shard's list of rooms to tell about */
     struct rc_room_shard *shard; /* [nshards], those with members */
+    struct rc_space *space;      /* the dynamic namespace; or NULL */
     uint32_t name_len;
-    char name[];
+    char name[]; /* its key, see space.h */
 };
 
+/* In namespaces that are not dynamic; see rc_space_hash(). */
 uint64_t rc_room_hash(uint16_t nsp, struct rc_str name);
 unsigned rc_room_owner(const struct rc_shard *sh, uint64_t hash);
 /* What the owner does; `name` is a publication that names room and namespace. */
@@ -82,7 +85,7 @@ struct rc_lroom {
     unsigned owner;
 };
 
-/* What a socket asks for. RC_OK; RC_ELIMIT with *why the key. Requests go to the owner; the
+/* What a socket asks for; rooms are named by their keys. RC_OK; RC_ELIMIT with *why the key. Requests go to the owner; the
  * caller has entered its lane. join and leave are no-ops when that is the state already. */
 int rc_local_join(struct rc_shard *sh, struct rc_socket *k, struct rc_str name,
                   const char **why) RC_ON_SHARD;
@@ -93,6 +96,10 @@ bool rc_local_is_member(struct rc_shard *sh, const struct rc_socket *k,
 /* Its members here, if it is known. */
 const struct rc_lroom *rc_local_room(struct rc_shard *sh, uint16_t nsp, struct rc_str name,
                                      uint64_t hash) RC_ON_SHARD;
+/* Makes room for the socket in the room of all sockets of a dynamic namespace, whose key that is,
+ * and which it is to join before all others. RC_OK; RC_ELIMIT with *why the key. */
+int rc_local_reserve(struct rc_shard *sh, struct rc_socket *k, struct rc_str home,
+                     const char **why) RC_ON_SHARD;
 /* Joins the list of all sockets of its namespace; at CONNECT. */
 void rc_local_enter_all(struct rc_shard *sh, struct rc_socket *k) RC_ON_SHARD;
 /* The socket is gone: leaves everything. */
@@ -133,6 +140,8 @@ void rc_directory_tell(struct rc_shard *sh, unsigned to, uint16_t nsp,
                        uint32_t epoch) RC_ON_SHARD;
 /* Changed rooms from a shard. */
 void rc_directory_learn(struct rc_shard *sh, const struct rc_pub *rooms) RC_ON_SHARD;
+/* A dynamic namespace ends. */
+void rc_directory_forget(struct rc_space *space) RC_ON_SHARD;
 void rc_directory_init(struct rc_shard *sh);
 void rc_directory_deinit(struct rc_shard *sh);
 

@@ -56,6 +56,8 @@ struct rc_shard {
     struct rc_pool sessions, sockets, lrooms, asks;
     struct rc_hmap lroom_by_name; /* of rc_lroom */
     struct rc_hmap room_by_name;  /* of rc_room that this shard owns */
+    struct rc_hmap space_by_name; /* of rc_space: the dynamic namespaces of these */
+    uint32_t nspaces;             /* dynamic namespaces with sockets here */
     struct rc_lroom **all;        /* [nnsps]: all sockets of each namespace here */
     struct rc_session **dirty;    /* queues to be flushed at the end of the turn */
     uint32_t ndirty, dirty_cap;

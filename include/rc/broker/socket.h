@@ -32,15 +32,16 @@ struct rc_address {
     rc_id id; /* 0: nothing */
     bool is_session;
 };
-struct rc_address rc_socket_parse(const struct rc_nsp *nsp, struct rc_str text);
+struct rc_address rc_socket_parse(struct rc_str nsp, struct rc_str text);
 /* Does it name this socket? */
 bool rc_socket_is(const struct rc_shard *sh, const struct rc_socket *k, struct rc_address a);
 
-/* The socket of this shard that it names, or in that namespace; NULL: it is gone. */
+/* The socket of this shard that it names, if it is in the namespace of pub; NULL: it is gone. */
 struct rc_socket *rc_socket_find(struct rc_shard *sh, struct rc_address a,
-                                 uint16_t nsp) RC_ON_SHARD;
+                                 const struct rc_pub *pub) RC_ON_SHARD;
 
-/* Queues pub to one socket of this shard; takes over pub. Unknown ids are dropped. */
+/* Queues pub to one socket of this shard, if it is in the namespace of pub; takes over pub. Unknown
+ * ids are dropped. */
 void rc_socket_deliver(struct rc_shard *sh, rc_id socket, struct rc_pub *pub) RC_ON_SHARD;
 /* The same to a session's socket in the namespace of pub. */
 void rc_socket_deliver_of(struct rc_shard *sh, rc_id session, struct rc_pub *pub) RC_ON_SHARD;

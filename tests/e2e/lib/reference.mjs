@@ -112,6 +112,7 @@ export async function start({ ini = '', options = {} } = {}) {
   for (const [k, v] of Object.entries(conf)) Object.assign(opts, OPTIONS[k]?.(v, conf));
   Object.assign(opts, cors(conf), cookie(conf), compression(conf), allowRequest(conf));
   if (conf.parser === 'msgpack') opts.parser = (await import('socket.io-msgpack-parser')).default;
+  opts.cleanupEmptyChildNamespaces = true;
   const http = createServer((req, res) => res.writeHead(404).end());
   const io = new Server(http, opts);
   // No option: 30 s, which would also hold up the end of this process.

@@ -243,6 +243,12 @@ function carryOut(actions, socket, env, conf) {
   }
 }
 
+// In the name of a namespace * stands for one character or more but /, ?, the comma and controls.
+function pattern(name) {
+  const parts = name.split('*').map((s) => s.replace(/[.[\]+(){}^$|\\/]/g, '\\$&'));
+  return new RegExp(`^${parts.join('[^/?,\\x00-\\x1f\\x7f]+')}$`);
+}
+
 // Declares the namespaces of the INI text on io and installs its rules.
 export function install(io, ini, { policy = 'auto', errorEvent = 'error', unknown = 'ignore' } = {}) {
   const spaces = new Map([['/', { connect: [], events: new Map() }]]);
@@ -259,7 +265,11 @@ export function install(io, ini, { policy = 'auto', errorEvent = 'error', unknow
     if (m[1] === 'event') target.events.set(m[3], actions);
   }
   const conf = { errorEvent };
-  for (const [name, { connect, events }] of spaces) {
+  // What the reference is asked for first it takes first: names before patterns.
+  const isPattern = ([name]) => name.includes('*');
+  const ordered = [...[...spaces].filter((s) => !isPattern(s)), ...[...spaces].filter(isPattern)];
+  for (const [text, { connect, events }] of ordered) {
+    const nsp = io.of(isPattern([text]) ? pattern(text) : text);
     const envOf = (socket) => (event, args, ack) => ({
       event: String(event),
       args,
@@ -270,7 +280,7 @@ export function install(io, ini, { policy = 'auto', errorEvent = 'error', unknow
       auth: socket.handshake.auth,
       room: '',
     });
-    io.of(name).use((socket, next) => {
+    nsp.use((socket, next) => {
       try {
         for (const action of connect) if (action.first) action(socket, envOf(socket)('connect', []));
         next();
@@ -278,7 +288,7 @@ export function install(io, ini, { policy = 'auto', errorEvent = 'error', unknow
         next(e);
       }
     });
-    io.of(name).on('connection', (socket) => {
+    nsp.on('connection', (socket) => {
       const env = envOf(socket);
       socket.onAny((event, ...args) => {
         const ack = typeof args.at(-1) === 'function' ? args.pop() : undefined;

@@ -132,6 +132,72 @@ Test(app, parsers_of_namespaces)
                  "socketio.parser, unless that is auto\n");
 }
 
+/* The pattern that a name fits, "" for none. */
+static void check_pattern(const struct rc_app *app, const char *name, size_t len,
+                          const char *expected)
+{
+    const struct rc_nsp *nsp = rc_app_pattern(app, rc_str_make(name, len));
+
+    cr_assert_str_eq(nsp != NULL ? nsp->name.p : "", expected, "%s", name);
+}
+
+Test(app, patterns)
+{
+    static const char *const cases[][2] = {
+        {"/room-1", "/room-*"},
+        {"/room-", ""},
+        {"/room", ""},
+        {"/room-*", "/room-*"},
+        {"/room-a/b", "/*/*"},
+        {"/room-\xc3\xa9 x", "/room-*"},
+        {"/a-x-b", "/a*-b"},
+        {"/a--b", "/a*-b"},
+        {"/a-b", ""},
+        {"/a-b-b", "/a*-b"},
+        {"/a-b-bc", ""},
+        {"/xya1b", "/x*a*b"},
+        {"/xab", ""},
+        {"/x1ab", ""},
+        {"/x1a2b", "/x*a*b"},
+        {"/xaaab", "/x*a*b"},
+        {"/xaaabbb", "/x*a*b"},
+        {"/xaaabbbc", ""},
+        {"/x/a/b", ""},
+        {"/u/v", "/*/*"},
+        {"/u/", ""},
+        {"//v", ""},
+        {"/", ""},
+        {"", ""},
+        {"/room-?", ""},
+        {"/room-a?b", ""},
+        {"/room-a,b", ""},
+        {"/room-\x01", ""},
+        {"/room-\x7f", ""},
+        {"room-1", ""},
+    };
+    struct fixture f;
+
+    load_ok(&f, "[event /room-* talk]\n[namespace /room-fixed]\n[namespace /a*-b]\n"
+                "[connect /x*a*b]\n[namespace /room-*]\n[namespace /*/*]\n[connect /room-*]\n");
+    cr_assert_eq(f.app->nnsps, 6u);
+    cr_assert_eq(f.app->npatterns, 4u);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        check_pattern(f.app, cases[i][0], strlen(cases[i][0]), cases[i][1]);
+    check_pattern(f.app, "/room-\0x", 8, "");
+    check_pattern(f.app, "/room-x\0", 8, "");
+    check_pattern(f.app, "/room-fixed", 11, "/room-*"); /* whoever asks for it first */
+    cr_assert_not_null(rc_app_nsp(f.app, RC_STR("/room-fixed"), false));
+    cr_assert_null(rc_app_nsp(f.app, RC_STR("/room-*"), false));
+    cr_assert_null(rc_app_nsp(f.app, RC_STR("/room-1"), false));
+    tear_down(&f);
+
+    load_ok(&f, "[endpoint /x*]\nprotocol = echo\n");
+    cr_assert_eq(f.app->npatterns, 0u);
+    cr_assert_not_null(rc_app_nsp(f.app, RC_STR("/x*"), true));
+    check_pattern(f.app, "/xy", 3, "");
+    tear_down(&f);
+}
+
 Test(app, many_namespaces)
 {
     enum { N = 2000 };

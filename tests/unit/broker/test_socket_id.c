@@ -166,7 +166,7 @@ static struct rc_address address(const struct rc_nsp *nsp, const char *before, c
     char text[64];
 
     (void)snprintf(text, sizeof(text), "%s%s", before, name);
-    return rc_socket_parse(nsp, rc_str_of(text));
+    return rc_socket_parse(nsp->name, rc_str_of(text));
 }
 
 static void check_name(struct rc_shard *sh, const struct rc_socket *k, const char *before,
@@ -176,7 +176,7 @@ static void check_name(struct rc_shard *sh, const struct rc_socket *k, const cha
     struct rc_address a;
 
     rc_socket_put_name(sh, k, &b);
-    a = rc_socket_parse(&sh->app->nsp[k->nsp], rc_buf_str(&b));
+    a = rc_socket_parse(sh->app->nsp[k->nsp].name, rc_buf_str(&b));
     cr_assert_neq(a.id, 0u);
     cr_assert(rc_socket_is(sh, k, a));
     cr_assert_eq(a.is_session, k->session->eio3);

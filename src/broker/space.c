@@ -1,0 +1,141 @@
+/* space.c - keys of rooms in dynamic namespaces, and these namespaces as the owner has them. */
+#include "rc/broker/space.h"
+
+#include "rc/base/hash.h"
+#include "rc/base/mem.h"
+#include "rc/broker/shard.h"
+
+#include <stdlib.h>
+
+/* ---- keys ---- */
+
+static bool is_dynamic(const struct rc_shard *sh, uint16_t nsp)
+{
+    return sh->app->nsp[nsp].is_pattern;
+}
+
+/* The length of "/name\0"; no name has a NUL. */
+static size_t home_len(struct rc_str key)
+{
+    const char *end = memchr(key.p, '\0', key.len);
+
+    RC_ASSERT(end != NULL);
+    return (size_t)(end - key.p) + 1;
+}
+
+static uint64_t hash_of_home(uint16_t nsp, struct rc_str home)
+{
+    return rc_hash(home.p, home.len, nsp);
+}
+
+struct rc_str rc_space_home(const struct rc_shard *sh, const struct rc_socket *k)
+{
+    return is_dynamic(sh, k->nsp) ? rc_pub_room(k->room[0].room->name) : RC_STR_NONE;
+}
+
+struct rc_str rc_space_name(const struct rc_shard *sh, const struct rc_socket *k)
+{
+    struct rc_str home = rc_space_home(sh, k);
+
+    return home.len != 0 ? rc_str_make(home.p, home.len - 1) : sh->app->nsp[k->nsp].name;
+}
+
+bool rc_space_has(const struct rc_shard *sh, const struct rc_socket *k,
+                  const struct rc_pub *pub)
+{
+    return k->nsp == pub->nsp &&
+           (!is_dynamic(sh, k->nsp) || rc_str_starts(rc_pub_room(pub), rc_space_home(sh, k)));
+}
+
+struct rc_str rc_space_label(const struct rc_shard *sh, uint16_t nsp, struct rc_str key)
+{
+    return is_dynamic(sh, nsp) ? rc_str_skip(key, home_len(key)) : key;
+}
+
+uint64_t rc_space_hash(const struct rc_shard *sh, uint16_t nsp, struct rc_str key)
+{
+    uint64_t hash = rc_room_hash(nsp, key);
+
+    if (!is_dynamic(sh, nsp))
+        return hash;
+    /* The owner by the name, the slot in its table by name and room. */
+    return (hash_of_home(nsp, rc_str_make(key.p, home_len(key))) & ~(uint64_t)UINT32_MAX) |
+           (hash & UINT32_MAX);
+}
+
+/* ---- as owner ---- */
+
+struct space_key {
+    struct rc_str home;
+};
+
+static bool same_space(const void *value, const void *key)
+{
+    const struct rc_space *space = value;
+    const struct space_key *k = key;
+
+    return rc_str_eq(rc_str_make(space->home, space->home_len), k->home);
+}
+
+static struct rc_space *find_or_new(struct rc_shard *sh, uint16_t nsp, struct rc_str home)
+{
+    const struct space_key key = {home};
+    uint64_t hash = hash_of_home(nsp, home);
+    struct rc_space *space = rc_hmap_find(&sh->space_by_name, hash, same_space, &key);
+
+    if (space != NULL)
+        return space;
+    space = rc_malloc(sizeof(*space) + home.len);
+    *space = (struct rc_space){.hash = hash, .home_len = (uint32_t)home.len};
+    memcpy(space->home, home.p, home.len);
+    rc_hmap_insert(&sh->space_by_name, hash, space);
+    return space;
+}
+
+RC_ON_SHARD static void free_space(struct rc_space *space)
+{
+    rc_directory_forget(space);
+    rc_hmap_deinit(&space->rooms);
+    free(space);
+}
+
+/* Does the list of rooms show it? */
+static bool is_listed(const struct rc_room *r, size_t home)
+{
+    struct rc_str label = rc_str_skip(rc_str_make(r->name, r->name_len), home);
+
+    return label.len != 0 && !rc_str_eq(label, RC_DIRECTORY_ROOM);
+}
+
+void rc_space_add(struct rc_shard *sh, struct rc_room *r)
+{
+    size_t n = home_len(rc_str_make(r->name, r->name_len));
+
+    r->space = find_or_new(sh, r->nsp, rc_str_make(r->name, n));
+    r->space->nrooms++;
+    if (is_listed(r, n))
+        rc_hmap_insert(&r->space->rooms, r->hash, r);
+}
+
+void rc_space_remove(struct rc_shard *sh, struct rc_room *r)
+{
+    struct rc_space *space = r->space;
+
+    if (is_listed(r, space->home_len))
+        rc_hmap_remove(&space->rooms, r->hash, r);
+    r->space = NULL;
+    if (--space->nrooms != 0)
+        return;
+    rc_hmap_remove(&sh->space_by_name, space->hash, space);
+    free_space(space);
+}
+
+void rc_space_deinit(struct rc_shard *sh)
+{
+    uint32_t cursor = 0;
+    struct rc_space *space;
+
+    while ((space = rc_hmap_next(&sh->space_by_name, &cursor)) != NULL)
+        free_space(space);
+    rc_hmap_deinit(&sh->space_by_name);
+}
