@@ -149,6 +149,13 @@ void rc_outq_append(struct rc_outq *q, struct rc_outq *tail)
 /* Drops n written bytes from the front. */
 static void advance(struct rc_outq *q, size_t n)
 {
+    struct rc_seg *only = q->first;
+
+    if (q->more == NULL && n == q->bytes) { /* one segment, whole: what mostly happens */
+        *q = (struct rc_outq){0};
+        rc_seg_unref(only);
+        return;
+    }
     while (q->first != NULL) {
         uint32_t rest = q->first->len - q->off, off;
 
