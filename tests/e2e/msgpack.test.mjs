@@ -262,7 +262,7 @@ for (const shards of SHARDS) {
     let server;
     before(async () => {
       server = await start({
-        ini: `${INI}\n[namespace /packed]\nparser = msgpack\n[namespace /text]\nparser = json\n`,
+        ini: `${INI}\n[namespace /packed]\nparser = msgpack\n[namespace /text]\nparser = json\n[namespace /packed-*]\nparser = msgpack\n`,
         shards,
         options: { 'socketio.per_message_deflate': 'yes', 'socketio.deflate_threshold': '64' },
       });
@@ -334,7 +334,11 @@ for (const shards of SHARDS) {
       });
 
       test(`a namespace for one parser, ${mode}`, async () => {
-        for (const [nsp, own, name] of [['/packed', { parser }, 'msgpack'], ['/text', {}, 'JSON']]) {
+        for (const [nsp, own, name] of [
+          ['/packed', { parser }, 'msgpack'],
+          ['/text', {}, 'JSON'],
+          ['/packed-7', { parser }, 'msgpack'],
+        ]) {
           const other = own.parser ? {} : { parser };
           await connect(server, { nsp, transports, ...own });
           const refused = client(server, { nsp, transports, ...other });
