@@ -1,4 +1,5 @@
 /* main.c - the command line, and the threads: starts them, waits for a signal, ends them. */
+#include "rc/auth/auth.h"
 #include "rc/base/conf.h"
 #include "rc/base/hash.h"
 #include "rc/base/log.h"
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <getopt.h>
+#include <jansson.h>
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <sched.h>
@@ -75,7 +77,8 @@ static const char *reason(void)
 
 static const char usage[] =
     "usage: roomcast [-c FILE] [--check] [--print-config] [--help] [--version]\n"
-    "                [-o section.key=value ...]\n";
+    "                [-o section.key=value ...]\n"
+    "       roomcast token --user ID [--help]\n";
 
 static void help(void)
 {
@@ -91,6 +94,7 @@ static void help(void)
         "      --print-config        print what is in effect and end\n"
         "  -h, --help                this text\n"
         "  -V, --version             the version, and those of the libraries\n"
+        "      token                 prints a token for tests; roomcast token --help says how\n"
         "\n"
         "SIGTERM and SIGINT end the server in order, a second one at once.\n"
         "Exit code: 0 ended in order, 2 wrong configuration or usage, 1 other faults.\n"
@@ -380,6 +384,10 @@ int main(int argc, char **argv)
     struct options o = {.mode = MODE_RUN};
     int rc = EXIT_OK;
 
+    json_object_seed(0); /* not in threads */
+    if (argc > 1 && strcmp(argv[1], "token") == 0)
+        return rc_auth_cli(argc - 1, argv + 1,
+                           access(DEFAULT_FILE, F_OK) == 0 ? DEFAULT_FILE : NULL);
     if (!parse_options(argc, argv, &o)) {
         (void)fputs(usage, stderr);
         rc = EXIT_CONF;

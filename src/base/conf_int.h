@@ -49,16 +49,20 @@ enum rc_conf_type {
     RC_CONF_EVENTNAME,
     RC_CONF_TOKEN,
     RC_CONF_PATH,
+    RC_CONF_FILE,
     RC_CONF_DIR,
     RC_CONF_LISTEN,
     RC_CONF_TRANSPORTS,
     RC_CONF_ORIGINS,
+    RC_CONF_TEXTS,
+    RC_CONF_FILES,
     RC_CONF_TOKENS,
     RC_CONF_LOGLEVEL,
     RC_CONF_ACKPOLICY,
     RC_CONF_UNKNOWNEVENT,
     RC_CONF_SAMESITE,
     RC_CONF_PARSER,
+    RC_CONF_AUTHMODE,
 };
 
 struct rc_conf_key {
@@ -113,8 +117,6 @@ void rc_conf_check_all(const struct rc_conf *conf, const struct rc_conf_place *s
 
 /* conf_path.c: files and folders. */
 
-/* 0, or errno. EFBIG: longer than max. */
-int rc_conf_read_file(const char *file, size_t max, struct rc_buf *text);
 /* The absolute folder of a file (NULL: the current one), to be freed. */
 char *rc_conf_folder_of(const char *file);
 /* Appends s, from dir when it is relative; "" stays empty. */

@@ -31,6 +31,7 @@ static const struct entry_key {
     {"ping_interval", ON(RC_CONF_ENDPOINT), true},
     {"max_payload", ON(RC_CONF_ENDPOINT), true},
     {"per_message_deflate", ON(RC_CONF_ENDPOINT), true},
+    {"auth", ON(RC_CONF_NAMESPACE) | ON(RC_CONF_ENDPOINT), true},
 };
 enum { NKEYS = sizeof(entry_keys) / sizeof(entry_keys[0]) };
 

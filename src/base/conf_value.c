@@ -26,6 +26,7 @@ static const struct unit size_units[] = {
 static const char *const loglevels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const ackpolicies[] = {"auto", "none", NULL};
 static const char *const unknownevents[] = {"ignore", "disconnect", NULL};
+static const char *const authmodes[] = {"off", "optional", "required", NULL};
 static const char *const samesites[] = {"lax", "strict", "none", "off", NULL};
 static const char *const parsers[] = {"auto", "json", "msgpack", NULL};
 
@@ -37,6 +38,8 @@ static const char *const *enum_names(enum rc_conf_type type)
         return samesites;
     if (type == RC_CONF_PARSER)
         return parsers;
+    if (type == RC_CONF_AUTHMODE)
+        return authmodes;
     return type == RC_CONF_ACKPOLICY ? ackpolicies : unknownevents;
 }
 
@@ -147,15 +150,20 @@ void rc_conf_value_describe(const struct rc_conf_key *k, struct rc_buf *to)
     case RC_CONF_EVENTNAME: rc_buf_putz(to, "an event, or nothing"); break;
     case RC_CONF_TOKEN: rc_buf_putz(to, "a name, or nothing"); break;
     case RC_CONF_PATH: rc_buf_putz(to, "a path such as /a/b, or nothing"); break;
+    case RC_CONF_FILE: rc_buf_putz(to, "a file, or nothing"); break;
     case RC_CONF_DIR: rc_buf_putz(to, "a folder, or nothing"); break;
     case RC_CONF_LISTEN:
     case RC_CONF_TRANSPORTS:
     case RC_CONF_ORIGINS:
+    case RC_CONF_TEXTS:
+    case RC_CONF_FILES:
     case RC_CONF_TOKENS:
         rc_buf_printf(to, "%" PRIu64 " to %" PRIu64, k->min, k->max);
         rc_buf_putz(to, k->type == RC_CONF_LISTEN    ? " addresses"
                         : k->type == RC_CONF_ORIGINS ? " origins"
                         : k->type == RC_CONF_TOKENS  ? " names"
+                        : k->type == RC_CONF_TEXTS   ? " texts"
+                        : k->type == RC_CONF_FILES   ? " files"
                                                      : " of polling, websocket");
         break;
     case RC_CONF_LOGLEVEL:
@@ -163,6 +171,7 @@ void rc_conf_value_describe(const struct rc_conf_key *k, struct rc_buf *to)
     case RC_CONF_UNKNOWNEVENT:
     case RC_CONF_SAMESITE:
     case RC_CONF_PARSER:
+    case RC_CONF_AUTHMODE:
         for (const char *const *n = enum_names(k->type); *n != NULL; n++)
             rc_buf_printf(to, "%s%s", *n, n[1] == NULL ? "" : n[2] == NULL ? " or " : ", ");
         break;
@@ -226,6 +235,8 @@ static bool parse_enum(enum rc_conf_type type, struct rc_str s, void *field)
         *(enum rc_samesite *)field = (enum rc_samesite)i;
     else if (type == RC_CONF_PARSER)
         *(enum rc_parser *)field = (enum rc_parser)i;
+    else if (type == RC_CONF_AUTHMODE)
+        *(enum rc_authmode *)field = (enum rc_authmode)i;
     else
         *(enum rc_unknownevent *)field = (enum rc_unknownevent)i;
     return true;
@@ -236,6 +247,14 @@ bool rc_conf_parser(struct rc_str value, enum rc_parser *parser, struct rc_buf *
     if (parse_enum(RC_CONF_PARSER, value, parser))
         return true;
     rc_buf_putz(expected, "auto, json or msgpack");
+    return false;
+}
+
+bool rc_conf_authmode(struct rc_str value, enum rc_authmode *mode, struct rc_buf *expected)
+{
+    if (parse_enum(RC_CONF_AUTHMODE, value, mode))
+        return true;
+    rc_buf_putz(expected, "off, optional or required");
     return false;
 }
 
@@ -270,6 +289,8 @@ static bool check_item(const struct rc_conf_key *k, struct rc_str s, struct rc_b
         return rc_conf_check_origin(s, expected);
     if (k->type == RC_CONF_TOKENS)
         return rc_conf_check_token(s, expected);
+    if ((k->type == RC_CONF_TEXTS || k->type == RC_CONF_FILES) && s.len != 0)
+        return true;
     if (rc_str_eq(s, RC_STR("polling")) || rc_str_eq(s, RC_STR("websocket")))
         return true;
     rc_conf_value_describe(k, expected);
@@ -304,8 +325,8 @@ static bool check_list(const struct rc_conf_key *k, const struct rc_conf_list *l
     return true;
 }
 
-static bool parse_list(const struct rc_conf_key *k, struct rc_str s, struct rc_conf_list *to,
-                       struct rc_buf *expected)
+static bool parse_list(const struct rc_conf_key *k, struct rc_str s, const char *dir,
+                       struct rc_conf_list *to, struct rc_buf *expected)
 {
     struct rc_conf_list list = {0};
     bool ok = true;
@@ -317,7 +338,11 @@ static bool parse_list(const struct rc_conf_key *k, struct rc_str s, struct rc_c
 
         ok = check_item(k, item, expected);
         list.item = rc_realloc(list.item, (list.n + 1) * sizeof(*list.item));
-        list.item[list.n++] = rc_strndup(item.p, item.len);
+        list.item[list.n] = NULL;
+        if (k->type == RC_CONF_FILES)
+            set_dir(&list.item[list.n++], item, dir);
+        else
+            set_string(&list.item[list.n++], item);
         if (comma != NULL && n + 1 == s.len && ok)
             ok = check_item(k, RC_STR(""), expected);
         s = rc_str_skip(s, n + 1);
@@ -367,16 +392,20 @@ bool rc_conf_value_set(struct rc_conf *conf, const struct rc_conf_key *k, struct
             set_string(field, value);
         break;
     case RC_CONF_STRING: set_string(field, value); break;
+    case RC_CONF_FILE:
     case RC_CONF_DIR: set_dir(field, value, dir); break;
     case RC_CONF_LISTEN:
     case RC_CONF_TRANSPORTS:
     case RC_CONF_ORIGINS:
-    case RC_CONF_TOKENS: return parse_list(k, value, field, expected);
+    case RC_CONF_TEXTS:
+    case RC_CONF_FILES:
+    case RC_CONF_TOKENS: return parse_list(k, value, dir, field, expected);
     case RC_CONF_LOGLEVEL:
     case RC_CONF_ACKPOLICY:
     case RC_CONF_UNKNOWNEVENT:
     case RC_CONF_SAMESITE:
-    case RC_CONF_PARSER: ok = parse_enum(k->type, value, field); break;
+    case RC_CONF_PARSER:
+    case RC_CONF_AUTHMODE: ok = parse_enum(k->type, value, field); break;
     }
     if (ok)
         return true;
@@ -455,10 +484,13 @@ void rc_conf_value_put(const struct rc_conf *conf, const struct rc_conf_key *k,
     case RC_CONF_EVENTNAME:
     case RC_CONF_TOKEN:
     case RC_CONF_PATH:
+    case RC_CONF_FILE:
     case RC_CONF_DIR: rc_conf_put_text(rc_str_of(*(char *const *)field), to); break;
     case RC_CONF_LISTEN:
     case RC_CONF_TRANSPORTS:
     case RC_CONF_ORIGINS:
+    case RC_CONF_TEXTS:
+    case RC_CONF_FILES:
     case RC_CONF_TOKENS:
         for (unsigned i = 0; i < list->n; i++)
             rc_buf_printf(to, "%s%s", i != 0 ? ", " : "", list->item[i]);
@@ -472,5 +504,6 @@ void rc_conf_value_put(const struct rc_conf *conf, const struct rc_conf_key *k,
         break;
     case RC_CONF_SAMESITE: rc_buf_putz(to, samesites[*(const enum rc_samesite *)field]); break;
     case RC_CONF_PARSER: rc_buf_putz(to, parsers[*(const enum rc_parser *)field]); break;
+    case RC_CONF_AUTHMODE: rc_buf_putz(to, authmodes[*(const enum rc_authmode *)field]); break;
     }
 }

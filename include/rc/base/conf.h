@@ -25,9 +25,10 @@
  *   SIZE uint64_t in bytes: "1MB" is 1,000,000 as in the reference server, "1MiB" 1,048,576
  *   DURATION uint32_t in ms: "300ms", "25s", "2m", "1h"
  *   STRING, EVENTNAME, TOKEN char * · PATH char *, of a URL: "" or "/a/b", or "/" when max is 1
- *   DIR char *, of a folder: "" or absolute; what the INI file says is relative to the file's
- *   own folder · LISTEN, TRANSPORTS, ORIGINS, TOKENS struct rc_conf_list, by comma; min and max
- *   count its items · LOGLEVEL, ACKPOLICY, UNKNOWNEVENT, SAMESITE, PARSER: the enums below */
+ *   DIR, FILE char *, of a folder or a file: "" or absolute; what the INI file says is relative
+ *   to the file's own folder · LISTEN, TRANSPORTS, ORIGINS, TOKENS, TEXTS, FILES struct
+ *   rc_conf_list, by comma; min and max count its items · LOGLEVEL, ACKPOLICY, UNKNOWNEVENT,
+ *   SAMESITE, PARSER, AUTHMODE: the enums below */
 #define RC_CONF_MAP(X)                                                                        \
     X(server, listen, LISTEN, "0.0.0.0:3000", 1, 64, 0,                                       \
       "addresses to listen on, host:port by comma; port 0 takes a free one")                  \
@@ -111,6 +112,37 @@
       "an event without a rule: ignore or disconnect")                                        \
     X(socketio, error_event, EVENTNAME, "error", 0, 0, 0,                                     \
       "event that tells a sender without ack why a rule refused; empty is none")              \
+    X(auth, mode, AUTHMODE, "off", 0, 0, 0,                                                   \
+      "are tokens looked at? also a key of [namespace] and [endpoint]")                       \
+    X(auth, secret, STRING, "", 0, 0, 0,                                                      \
+      "secret of HS256, HS384, HS512; 32 bytes or more; better in a file")                    \
+    X(auth, secret_file, FILE, "", 0, 0, 0, "file of that secret, in one line")               \
+    X(auth, public_key, FILES, "", 0, 16, 0, "PEM files of public keys, or of certificates")  \
+    X(auth, jwks, FILE, "", 0, 0, 0, "file of a JWK set: keys that tokens name by kid")       \
+    X(auth, private_key, FILE, "", 0, 0, 0,                                                   \
+      "PEM file that roomcast token signs with; the server never reads it")                   \
+    X(auth, algorithms, TOKENS, "", 0, 13, 0,                                                 \
+      "the only ones that are accepted; empty is all that the keys are for")                  \
+    X(auth, issuer, TEXTS, "", 0, 64, 0, "accepted iss; empty is any, or none")               \
+    X(auth, audience, TEXTS, "", 0, 64, 0,                                                    \
+      "accepted aud; empty takes only tokens without one")                                    \
+    X(auth, user_claim, TEXTS, "sub, id", 1, 16, 0,                                           \
+      "claims with the id of the user; the first that is there counts")                       \
+    X(auth, require_expiry, BOOL, "no", 0, 0, 0, "refuse tokens that never expire?")          \
+    X(auth, leeway, DURATION, "10s", 0, 600000, 0,                                            \
+      "how far clocks may differ, for exp, nbf and iat")                                      \
+    X(auth, grace, DURATION, "30s", 0, 86400000, 0,                                           \
+      "time that a client has to refresh a token that has expired")                           \
+    X(auth, refresh_event, EVENTNAME, "refreshToken", 0, 0, 0,                                \
+      "event that brings a new token; empty is none")                                         \
+    X(auth, max_token_size, SIZE, "8KiB", 256, 65536, 0, "bytes of a token")                  \
+    X(auth, token_key, TOKEN, "token", 0, 0, 0,                                               \
+      "key of the auth object of a CONNECT packet; empty is none")                            \
+    X(auth, bearer, BOOL, "yes", 0, 0, 0, "look for Authorization: Bearer?")                  \
+    X(auth, query, TOKEN, "token", 0, 0, 0, "parameter of the URL; empty is none")            \
+    X(auth, cookie, TOKEN, "", 0, 0, 0, "name of a cookie; empty is none")                    \
+    X(auth, revoked, FILE, "", 0, 0, 0,                                                       \
+      "file of users and token ids that are refused; it is read at start")                    \
     X(limits, max_connections, AUTO, "auto", 1, 10000000, 0,                                  \
       "connections in total; auto follows the descriptor limit")                              \
     X(limits, max_head_size, SIZE, "16KiB", 512, 1048576, 0, "HTTP request line and headers") \
@@ -152,6 +184,7 @@ enum rc_loglevel { RC_LOG_ERROR, RC_LOG_WARN, RC_LOG_INFO, RC_LOG_DEBUG };
 enum rc_ackpolicy { RC_ACKPOLICY_AUTO, RC_ACKPOLICY_NONE };
 enum rc_unknownevent { RC_UNKNOWNEVENT_IGNORE, RC_UNKNOWNEVENT_DISCONNECT };
 enum rc_parser { RC_PARSER_AUTO, RC_PARSER_JSON, RC_PARSER_MSGPACK };
+enum rc_authmode { RC_AUTHMODE_OFF, RC_AUTHMODE_OPTIONAL, RC_AUTHMODE_REQUIRED };
 enum rc_samesite { RC_SAMESITE_LAX, RC_SAMESITE_STRICT, RC_SAMESITE_NONE, RC_SAMESITE_OFF };
 
 enum rc_conf_section_kind {
@@ -188,16 +221,20 @@ struct rc_conf {
 #define RC_CONF_FIELD_EVENTNAME    char *
 #define RC_CONF_FIELD_TOKEN        char *
 #define RC_CONF_FIELD_PATH         char *
+#define RC_CONF_FIELD_FILE         char *
 #define RC_CONF_FIELD_DIR          char *
 #define RC_CONF_FIELD_LISTEN       struct rc_conf_list
 #define RC_CONF_FIELD_TRANSPORTS   struct rc_conf_list
 #define RC_CONF_FIELD_ORIGINS      struct rc_conf_list
+#define RC_CONF_FIELD_TEXTS        struct rc_conf_list
+#define RC_CONF_FIELD_FILES        struct rc_conf_list
 #define RC_CONF_FIELD_TOKENS       struct rc_conf_list
 #define RC_CONF_FIELD_LOGLEVEL     enum rc_loglevel
 #define RC_CONF_FIELD_ACKPOLICY    enum rc_ackpolicy
 #define RC_CONF_FIELD_UNKNOWNEVENT enum rc_unknownevent
 #define RC_CONF_FIELD_SAMESITE     enum rc_samesite
 #define RC_CONF_FIELD_PARSER       enum rc_parser
+#define RC_CONF_FIELD_AUTHMODE     enum rc_authmode
 #define RC_CONF_FIELD(section, key, type, def, min, max, reload, help) \
     RC_CONF_FIELD_##type section##_##key;
     RC_CONF_MAP(RC_CONF_FIELD)
@@ -238,6 +275,11 @@ bool rc_conf_size(struct rc_str value, uint64_t min, uint64_t max, uint64_t *byt
 bool rc_conf_bool(struct rc_str value, bool *yes, struct rc_buf *expected) RC_MUSTCHECK;
 bool rc_conf_parser(struct rc_str value, enum rc_parser *parser,
                     struct rc_buf *expected) RC_MUSTCHECK;
+bool rc_conf_authmode(struct rc_str value, enum rc_authmode *mode,
+                      struct rc_buf *expected) RC_MUSTCHECK;
+
+/* A whole file, of at most max bytes: 0, or the errno (EFBIG: it is longer). */
+int rc_conf_read_file(const char *file, size_t max, struct rc_buf *text);
 
 /* Writes the effective configuration as an INI file that loads to the same. */
 void rc_conf_print(const struct rc_conf *conf, FILE *to);

@@ -53,8 +53,9 @@ static void check_faults(const char *text, const char *option, const char *expec
 #define NAMESPACE "expected a namespace that starts with / and has no comma, ? or blank\n"
 #define CLOSING   "expected a closing \" at the end, and \\\" for one inside\n"
 #define LINE_KIND "expected key = value, [section] or ; comment\n"
-#define SECTIONS                                                                              \
-    "expected [server], [log], [socketio], [limits], [event NAME], [event /namespace NAME], " \
+#define SECTIONS                                                                               \
+    "expected [server], [log], [socketio], [auth], [limits], [event NAME], [event /namespace " \
+    "NAME], "                                                                                  \
     "[connect], [connect /namespace], [namespace /NAME] or [endpoint /PATH]\n"
 #define EVENT_KEYS \
     "expected require, refuse, join, leave, emit, ask, ack, watch, unwatch or disconnect\n"
@@ -98,10 +99,10 @@ static const struct {
     {"[event a]\nstore = x\n", "t.ini:2: [event a] store = x: unknown key; " EVENT_KEYS},
     {"[connect]\nprefix = x\n", "t.ini:2: [connect] prefix = x: unknown key; " EVENT_KEYS},
     {"[namespace /x]\njoin = a\n",
-     "t.ini:2: [namespace /x] join = a: unknown key; expected parser\n"},
+     "t.ini:2: [namespace /x] join = a: unknown key; expected parser or auth\n"},
     {"[endpoint /x]\nproto = a\n",
      "t.ini:2: [endpoint /x] proto = a: unknown key; expected protocol, prefix, ping_interval, "
-     "max_payload or per_message_deflate\n"},
+     "max_payload, per_message_deflate or auth\n"},
     {"[event]\n", "t.ini:1: [event]: expected [event NAME] or [event /namespace NAME]\n"},
     {"[event /chat]\n",
      "t.ini:1: [event /chat]: expected [event NAME] or [event /namespace NAME]\n"},

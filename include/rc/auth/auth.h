@@ -1,0 +1,46 @@
+/*
+ * auth.h - what [auth] of the INI says: keys, the policy for tokens, and who is revoked.
+ *
+ * Threads:   new, free: main.  Everything else: any; it is immutable.
+ * Ownership: rc_auth_new returns a new object; the configuration is borrowed and must outlive it.
+ */
+#ifndef RC_AUTH_AUTH_H
+#define RC_AUTH_AUTH_H
+
+#include "rc/auth/keys.h"
+#include "rc/auth/token.h"
+#include "rc/base/conf.h"
+#include "rc/base/hmap.h"
+
+struct rc_auth {
+    const struct rc_conf *conf;
+    struct rc_keys keys;
+    struct rc_token_policy policy;
+    struct rc_hmap revoked; /* of struct revoked, see auth.c */
+};
+
+/* Reads the key files and the list of revocations. NULL with the reasons in e. */
+struct rc_auth *rc_auth_new(const struct rc_conf *conf, struct rc_conf_errors *e);
+void rc_auth_free(struct rc_auth *a);
+
+/* rc_token_verify() by these keys and this policy; then neither its user nor its id may have been
+ * revoked. now_ms: since 1970. */
+enum rc_token_fault rc_auth_verify(const struct rc_auth *a, struct rc_str text, uint64_t now_ms,
+                                   struct rc_token **out) RC_MUSTCHECK;
+
+/* ---- shared with cli.c ---- */
+
+/* The secret that is configured, in the text or in the file, without the line break at its end:
+ * RC_OK; RC_ENOENT: there is none; RC_EINVAL: told in e. */
+int rc_auth_read_secret(const struct rc_conf *conf, struct rc_buf *secret,
+                        struct rc_conf_errors *e) RC_MUSTCHECK;
+/* RC_ALG_BIT()s of auth.algorithms; all when it is empty. */
+uint32_t rc_auth_algorithms(const struct rc_conf *conf, struct rc_conf_errors *e);
+
+/* ---- cli.c: roomcast token ---- */
+
+/* Mints a token with the key that is configured, and prints it. default_file: the configuration
+ * when the command line names none, or NULL. Returns the exit code: 0, 2 usage or configuration. */
+int rc_auth_cli(int argc, char **argv, const char *default_file);
+
+#endif /* RC_AUTH_AUTH_H */
