@@ -105,6 +105,7 @@ static struct rc_nsp *add_nsp(struct rc_app *app, const char *name,
                         .index = (uint16_t)app->nnsps,
                         .is_pattern = endpoint == RC_ENDPOINT_NONE && strchr(name, '*') != NULL,
                         .endpoint = endpoint,
+                        .auth = app->conf->auth_mode,
                         .ping_ms = PING_MS,
                         .max_payload = (uint32_t)app->conf->socketio_max_payload};
     app->nnsps++;
@@ -121,7 +122,7 @@ static void entry_fault(const struct rc_conf_section *s, const struct rc_conf_en
                   entry->value, expected);
 }
 
-/* The parser is all that a namespace may say of itself. */
+/* parser and auth are all that a namespace may say of itself. */
 static void read_namespace(const struct rc_app *app, struct rc_nsp *nsp,
                            const struct rc_conf_section *s, struct rc_conf_errors *e)
 {
@@ -130,9 +131,11 @@ static void read_namespace(const struct rc_app *app, struct rc_nsp *nsp,
     for (unsigned i = 0; i < s->nentries; i++) {
         const struct rc_conf_entry *entry = &s->entry[i];
         struct rc_buf expected = RC_BUF_INIT;
-        bool ok = rc_conf_parser(rc_str_of(entry->value), &nsp->parser, &expected);
+        bool is_auth = strcmp(entry->key, "auth") == 0;
+        bool ok = is_auth ? rc_conf_authmode(rc_str_of(entry->value), &nsp->auth, &expected)
+                          : rc_conf_parser(rc_str_of(entry->value), &nsp->parser, &expected);
 
-        if (ok && of_all != RC_PARSER_AUTO && nsp->parser != RC_PARSER_AUTO &&
+        if (ok && !is_auth && of_all != RC_PARSER_AUTO && nsp->parser != RC_PARSER_AUTO &&
             nsp->parser != of_all) {
             rc_buf_putz(&expected, "the same as socketio.parser, unless that is auto");
             ok = false;
@@ -185,6 +188,8 @@ static void read_entry(struct rc_nsp *nsp, const struct rc_conf_section *s,
             nsp->max_payload = (uint32_t)bytes;
     } else if (strcmp(entry->key, "per_message_deflate") == 0) {
         ok = rc_conf_bool(value, &nsp->deflate, &expected);
+    } else if (strcmp(entry->key, "auth") == 0) {
+        ok = rc_conf_authmode(value, &nsp->auth, &expected);
     }
     if (!ok) {
         rc_buf_putc(&expected, '\0');
@@ -233,6 +238,52 @@ static void add_endpoints(struct rc_app *app, struct rc_conf_errors *e)
         for (unsigned j = 0; j < s->nentries; j++)
             read_entry(nsp, s, &s->entry[j], e);
     }
+}
+
+/* ---- identity ---- */
+
+/* The event that refreshes a token is not one for rules. */
+static void check_refresh_event(const struct rc_app *app, struct rc_conf_errors *e)
+{
+    for (unsigned i = 0; i < app->conf->nsections; i++) {
+        const struct rc_conf_section *s = &app->conf->section[i];
+        const struct rc_nsp *nsp;
+
+        if (s->kind != RC_CONF_EVENT || s->name[0] == '\0' ||
+            strcmp(s->name, app->conf->auth_refresh_event) != 0)
+            continue;
+        nsp = rc_app_nsp(app, rc_str_of(s->nsp), false);
+        if (nsp != NULL && nsp->auth != RC_AUTHMODE_OFF)
+            rc_conf_error(e, s->file, s->line,
+                          "[event %s]: expected another event than auth.refresh_event",
+                          s->name);
+    }
+}
+
+static void load_auth(struct rc_app *app, struct rc_conf_errors *e)
+{
+    const struct rc_conf *conf = app->conf;
+    bool any = false;
+
+    for (unsigned i = 0; i < app->nnsps; i++) {
+        const struct rc_nsp *nsp = &app->nsp[i];
+
+        if (nsp->auth == RC_AUTHMODE_OFF)
+            continue;
+        any = true;
+        if (nsp->endpoint == RC_ENDPOINT_NONE)
+            app->auth_socketio = true;
+    }
+    if (!any)
+        return;
+    app->auth = rc_auth_new(conf, e);
+    check_refresh_event(app, e);
+    if (conf->auth_cookie[0] != '\0' && conf->socketio_allow_origin.n == 0)
+        rc_log(
+            RC_LOG_WARN,
+            "auth.cookie = %s: browsers send it for the pages of every site; list your own in "
+            "socketio.allow_origin",
+            conf->auth_cookie);
 }
 
 /* ---- files ---- */
@@ -371,6 +422,7 @@ struct rc_app *rc_app_new(const struct rc_conf *conf, const char *exe_dir,
         rc_conf_error(e, conf->file, 0,
                       "expected at most %d namespaces and endpoints, there are %u",
                       (int)NSPS_MAX, app->nnsps);
+    load_auth(app, e);
     load_static(app, e);
     load_client(app, exe_dir, e);
     if (e->n == before)
@@ -388,6 +440,7 @@ void rc_app_free(struct rc_app *app)
     free(app->nsp);
     rc_hmap_deinit(&app->by_name);
     rc_headers_deinit(&app->headers);
+    rc_auth_free(app->auth);
     rc_site_free(app->site);
     rc_site_free(app->client);
     free(app);

@@ -1,5 +1,6 @@
 /* endpoint.c - plain WebSocket endpoints: what the INI's [endpoint /PATH] says. */
 #include "rc/base/mem.h"
+#include "rc/broker/identity.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
@@ -53,21 +54,38 @@ void rc_endpoint_message(struct rc_shard *sh, struct rc_session *s, uint8_t opco
     }
 }
 
+/* RFC 6455 section 7.4.1: 1008 is for what violates a policy. */
+void rc_endpoint_refuse(struct rc_shard *sh, struct rc_session *s, enum rc_token_fault fault)
+{
+    rc_wsconn_end(sh, s, RC_WS_POLICY, rc_str_of(rc_token_fault_text(fault)), RC_CLOSE_TOKEN);
+    rc_session_close(sh, s, RC_CLOSE_TOKEN);
+}
+
 void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp, struct rc_conn *c,
-                      const struct rc_deflate_params *deflate)
+                      const struct rc_deflate_params *deflate, enum rc_token_fault fault,
+                      struct rc_token *token)
 {
     struct rc_session *s = rc_session_new(sh, RC_SESSION_ENDPOINT);
-    struct rc_socket *k = s != NULL ? rc_pool_get(&sh->sockets) : NULL;
+    struct rc_socket *k = NULL;
     struct rc_wsin in;
 
-    RC_ASSERT(s != NULL && k != NULL); /* rc_session_possible() was asked */
-    s->nsp = k->nsp = nsp->index;
+    RC_ASSERT(s != NULL); /* rc_session_possible() was asked */
+    s->nsp = nsp->index;
+    rc_wsin_init(&in, nsp->max_payload, deflate);
+    if (fault != RC_TOKEN_NONE) {
+        rc_wsconn_attach(sh, s, c, &in);
+        rc_endpoint_refuse(sh, s, fault);
+        return;
+    }
+    k = rc_pool_get(&sh->sockets);
+    RC_ASSERT(k != NULL);
+    rc_identity_session(sh, s, token);
+    k->nsp = nsp->index;
     s->sockets = k;
     s->nsockets = 1;
     k->session = s;
     rc_stat_add(&sh->stats.sockets, 1);
     rc_local_enter_all(sh, k);
-    rc_wsin_init(&in, nsp->max_payload, deflate);
     rc_wsconn_attach(sh, s, c, &in);
     rc_timer_start(&sh->q_endpoint[nsp->index].ping, &s->beat, sh->loop.now_ms);
 }

@@ -4,6 +4,7 @@
 
 #include "rc/base/mem.h"
 #include "rc/broker/front_int.h"
+#include "rc/broker/identity.h"
 #include "rc/broker/polling.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
@@ -136,9 +137,7 @@ RC_ON_SHARD static void send_open(struct rc_shard *sh, struct rc_session *s,
 RC_ON_SHARD static void start_timers(struct rc_shard *sh, struct rc_session *s)
 {
     rc_timer_start(s->eio3 ? &sh->q_client_ping : &sh->q_ping, &s->beat, sh->loop.now_ms);
-    s->joining = rc_calloc(1, sizeof(*s->joining));
-    s->joining->session = s;
-    rc_timer_start(&sh->q_join, &s->joining->timer, sh->loop.now_ms);
+    rc_session_await(sh, s);
 }
 
 RC_ON_SHARD static struct rc_session *new_session(struct rc_shard *sh,
@@ -160,9 +159,11 @@ void rc_engine_open_polling(struct rc_shard *sh, rc_id conn, const struct rc_han
     char sid[RC_SID_LEN + 1];
 
     if (s == NULL) {
+        free(hs->token);
         rc_front_reply(sh, conn, RC_REPLY_EMPTY, 503, NULL);
         return;
     }
+    rc_identity_session(sh, s, hs->token);
     rc_polling_new(s, hs);
     send_open(sh, s, sid);
     rc_http_set_cookie(sh, conn, rc_str_of(sid));
@@ -183,6 +184,7 @@ void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c,
     struct rc_wsin in;
 
     RC_ASSERT(s != NULL); /* rc_session_possible() was asked */
+    rc_identity_session(sh, s, hs->token);
     rc_session_set_form(sh, s, rc_form_of(hs->eio3, hs->b64));
     rc_wsin_init(&in, (uint32_t)sh->app->conf->socketio_max_payload, hs->deflate);
     rc_wsconn_attach(sh, s, c, &in);

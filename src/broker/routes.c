@@ -3,6 +3,7 @@
 #include "rc/base/mem.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/front_int.h"
+#include "rc/broker/identity.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
 #include "rc/net/compress.h"
@@ -281,6 +282,35 @@ RC_ON_SHARD static void open_polling(struct rc_shard *sh, struct rc_conn *c,
     rc_buf_deinit(&j);
 }
 
+/* Sets *token if the request has a good one; a namespace may still ask for another. False: it
+ * has one that is not. */
+RC_ON_SHARD static bool identify(struct rc_shard *sh, const struct rc_http_req *req,
+                                 struct rc_token **token)
+{
+    struct rc_buf buf = RC_BUF_INIT;
+    struct rc_str text = RC_STR_NONE;
+    bool ok;
+
+    if (sh->app->auth_socketio)
+        text = rc_identity_find(sh, req, &buf);
+    ok = text.len == 0 || rc_identity_verify(sh, text, token) == RC_TOKEN_NONE;
+    rc_buf_deinit(&buf);
+    return ok;
+}
+
+/* What speaks against a handshake: an RC_EIO_ error, or -1. */
+static int handshake_error(const struct rc_shard *sh, const struct rc_http_req *req,
+                           bool websocket, bool v4)
+{
+    if (req->method != RC_HTTP_GET)
+        return RC_EIO_BAD_HANDSHAKE_METHOD;
+    if (websocket != is_upgrade(sh, req))
+        return RC_EIO_BAD_REQUEST;
+    if (!rc_origin_allowed(&sh->app->headers, req->origin))
+        return RC_EIO_FORBIDDEN;
+    return v4 || sh->app->conf->socketio_allow_eio3 ? -1 : (int)RC_EIO_UNSUPPORTED_VERSION;
+}
+
 RC_ON_SHARD static void open_session(struct rc_shard *sh, struct rc_conn *c,
                                      const struct rc_http_req *req, bool websocket, bool v4)
 {
@@ -288,19 +318,18 @@ RC_ON_SHARD static void open_session(struct rc_shard *sh, struct rc_conn *c,
     struct rc_outq out = {0};
     struct rc_deflate_params deflate;
     struct rc_handshake hs = {.eio3 = !v4, .b64 = wants_b64(req), .deflate = &deflate};
+    int error = handshake_error(sh, req, websocket, v4);
     char accept[29];
 
-    if (req->method != RC_HTTP_GET) {
-        refuse(sh, c, upgrade, RC_EIO_BAD_HANDSHAKE_METHOD);
-    } else if (websocket != upgrade) {
-        refuse(sh, c, upgrade, RC_EIO_BAD_REQUEST);
-    } else if (!rc_origin_allowed(&sh->app->headers, req->origin)) {
+    if (error >= 0) {
+        refuse(sh, c, upgrade, (enum rc_eio_error)error);
+    } else if (websocket && !handshake_ok(sh, c, req, accept)) {
+        return;
+    } else if (!identify(sh, req, &hs.token)) {
         refuse(sh, c, upgrade, RC_EIO_FORBIDDEN);
-    } else if (hs.eio3 && !sh->app->conf->socketio_allow_eio3) {
-        refuse(sh, c, upgrade, RC_EIO_UNSUPPORTED_VERSION);
     } else if (!websocket) {
         open_polling(sh, c, req, hs);
-    } else if (handshake_ok(sh, c, req, accept)) {
+    } else {
         negotiate(sh, req, sh->app->conf->socketio_per_message_deflate, &deflate);
         switch_protocols(c, req, accept, &deflate, &out);
         rc_engine_open_websocket(sh, c, &hs);
@@ -370,6 +399,26 @@ void rc_route_cancel(struct rc_shard *sh, struct rc_conn *c, bool gone)
 
 /* ---- endpoints ---- */
 
+RC_ON_SHARD static enum rc_token_fault identify_endpoint(struct rc_shard *sh,
+                                                         const struct rc_http_req *req,
+                                                         const struct rc_nsp *nsp,
+                                                         struct rc_token **token)
+{
+    struct rc_buf buf = RC_BUF_INIT;
+    enum rc_token_fault fault = RC_TOKEN_NONE;
+    struct rc_str text;
+
+    if (nsp->auth == RC_AUTHMODE_OFF)
+        return fault;
+    text = rc_identity_find(sh, req, &buf);
+    if (text.len != 0)
+        fault = rc_identity_verify(sh, text, token);
+    else if (nsp->auth == RC_AUTHMODE_REQUIRED)
+        fault = RC_TOKEN_MISSING;
+    rc_buf_deinit(&buf);
+    return fault;
+}
+
 RC_ON_SHARD static void endpoint(struct rc_shard *sh, struct rc_conn *c,
                                  const struct rc_http_req *req, const struct rc_nsp *nsp)
 {
@@ -379,6 +428,8 @@ RC_ON_SHARD static void endpoint(struct rc_shard *sh, struct rc_conn *c,
                                .body = RC_STR("426 Upgrade Required: this is a WebSocket "
                                               "endpoint\n")};
     struct rc_deflate_params deflate;
+    struct rc_token *token = NULL;
+    enum rc_token_fault fault;
     struct rc_outq out = {0};
     char accept[29];
 
@@ -387,8 +438,9 @@ RC_ON_SHARD static void endpoint(struct rc_shard *sh, struct rc_conn *c,
             rc_http_page(sh, c, 403, "pages of this origin may not connect", true);
         } else if (handshake_ok(sh, c, req, accept)) {
             negotiate(sh, req, nsp->deflate, &deflate);
+            fault = identify_endpoint(sh, req, nsp, &token);
             switch_protocols(c, req, accept, &deflate, &out);
-            rc_endpoint_open(sh, nsp, c, &deflate);
+            rc_endpoint_open(sh, nsp, c, &deflate, fault, token);
         }
     } else if (!rc_files_site(sh, c, req)) {
         if (req->method == RC_HTTP_GET || req->method == RC_HTTP_HEAD)

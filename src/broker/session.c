@@ -5,6 +5,7 @@
 #include "rc/base/hash.h"
 #include "rc/base/mem.h"
 #include "rc/broker/engine.h"
+#include "rc/broker/identity.h"
 #include "rc/broker/name.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
@@ -45,6 +46,13 @@ struct rc_session *rc_session_find(struct rc_shard *sh, rc_id id)
     return rc_pool_find(&sh->sessions, rc_id_slot(id), rc_id_gen(id));
 }
 
+void rc_session_await(struct rc_shard *sh, struct rc_session *s)
+{
+    s->joining = rc_calloc(1, sizeof(*s->joining));
+    s->joining->session = s;
+    rc_timer_start(&sh->q_join, &s->joining->timer, sh->loop.now_ms);
+}
+
 void rc_session_joined(struct rc_session *s)
 {
     if (s->joining == NULL)
@@ -61,6 +69,7 @@ void rc_session_close(struct rc_shard *sh, struct rc_session *s, enum rc_close w
     while (s->sockets != NULL)
         rc_socket_close(sh, s->sockets);
     s->closed = true;
+    rc_identity_forget(sh, s);
     rc_timer_stop(&s->beat);
     rc_session_joined(s);
     if (s->conn != NULL) {

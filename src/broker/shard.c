@@ -6,6 +6,7 @@
 #include "rc/broker/ask.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/front_int.h"
+#include "rc/broker/identity.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/polling.h"
 #include "rc/broker/room.h"
@@ -293,6 +294,7 @@ static void init_timers(struct rc_shard *sh)
     rc_endpoint_init(sh);
     rc_directory_init(sh);
     rc_ask_init(sh);
+    rc_identity_init(sh);
 }
 
 struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct rc_mesh *mesh,
@@ -391,6 +393,7 @@ void rc_shard_free(struct rc_shard *sh)
     rc_space_deinit(sh);
     rc_directory_deinit(sh);
     rc_ask_deinit(sh);
+    rc_hmap_deinit(&sh->known);
     for (unsigned i = 0; i < sh->app->nnsps; i++) {
         free(sh->all[i]->member);
         free(sh->all[i]);

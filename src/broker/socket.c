@@ -4,6 +4,7 @@
 #include "rc/base/mem.h"
 #include "rc/broker/ask.h"
 #include "rc/broker/engine.h"
+#include "rc/broker/identity.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
@@ -12,6 +13,7 @@
 #include "rc/proto/json.h"
 #include "rc/proto/msgpack.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* A packet whose attachments are still coming. */
@@ -127,6 +129,14 @@ static struct rc_socket *socket_in(const struct rc_shard *sh, const struct rc_se
     return k;
 }
 
+static void free_caller(struct rc_caller **caller)
+{
+    if (*caller != NULL)
+        rc_identity_drop(&(*caller)->who);
+    free(*caller);
+    *caller = NULL;
+}
+
 void rc_socket_close(struct rc_shard *sh, struct rc_socket *k)
 {
     struct rc_socket **at = &k->session->sockets;
@@ -139,8 +149,7 @@ void rc_socket_close(struct rc_shard *sh, struct rc_socket *k)
         at = &(*at)->next;
     *at = k->next;
     k->session->nsockets--;
-    free(k->auth);
-    k->auth = NULL;
+    free_caller(&k->caller);
     rc_stat_add(&sh->stats.sockets, -1);
     rc_shard_bury(sh, &k->hdr);
 }
@@ -272,6 +281,47 @@ RC_ON_SHARD static int reserve(struct rc_shard *sh, struct rc_socket *k, struct 
     return rc;
 }
 
+RC_ON_SHARD static void refuse_token(struct rc_shard *sh, struct rc_session *s,
+                                     struct rc_str nsp, enum rc_token_fault fault)
+{
+    char message[128], data[64];
+
+    (void)snprintf(message, sizeof(message), "\"%s\"", rc_token_fault_text(fault));
+    (void)snprintf(data, sizeof(data), "{\"code\":\"%s\"}", rc_token_fault_code(fault));
+    rc_socket_refuse(sh, s, nsp, rc_str_of(message), rc_str_of(data));
+}
+
+/* NULL when nobody will ask. Takes over the reference who. */
+static struct rc_caller *new_caller(struct rc_identity *who, struct rc_str auth)
+{
+    struct rc_caller *caller;
+
+    if (who == NULL && auth.len == 0)
+        return NULL;
+    caller = rc_malloc(sizeof(*caller) + auth.len + 1);
+    caller->who = who;
+    if (auth.len != 0)
+        memcpy(caller->auth, auth.p, auth.len);
+    caller->auth[auth.len] = '\0';
+    return caller;
+}
+
+/* Who is it? False: it may not connect, and has been told. */
+RC_ON_SHARD static bool identify(struct rc_shard *sh, struct rc_socket *k,
+                                 const struct rc_nsp *nsp, struct rc_str name,
+                                 struct rc_str auth)
+{
+    struct rc_identity *who = NULL;
+    enum rc_token_fault fault = rc_identity_connect(sh, k->session, nsp, auth, &who);
+
+    if (fault != RC_TOKEN_NONE) {
+        refuse_token(sh, k->session, name, fault);
+        return false;
+    }
+    k->caller = new_caller(who, nsp->rules.uses_auth ? auth : RC_STR_NONE);
+    return true;
+}
+
 RC_ON_SHARD static void add_socket(struct rc_shard *sh, struct rc_session *s,
                                    const struct rc_nsp *nsp, struct rc_str name,
                                    struct rc_str auth)
@@ -286,16 +336,19 @@ RC_ON_SHARD static void add_socket(struct rc_shard *sh, struct rc_session *s,
     k->session = s;
     k->nsp = nsp->index;
     k->all_index = RC_NOT_IN;
-    if (nsp->is_pattern && reserve(sh, k, name, &why) != RC_OK) {
-        over_limit(sh, s, name, "too many namespaces", why);
+    if (!identify(sh, k, nsp, name, auth)) {
         rc_pool_put(&sh->sockets, k);
         return;
     }
-    if (nsp->rules.uses_auth && auth.len != 0)
-        k->auth = rc_strndup(auth.p, auth.len);
+    if (nsp->is_pattern && reserve(sh, k, name, &why) != RC_OK) {
+        over_limit(sh, s, name, "too many namespaces", why);
+        free_caller(&k->caller);
+        rc_pool_put(&sh->sockets, k);
+        return;
+    }
     if (!rc_verbs_admit(sh, k)) {
         rc_local_leave_everything(sh, k);
-        free(k->auth);
+        free_caller(&k->caller);
         rc_pool_put(&sh->sockets, k);
         return;
     }

@@ -5,6 +5,7 @@
 #include "rc/base/mem.h"
 #include "rc/broker/ask.h"
 #include "rc/broker/audience.h"
+#include "rc/broker/identity.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
@@ -98,7 +99,7 @@ static int refuse_arg(struct exec *x, int rc, unsigned arg)
         return refuse(x, "missing_argument", "argument %u is missing", arg);
     if (arg == 0)
         return refuse(x, "bad_argument",
-                      "a value of auth must be a string, a number or a boolean");
+                      "a value of auth or a claim must be a string, a number or a boolean");
     return refuse(x, "bad_argument", "argument %u must be a string, a number or a boolean",
                   arg);
 }
@@ -940,6 +941,8 @@ RC_ON_SHARD static void run(struct exec *x)
 RC_ON_SHARD static void begin(struct exec *x, struct rc_shard *sh, struct rc_socket *k,
                               const struct rc_event *ev)
 {
+    const struct rc_token *token = rc_identity_token(k);
+
     *x = (struct exec){.sh = sh,
                        .session = k->session,
                        .socket = k,
@@ -950,7 +953,12 @@ RC_ON_SHARD static void begin(struct exec *x, struct rc_shard *sh, struct rc_soc
     x->env.id_arg = x;
     x->env.nsp = rc_space_name(sh, k);
     x->home = rc_space_home(sh, k);
-    x->env.auth = rc_str_of(k->auth);
+    if (k->caller != NULL)
+        x->env.auth = rc_str_of(k->caller->auth);
+    if (token != NULL) {
+        x->env.user = token->user;
+        x->env.claims = token->claims;
+    }
     x->env.time_ms = rc_clock_wall_ms();
     if (ev != NULL) {
         x->env.args = ev->packet->args;
@@ -991,6 +999,34 @@ RC_ON_SHARD static void unknown_event(struct exec *x)
         tell_refusal(x);
 }
 
+/* The first argument is a new token. */
+RC_ON_SHARD static void refresh_token(struct exec *x)
+{
+    const struct rc_token *token;
+    struct rc_buf text = RC_BUF_INIT;
+    enum rc_token_fault fault = RC_TOKEN_MISSING;
+
+    if (x->env.nargs != 0 && rc_json_string_decode(x->env.args[0], &text) == RC_OK)
+        fault = rc_identity_refresh(x->sh, x->socket, rc_buf_str(&text));
+    rc_buf_reset(&text);
+    token = rc_identity_token(x->socket);
+    if (fault != RC_TOKEN_NONE) {
+        (void)refuse(x, rc_token_fault_code(fault), "%s", rc_token_fault_text(fault));
+        tell_refusal(x);
+    } else if (wants_ack(x) && token != NULL) {
+        rc_buf_putz(&text, "{\"ok\":true,\"user\":");
+        rc_json_string_encode(token->user, &text);
+        rc_buf_putz(&text, ",\"expires\":");
+        if (token->expires_ms != 0)
+            rc_buf_put_u64(&text, token->expires_ms);
+        else
+            rc_buf_putz(&text, "null");
+        rc_buf_putc(&text, '}');
+        send_ack_json(x, rc_buf_str(&text));
+    }
+    rc_buf_deinit(&text);
+}
+
 void rc_verbs_event(struct rc_shard *sh, struct rc_socket *k, const struct rc_event *ev)
 {
     struct exec x;
@@ -1000,7 +1036,9 @@ void rc_verbs_event(struct rc_shard *sh, struct rc_socket *k, const struct rc_ev
     begin(&x, sh, k, ev);
     x.env.event = event_name(ev->packet, &name);
     x.rule = rc_ruleset_find(&x.nsp->rules, x.env.event);
-    if (x.rule == NULL)
+    if (rc_identity_is_refresh(sh, x.nsp, x.env.event))
+        refresh_token(&x);
+    else if (x.rule == NULL)
         unknown_event(&x);
     else
         run(&x);

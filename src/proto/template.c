@@ -19,6 +19,7 @@ enum kind {
     PART_ARG,
     PART_SPREAD, /* {N..}, and {args} as {1..}: nothing, or its comma and the arguments */
     PART_AUTH,
+    PART_CLAIM,
     PART_TIME,
     PART_ROOM,
     PART_ID,
@@ -32,7 +33,7 @@ struct part {
     enum where where;
     unsigned n;     /* ARG, SPREAD: which argument, from 1 */
     bool optional;  /* ARG: may be missing */
-    size_t at, len; /* LITERAL: its bytes; AUTH: the key; in the template's bytes */
+    size_t at, len; /* LITERAL: its bytes; AUTH, CLAIM: the key; in the template's bytes */
 };
 
 struct rc_template {
@@ -55,7 +56,7 @@ struct compiler {
 
 #define ALLOWED_ANYWHERE                                                                 \
     "{1} to {16}, {1?} (may be missing), {room}, {id}, {user}, {time}, {event}, {nsp}, " \
-    "{auth.KEY}"
+    "{auth.KEY}, {claim.KEY}"
 #define ALLOWED_IN_LISTS ", and as a whole argument {args}, {2..} (the second and the rest)"
 #define LITERAL_BRACE    "a literal { is written {{"
 
@@ -169,6 +170,15 @@ static bool add_auth(struct compiler *c, struct rc_str key, enum where where)
     return true;
 }
 
+static bool add_claim(struct compiler *c, struct rc_str key, enum where where)
+{
+    if (key.len == 0)
+        return fault(c, "{claim.}: the key is missing, as in {claim.name}");
+    add_part(c, PART_CLAIM, where)->len = key.len;
+    rc_buf_puts(&c->t->bytes, key);
+    return true;
+}
+
 static bool add_named(struct compiler *c, struct rc_str name, enum where where)
 {
     static const struct {
@@ -182,6 +192,8 @@ static bool add_named(struct compiler *c, struct rc_str name, enum where where)
         return add_spread(c, name, 1, where);
     if (rc_str_starts(name, RC_STR("auth.")))
         return add_auth(c, rc_str_skip(name, 5), where);
+    if (rc_str_starts(name, RC_STR("claim.")))
+        return add_claim(c, rc_str_skip(name, 6), where);
     for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         if (rc_str_eq(name, rc_str_of(table[i].name))) {
             (void)add_part(c, table[i].kind, where);
@@ -542,6 +554,7 @@ static int fill(const struct rc_template *t, const struct rc_template_env *env,
         case PART_ARG: rc = put_arg(out, part, env, arg); break;
         case PART_SPREAD: put_spread(out, part, env, out->len == start); break;
         case PART_AUTH: rc = put_auth(out, part, own_bytes(t, part), env->auth, arg); break;
+        case PART_CLAIM: rc = put_auth(out, part, own_bytes(t, part), env->claims, arg); break;
         case PART_TIME: rc_buf_put_u64(out, env->time_ms); break;
         case PART_ROOM: put_plain(out, part->where, env->room); break;
         case PART_ID: put_plain(out, part->where, id_of(env)); break;

@@ -7,6 +7,7 @@
 #ifndef RC_BROKER_APP_H
 #define RC_BROKER_APP_H
 
+#include "rc/auth/auth.h"
 #include "rc/base/conf.h"
 #include "rc/broker/headers.h"
 #include "rc/broker/rules.h"
@@ -26,11 +27,12 @@ struct rc_nsp {
     uint16_t index;
     bool is_pattern;                    /* its name has a *: see space.h */
     enum rc_endpoint_protocol endpoint; /* NONE: a Socket.IO namespace */
-    enum rc_parser parser;              /* that its clients must have; AUTO: either */
-    struct rc_str prefix;               /* ECHO */
-    uint32_t ping_ms;                   /* of an endpoint: from a pong to the next ping */
-    uint32_t max_payload;               /* of an endpoint: bytes of a message */
-    bool deflate;                       /* of an endpoint: permessage-deflate is on */
+    enum rc_authmode auth;
+    enum rc_parser parser; /* that its clients must have; AUTO: either */
+    struct rc_str prefix;  /* ECHO */
+    uint32_t ping_ms;      /* of an endpoint: from a pong to the next ping */
+    uint32_t max_payload;  /* of an endpoint: bytes of a message */
+    bool deflate;          /* of an endpoint: permessage-deflate is on */
     struct rc_ruleset rules;
 };
 
@@ -39,6 +41,8 @@ struct rc_app {
     struct rc_nsp *nsp; /* [0] is "/"; endpoints come last */
     unsigned nnsps, npatterns;
     struct rc_hmap by_name;  /* of rc_nsp */
+    struct rc_auth *auth;    /* NULL: nobody is asked for a token */
+    bool auth_socketio;      /* some namespace looks at tokens */
     struct rc_site *site;    /* static_root, or NULL */
     struct rc_site *client;  /* socket.io bundles, or NULL */
     char client_etag[40];    /* of the bundles: their version, quoted */

@@ -26,6 +26,7 @@ struct rc_handshake {
     bool b64;                   /* binary data is to be text, in base64 */
     const struct rc_str *jsonp; /* polling: answers are for this callback, or NULL */
     const struct rc_deflate_params *deflate; /* WebSocket: as negotiated */
+    struct rc_token *token; /* of the request, verified; or NULL. Whoever opens takes it over */
 };
 
 /* A new polling session; the open packet is the answer to `conn`. */

@@ -14,6 +14,7 @@
 #ifndef RC_BROKER_SESSION_H
 #define RC_BROKER_SESSION_H
 
+#include "rc/auth/token.h"
 #include "rc/base/pool.h"
 #include "rc/base/timer.h"
 #include "rc/broker/app.h"
@@ -31,6 +32,7 @@ struct rc_lroom;
 struct rc_polling;
 struct rc_job;
 struct rc_assembly;
+struct rc_identity;
 
 enum rc_session_kind { RC_SESSION_POLLING, RC_SESSION_WEBSOCKET, RC_SESSION_ENDPOINT };
 
@@ -66,6 +68,7 @@ struct rc_session {
     uint8_t fences;               /* FENCE_ACKs still to come */
     uint16_t asks;                /* questions of its sockets that are open */
     uint16_t nsp;                 /* of an endpoint */
+    bool known;                   /* its handshake had a token, see identity.h */
     uint64_t lane_mark;           /* see lane.h */
     struct rc_timer beat;         /* next ping, or the deadline of the pong */
     struct rc_wsin in;            /* of a WebSocket */
@@ -85,6 +88,12 @@ struct rc_member {
 };
 #define RC_NOT_IN UINT32_MAX
 
+/* What CONNECT said of who the client is. */
+struct rc_caller {
+    struct rc_identity *who; /* a reference; NULL: nobody's */
+    char auth[];             /* raw JSON when a rule reads it, else "" */
+};
+
 struct rc_socket {
     struct rc_pooled hdr;
     struct rc_session *session;
@@ -94,9 +103,9 @@ struct rc_socket {
     uint16_t nrooms, rooms_cap;
     uint16_t nsp;
     bool closed;
-    uint32_t all_index; /* in the shard's list of all sockets of the namespace */
-    uint32_t mark;      /* the shard's mark: it was dealt with, see audience.c */
-    char *auth;         /* raw JSON of CONNECT when a rule reads it, else NULL */
+    uint32_t all_index;       /* in the shard's list of all sockets of the namespace */
+    uint32_t mark;            /* the shard's mark: it was dealt with, see audience.c */
+    struct rc_caller *caller; /* NULL when there is nothing to be kept */
 };
 
 /* ---- session.c: life and output ---- */
@@ -106,6 +115,8 @@ struct rc_session *rc_session_new(struct rc_shard *sh, enum rc_session_kind kind
 bool rc_session_possible(const struct rc_shard *sh);
 /* Ends it: its sockets leave their rooms, its connection ends. Idempotent. */
 void rc_session_close(struct rc_shard *sh, struct rc_session *s, enum rc_close why) RC_ON_SHARD;
+/* It has connect_timeout to join a namespace. */
+void rc_session_await(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 /* A namespace was joined: connect_timeout is over. */
 void rc_session_joined(struct rc_session *s);
 rc_id rc_session_id(const struct rc_shard *sh, const struct rc_session *s);
@@ -138,9 +149,14 @@ void rc_session_resume(struct rc_shard *sh, struct rc_session *s, unsigned why) 
 
 /* ---- endpoint.c: plain WebSocket ---- */
 
-/* A client of the endpoint; the 101 is queued in c->out. */
+/* A client of the endpoint; the 101 is queued in c->out. With a fault of its token it is closed at
+ * once. Takes over token, which may be NULL. */
 void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp, struct rc_conn *c,
-                      const struct rc_deflate_params *deflate) RC_ON_SHARD;
+                      const struct rc_deflate_params *deflate, enum rc_token_fault fault,
+                      struct rc_token *token) RC_ON_SHARD;
+/* Closes it with 1008, and the fault for a reason. */
+void rc_endpoint_refuse(struct rc_shard *sh, struct rc_session *s,
+                        enum rc_token_fault fault) RC_ON_SHARD;
 void rc_endpoint_pong(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 void rc_endpoint_init(struct rc_shard *sh);
 

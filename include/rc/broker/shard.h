@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <time.h>
 
-enum { RC_BATCH_MAX = 64 };
+enum { RC_BATCH_MAX = 64, RC_TOKEN_STEPS = 4 };
 
 /* Publications to one room of this turn, not yet in the members' queues. */
 struct rc_batch {
@@ -58,6 +58,7 @@ struct rc_shard {
     struct rc_hmap room_by_name;  /* of rc_room that this shard owns */
     struct rc_hmap space_by_name; /* of rc_space: the dynamic namespaces of these */
     uint32_t nspaces;             /* dynamic namespaces with sockets here */
+    struct rc_hmap known;         /* of rc_identity: sessions whose handshake had a token */
     struct rc_lroom **all;        /* [nnsps]: all sockets of each namespace here */
     struct rc_session **dirty;    /* queues to be flushed at the end of the turn */
     uint32_t ndirty, dirty_cap;
@@ -72,7 +73,8 @@ struct rc_shard {
     struct rc_seg *ping;              /* the frame of an Engine.IO ping, shared */
 
     struct rc_timerq q_ping, q_pong, q_join, q_head, q_idle;
-    struct rc_timerq q_client_ping; /* Engine.IO 3 */
+    struct rc_timerq q_client_ping;           /* Engine.IO 3 */
+    struct rc_timerq q_token[RC_TOKEN_STEPS]; /* see identity.c */
     struct rc_timerq q_upgrade, q_poll_close, q_directory, q_unwatched, q_ask, q_spill, q_stop;
     struct rc_endpoint_timers *q_endpoint; /* [nnsps], used for endpoints */
     struct rc_timer spill_timer;

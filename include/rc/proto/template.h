@@ -3,14 +3,14 @@
  *
  *   {1} ... {16}   the event's arguments, counted from 1     {1?}: nothing / null when missing
  *   {args}         all arguments (only as a whole argument)  {2..}: the second and all after it
- *   {room} {id} {user} {time} {event} {nsp} {auth.KEY}       {{ is a literal brace
+ *   {room} {id} {user} {time} {event} {nsp} {auth.KEY} {claim.KEY}    {{ is a literal brace
  *
  * In a JSON argument list a placeholder that stands for a whole value is filled with the raw
  * bytes of the argument, byte for byte; inside a JSON string, or in a text, it is filled with
  * its text: a string's content, or the digits of a number, true, false, null. {id}, {room},
  * {user}, {event}, {nsp} as a whole value are JSON strings, {time} is a number: milliseconds
- * since 1970. {auth.KEY} is the value of a top-level key of env.auth; when that is absent, null
- * as a value and nothing in a text. {args} and {2..} with no argument to stand for leave no
+ * since 1970. {auth.KEY} is the value of a top-level key of env.auth, {claim.KEY} one of
+ * env.claims; when that is absent, null as a value and nothing in a text. {args} and {2..} with no argument to stand for leave no
  * comma behind. White space between the tokens of a JSON literal is dropped.
  *
  * Threads:   compile: main, before the threads start. fill: any; a template is immutable.
@@ -34,7 +34,7 @@ struct rc_template_env {
     unsigned nargs;
     struct rc_str args_raw; /* first to last argument, commas included: args point into it */
     struct rc_str room, id, user, event, nsp; /* plain text, UTF-8 */
-    struct rc_str auth;                       /* raw JSON object, or empty */
+    struct rc_str auth, claims;               /* raw JSON objects, or empty */
     uint64_t time_ms;
     /* Called for an id that is needed while it is NULL. */
     struct rc_str (*id_of)(void *arg);
@@ -61,7 +61,8 @@ unsigned rc_template_highest_arg(const struct rc_template *t);
 unsigned rc_template_required_args(const struct rc_template *t);
 
 /* Appends the filled text. RC_OK; RC_ENOENT: argument *arg (from 1) is missing; RC_EINVAL:
- * argument *arg is an object or an array where a text is needed (0: an {auth.KEY} is one). After
+ * argument *arg is an object or an array where a text is needed (0: an {auth.KEY} or a
+ * {claim.KEY} is one). After
  * an error nothing is appended. */
 int rc_template_fill_text(const struct rc_template *t, const struct rc_template_env *env,
                           struct rc_buf *out, unsigned *arg) RC_MUSTCHECK;

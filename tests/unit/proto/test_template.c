@@ -29,6 +29,7 @@ static void fixture_init(struct fixture *f, const char *array)
         .nsp = RC_STR("/chat"),
         .auth =
             RC_STR("{\"name\":\"A\\\"nn\",\"n\":5,\"o\":{},\"z\":null,\"full name\":\"A B\"}"),
+        .claims = RC_STR("{\"role\":\"r\\\"o\",\"level\":3,\"o\":[1]}"),
         .time_ms = UINT64_C(1790000000123),
     };
     if (n > 0)
@@ -126,6 +127,8 @@ Test(template, text_from_what_has_none)
     cr_assert_str_eq(text("{1}{2}", "[1,[2]]"), "!bad 2");
     cr_assert_str_eq(text("{1?}", "[[]]"), "!bad 1");
     cr_assert_str_eq(text("{auth.o}", "[]"), "!bad 0");
+    cr_assert_str_eq(text("{claim.role}|{claim.level}|{claim.name}", "[]"), "r\"o|3|");
+    cr_assert_str_eq(text("{claim.o}", "[]"), "!bad 0");
 }
 
 Test(template, list_of_literals)
@@ -168,6 +171,8 @@ Test(template, list_with_arguments_in_strings)
     cr_assert_str_eq(list("\"{1}\"", "[]"), "!missing 1");
     cr_assert_str_eq(list("\"<{1?}>\"", "[]"), "\"<>\"");
     cr_assert_str_eq(list("\"{auth.o}\"", "[]"), "!bad 0");
+    cr_assert_str_eq(list("{claim.role} {claim.o} {claim.x} \"{claim.role}\"", "[]"),
+                     "\"r\\\"o\",[1],null,\"r\\\"o\"");
 }
 
 Test(template, list_with_the_environment)
@@ -237,6 +242,7 @@ Test(template, unknown_placeholders)
         wrong(is_list != 0, "{4294967297?}", "numbered from 1 to 16");
         wrong(is_list != 0, "{99999999999999999999999}", "numbered from 1 to 16");
         wrong(is_list != 0, "{auth.}", "the key is missing");
+        wrong(is_list != 0, "{claim.}", "the key is missing");
         wrong(is_list != 0, "{1", "{1 is not closed");
         wrong(is_list != 0, "{room{1}}", "{room is not closed");
         wrong(is_list != 0, "\xff", "UTF-8");
@@ -342,6 +348,7 @@ Test(template, what_a_template_uses)
     check_traits(false, "{2} {1}", (struct traits){.highest = 2, .required = 2});
     check_traits(false, "{3?} {1}", (struct traits){.highest = 3, .required = 1});
     check_traits(false, "{auth.a}", (struct traits){.uses_auth = true});
+    check_traits(false, "{claim.a}", (struct traits){.uses_auth = false});
     check_traits(false, "{time}", (struct traits){0});
     check_traits(true, "", (struct traits){.constant = true});
     check_traits(true, "1 [2, {\"a\":3}] \"b\"", (struct traits){.constant = true});
