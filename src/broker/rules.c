@@ -251,11 +251,14 @@ static bool read_word(struct compiler *c, struct rc_str *src, struct target *t, 
     struct rc_str s = *src;
     bool quoted = s.p[0] == '"', comma = false;
     size_t n = quoted ? quoted_len(s) : word_len(s);
-    char last;
+    char last = ' ';
 
     if (n == 0)
         return fault(c, "the second \" is missing");
-    last = quoted ? (n < s.len ? s.p[n] : ' ') : s.p[n - 1];
+    if (!quoted)
+        last = s.p[n - 1];
+    else if (n < s.len)
+        last = s.p[n];
     *ends = last == ':';
     comma = last == ',';
     n -= !quoted && (*ends || comma);
@@ -483,7 +486,7 @@ static bool compile_string(struct compiler *c, struct rc_str *src, const char *w
                            struct rc_template **to)
 {
     struct rc_buf json = RC_BUF_INIT;
-    struct rc_str word;
+    struct rc_str word = RC_STR_NONE;
     bool ok;
 
     if (!next_word(c, src, &word))
@@ -616,7 +619,7 @@ static bool compile_join(struct compiler *c, struct rc_str src, struct rc_action
     size_t n = word_len(src);
     struct rc_str rest = skip_blanks(rc_str_skip(src, n));
 
-    if (!rc_str_eq(rc_str_make(src.p, n), RC_STR("rooms")) || rest.len == 0)
+    if (n == 0 || rest.len == 0 || !rc_str_eq(rc_str_make(src.p, n), RC_STR("rooms")))
         return compile_room(c, src, &a->name);
     a->list = rc_calloc(1, sizeof(*a->list) + sizeof(struct rc_target_item));
     a->list->nto = 1;
@@ -626,7 +629,7 @@ static bool compile_join(struct compiler *c, struct rc_str src, struct rc_action
 
 static bool compile_require(struct compiler *c, struct rc_str src, struct rc_action *a)
 {
-    struct rc_str word;
+    struct rc_str word = RC_STR_NONE;
 
     if (src.len == 0)
         return fault(c, "it does not say what");

@@ -310,8 +310,10 @@ static void put_decoded(struct rc_buf *out, struct rc_str s)
         if (lo >= 0) {
             rc_buf_putc(out, (char)(hi << 4 | lo));
             i += 2;
+        } else if (s.p[i] == '+') {
+            rc_buf_putc(out, ' ');
         } else {
-            rc_buf_putc(out, s.p[i] == '+' ? ' ' : s.p[i]);
+            rc_buf_putc(out, s.p[i]);
         }
     }
 }
