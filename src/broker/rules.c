@@ -619,7 +619,7 @@ static bool compile_join(struct compiler *c, struct rc_str src, struct rc_action
     size_t n = word_len(src);
     struct rc_str rest = skip_blanks(rc_str_skip(src, n));
 
-    if (n == 0 || rest.len == 0 || !rc_str_eq(rc_str_make(src.p, n), RC_STR("rooms")))
+    if (src.p == NULL || rest.len == 0 || !rc_str_eq(rc_str_make(src.p, n), RC_STR("rooms")))
         return compile_room(c, src, &a->name);
     a->list = rc_calloc(1, sizeof(*a->list) + sizeof(struct rc_target_item));
     a->list->nto = 1;
