@@ -32,7 +32,8 @@ static const char ini[] =
     "yes\n"
     "deflate_threshold = 0\ndeflate_no_context_takeover = no\nhttp_compression_threshold = 64\n"
     "[limits]\nmax_head_size = 1KiB\nmax_target_size = 512\nmax_rooms_per_socket = 3\n"
-    "max_sockets = 2\nmax_queue = 64KiB\nmax_attachments = 3\nmax_asks = 2\n"
+    "max_sockets = 2\nmax_queue = 64KiB\nmax_attachments = 3\nmax_asks = 2\nmax_namespaces = "
+    "3\n"
     "[event join]\njoin = {1}\n"
     "[event leave]\nleave = {1}\n"
     "[event say]\nemit = room {1}: msg {2..}\n"
@@ -54,6 +55,13 @@ static const char ini[] =
     "[event *]\nemit = sender: {event} {args}\n"
     "[connect /b]\njoin = {auth.room}\njoin = b2\nemit = room b2: hello {id}\n"
     "[event /b say]\nemit = all except sender: msg {args}\n"
+    "[connect /d-*]\nrequire = same x{auth.no} x else {nsp} {auth.no}\njoin = r1\n"
+    "emit = all: hello {nsp} {id}\n"
+    "[event /d-* join]\njoin = {1}\n[event /d-* leave]\nleave = {1}\n"
+    "[event /d-* all]\nemit = all except sender: msg {nsp} {1}\n"
+    "[event /d-* union]\nemit = rooms {1}, room r2 except room r3: msg {nsp} {2..}\n"
+    "[event /d-* to]\nask = socket {1} within 1s: question {2..}\n"
+    "[event /d-* watch]\nwatch = rooms\n[event /d-* part]\ndisconnect = namespace\n"
     "[endpoint /echo]\nprotocol = echo\nprefix = :\n"
     "[endpoint /relay]\nprotocol = relay\nmax_payload = 1KiB\n";
 
@@ -263,6 +271,16 @@ static const char *const packets[] = {
     "426[\"union\",[\"r3\",\"r4\",\"r1\"],[\"%s\"],1]",
     "451-[\"flash\",[\"r1\",\"r4\"],\"%s\",{\"_placeholder\":true,\"num\":0}]",
     "425[\"askall\",\"%s\",6]",
+    "40/d-%s,",
+    "40/d-r1,{\"no\":\"%s\"}",
+    "41/d-%s,",
+    "42/d-r1,7[\"join\",\"%s\"]",
+    "42/d-r2,[\"leave\",\"%s\"]",
+    "42/d-r1,[\"all\",\"%s\"]",
+    "42/d-r2,[\"union\",[\"r1\",\"%s\"],1]",
+    "42/d-r1,8[\"to\",\"%s\",1]",
+    "42/d-r1,[\"watch\"]",
+    "42/d-%s,[\"part\"]",
 };
 
 /* One of the texts, filled in, or bytes of the input. Static memory. */
@@ -584,12 +602,13 @@ static void end(void)
         struct rc_shard *sh = w.shard[i];
 
         CHECK(sh->sessions.used == 0 && sh->sockets.used == 0 && sh->loop.conns.used == 0);
-        CHECK(sh->lrooms.used == 0 && sh->lroom_by_name.n == 0 && sh->loop.nesting == 0);
+        CHECK(sh->lrooms.used == 0 && sh->lroom_by_name.n == 0 && sh->nspaces == 0);
+        CHECK(sh->loop.nesting == 0);
         CHECK(rc_stat_get(&sh->stats.conns) == 0 && rc_stat_get(&sh->stats.sessions) == 0);
         CHECK(rc_stat_get(&sh->stats.sockets) == 0);
     }
     for (unsigned i = 0; i < SHARDS; i++)
-        CHECK(w.shard[i]->room_by_name.n == 0);
+        CHECK(w.shard[i]->room_by_name.n == 0 && w.shard[i]->space_by_name.n == 0);
     for (unsigned i = 0; i < SHARDS; i++)
         rc_shard_free(w.shard[i]);
     rc_mesh_free(w.mesh);
