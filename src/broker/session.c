@@ -161,12 +161,17 @@ void rc_session_text(struct rc_shard *sh, struct rc_session *s, struct rc_str te
 void rc_session_hold(struct rc_session *s)
 {
     s->held++;
+    if (s->conn != NULL)
+        s->conn->out = NULL; /* nor when its socket can be written again */
 }
 
 void rc_session_release(struct rc_shard *sh, struct rc_session *s)
 {
-    if (s->held != 0 && --s->held == 0)
-        rc_session_touch(sh, s);
+    if (s->held == 0 || --s->held != 0)
+        return;
+    if (s->conn != NULL)
+        s->conn->out = &s->out;
+    rc_session_touch(sh, s);
 }
 
 void rc_session_flush(struct rc_shard *sh, struct rc_session *s)

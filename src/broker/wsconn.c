@@ -196,7 +196,7 @@ void rc_wsconn_attach(struct rc_shard *sh, struct rc_session *s, struct rc_conn 
     s->fd = c->fd;
     c->ops = &ws_ops;
     c->user = s;
-    c->out = &s->out;
+    c->out = s->held == 0 ? &s->out : NULL;
     rc_timer_stop(&c->timer);
     s->in = *in;
     if (in->deflate.on)

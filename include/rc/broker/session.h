@@ -57,8 +57,8 @@ struct rc_session {
     bool dirty;           /* in the shard's list of queues to be flushed */
     bool closed;
     bool in_input;  /* input is being processed further up the stack */
-    uint8_t held;   /* CONNECTs whose joins are under way: nothing is written meanwhile */
     bool eio3;      /* speaks Engine.IO 3 and Socket.IO 2 */
+    bool known;     /* its handshake had a token, see identity.h */
     uint8_t form;   /* of what is queued, see form.h; while polling FRAMES or MSGPACK */
     uint8_t parser; /* enum rc_parser: what its packets are; AUTO until the first has come */
     uint8_t sid_secret[RC_SID_SECRET];
@@ -66,9 +66,9 @@ struct rc_session {
     uint8_t lane_owner; /* see lane.h */
     bool lane_open;
     uint8_t fences;               /* FENCE_ACKs still to come */
+    uint16_t held;                /* CONNECTs whose joins are under way: nothing is written */
     uint16_t asks;                /* questions of its sockets that are open */
     uint16_t nsp;                 /* of an endpoint */
-    bool known;                   /* its handshake had a token, see identity.h */
     uint64_t lane_mark;           /* see lane.h */
     struct rc_timer beat;         /* next ping, or the deadline of the pong */
     struct rc_wsin in;            /* of a WebSocket */
