@@ -15,8 +15,8 @@ enum { ASKS_MAX = 0x10000, UNKNOWN = -1 };
 struct rc_ask {
     struct rc_pooled hdr;
     uint64_t number;
-    rc_id socket; /* that asks */
-    uint64_t id;  /* of its event's ack */
+    rc_id socket, session; /* that ask; the session may outlive the socket */
+    uint64_t id;           /* of its event's ack */
     bool one;
     int64_t shards;           /* that were reached, UNKNOWN until the owner has told */
     int64_t shards_reported;  /* that have told how many sockets they asked */
@@ -63,6 +63,7 @@ uint64_t rc_ask_begin(struct rc_shard *sh, struct rc_socket *k, uint64_t id, boo
     if (a->number == 0) /* the first slot of the first shard, and all zeroes drawn */
         a->number = (uint64_t)1 << 22;
     a->socket = rc_socket_id(sh, k);
+    a->session = rc_session_id(sh, k->session);
     a->id = id;
     a->one = one;
     a->shards = one ? 1 : UNKNOWN;
@@ -71,12 +72,12 @@ uint64_t rc_ask_begin(struct rc_shard *sh, struct rc_socket *k, uint64_t id, boo
     return a->number;
 }
 
-static void drop(struct rc_shard *sh, struct rc_ask *a)
+RC_ON_SHARD static void drop(struct rc_shard *sh, struct rc_ask *a)
 {
-    struct rc_socket *k = asker(sh, a);
+    struct rc_session *s = rc_session_find(sh, a->session);
 
-    if (k != NULL)
-        k->session->asks--;
+    if (s != NULL)
+        s->asks--;
     rc_timer_stop(&a->timer);
     rc_hmap_deinit(&a->who);
     rc_buf_deinit(&a->answers);
