@@ -81,15 +81,28 @@ static struct rc_str own_id(void *arg)
     return x->env.id;
 }
 
+/* Takes the last character off when it may have been cut in its midst. */
+static void end_at_character(char *text, size_t len)
+{
+    bool is_lead = false;
+
+    while (len != 0 && !is_lead && (text[len - 1] & 0x80) != 0)
+        is_lead = (text[--len] & 0x40) != 0;
+    text[len] = '\0';
+}
+
 RC_PRINTF(3, 4)
 static int refuse(struct exec *x, const char *code, const char *fmt, ...)
 {
     va_list ap;
+    int len;
 
     x->code = code;
     va_start(ap, fmt);
-    (void)vsnprintf(x->text, sizeof(x->text), fmt, ap);
+    len = vsnprintf(x->text, sizeof(x->text), fmt, ap);
     va_end(ap);
+    if (len >= (int)sizeof(x->text))
+        end_at_character(x->text, sizeof(x->text) - 1);
     return REFUSED;
 }
 
