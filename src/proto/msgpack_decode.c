@@ -144,6 +144,8 @@ static int before(struct reader *r, enum kind kind, bool *undefined)
     *undefined = false;
     if (r->depth == 0)
         return broken(r); /* a packet is a map */
+    if (r->out->failed)
+        return fail(r, RC_ELIMIT, "max_payload");
     lv = &r->level[r->depth - 1];
     r->string = RC_STR_NONE;
     if (lv->map && lv->value) {

@@ -25,18 +25,35 @@ static bool next_up(char *text, double v)
     return strtod(text, NULL) == v;
 }
 
+/* v in n digits, as 1.2e+3; false: they do not read back as it. */
+static bool print(char text[TEXT_MAX], double v, int n)
+{
+    int exponent;
+
+    (void)snprintf(text, TEXT_MAX, "%.*e", n - 1, v);
+    if (n == DIGITS_MAX || strtod(text, NULL) == v)
+        return true;
+    return v > DBL_MIN && frexp(v, &exponent) == 0.5 && next_up(text, v);
+}
+
 /* The shortest digits of v > 0 that read back as it: 0.d1d2d3... times ten to the result. */
 static int shortest(double v, char digits[DIGITS_MAX + 1])
 {
-    /* The smallest doubles have fewer digits than the others. */
-    int n = v < DBL_MIN ? 1 : DIGITS_SURE, len = 0, exponent;
+    int n = DIGITS_SURE, least = 1, len = 0, exponent;
     char text[TEXT_MAX], *e;
 
-    for (;; n++) {
-        (void)snprintf(text, sizeof(text), "%.*e", n - 1, v);
-        if (n == DIGITS_MAX || strtod(text, NULL) == v || next_up(text, v))
-            break;
+    if (v < DBL_MIN) { /* they have fewer digits than the others: any number of them */
+        for (n = DIGITS_MAX; least < n;) {
+            int middle = (least + n) / 2;
+
+            if (print(text, v, middle))
+                n = middle;
+            else
+                least = middle + 1;
+        }
     }
+    while (!print(text, v, n))
+        n++;
     e = strchr(text, 'e');
     exponent = (int)strtol(e + 1, NULL, 10) + 1;
     for (const char *p = text; p < e; p++)

@@ -541,6 +541,12 @@ Test(msgpack, text_length, .fini = done)
     for (unsigned i = 0; i < 2048; i++)
         rc_buf_putc(&b, '\x01');
     limited(rc_buf_str(&b), "max_payload");
+    rc_buf_reset(&b); /* and what comes then is not looked at */
+    rc_buf_puts(&b, B("\xdd\x00\x01\x00\x00"));
+    for (unsigned i = 0; i < 2048; i++)
+        rc_buf_putc(&b, '\xc2');
+    rc_buf_putc(&b, '\xc1');
+    limited(event(rc_buf_str(&b)), "max_payload");
     limits.max_text = 300000;
     rc_buf_deinit(&b);
 }

@@ -42,6 +42,15 @@ Test(number, put)
     puts_as((double)0.1f, "0.10000000149011612");
 }
 
+Test(number, put_smallest)
+{
+    puts_as(1e-323, "1e-323");
+    puts_as(1.234e-320, "1.234e-320");
+    puts_as(1.2345678901e-313, "1.2345678901e-313");
+    puts_as(2.2e-308, "2.2e-308");
+    puts_as(2.225073858507201e-308, "2.225073858507201e-308");
+}
+
 /* The nearest decimal of 16 digits is another double, the next one is not. */
 Test(number, put_powers_of_two)
 {
