@@ -41,6 +41,8 @@ RC_ON_SHARD static void update_interest(struct rc_conn *c, bool reading, bool wr
     if (epoll_ctl(c->loop->epfd, op, c->fd, &ev) == 0)
         return;
     RC_ASSERT(errno == ENOMEM || errno == ENOSPC);
+    (void)epoll_ctl(c->loop->epfd, EPOLL_CTL_DEL, c->fd, NULL); /* what there was before */
+    c->reading = c->writing = false;
     c->broken = true;
     rc_conn_later(c);
 }

@@ -4,9 +4,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+static bool no_watches; /* fs.epoll.max_user_watches is reached */
+
+int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
+{
+    if (no_watches && op == EPOLL_CTL_ADD) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return (int)syscall(SYS_epoll_ctl, epfd, op, fd, ev);
+}
 
 /* What happened to one connection, and what its on_data is to do. */
 struct side {
@@ -176,6 +189,38 @@ static int waiting_bytes(const struct rc_conn *c)
 
     cr_assert_eq(ioctl(c->fd, FIONREAD, &n), 0);
     return n;
+}
+
+/* One that the kernel refuses to watch ends, whatever is wanted of it until then. */
+Test(conn, no_watches)
+{
+    struct side s;
+
+    set_up(4);
+    rc_assert_on_shard(&loop);
+    no_watches = true;
+    open_side(&s);
+    rc_conn_want_write(s.c);
+    rc_conn_pause(s.c);
+    rc_conn_resume(s.c);
+    no_watches = false;
+    rc_conn_pause(s.c);
+    rc_conn_resume(s.c);
+    cr_assert_eq(s.closes, 0u);
+    turns(1);
+    cr_assert_eq(s.closes, 1u);
+    cr_assert_eq(s.reason, RC_CLOSE_RESET);
+    (void)close(s.peer);
+    open_side(&s); /* the next has better luck at first */
+    no_watches = true;
+    rc_conn_pause(s.c);
+    rc_conn_resume(s.c);
+    no_watches = false;
+    rc_conn_want_write(s.c);
+    turns(1);
+    cr_assert_eq(s.closes, 1u);
+    (void)close(s.peer);
+    tear_down();
 }
 
 /* ---- reading ---- */
