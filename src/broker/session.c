@@ -188,7 +188,8 @@ void rc_session_flush(struct rc_shard *sh, struct rc_session *s)
         else if (rc != RC_OK)
             rc_conn_close(s->conn, RC_CLOSE_RESET);
     }
-    if (!s->closed && s->out.bytes > sh->app->conf->limits_max_queue) {
+    if (!s->closed && !rc_outq_empty(&s->out) &&
+        rc_outq_cost(&s->out) > sh->app->conf->limits_max_queue) {
         if (s->conn != NULL)
             rc_conn_close(s->conn, RC_CLOSE_SLOW);
         else

@@ -145,7 +145,7 @@ RC_ON_SHARD static bool on_ws_event(struct rc_shard *sh, struct rc_conn *c,
         give_up(c, ev->code, RC_CLOSE_WS_CLOSED);
     } else if (ev->type == RC_WS_EV_PING) {
         send_frame(c, RC_WS_PONG, ev->data);
-        if (c->out != NULL && c->out->bytes > sh->app->conf->limits_max_queue)
+        if (c->out != NULL && rc_outq_cost(c->out) > sh->app->conf->limits_max_queue)
             give_up(c, 0, RC_CLOSE_SLOW);
     }
     return false;

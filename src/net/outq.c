@@ -116,6 +116,13 @@ struct rc_seg *rc_outq_pop(struct rc_outq *q, uint32_t *off)
     return s;
 }
 
+uint64_t rc_outq_cost(const struct rc_outq *q)
+{
+    uint64_t n = (q->first != NULL) + (q->more != NULL ? q->more->n : 0);
+
+    return q->bytes + n * (sizeof(struct rc_seg) + sizeof(struct rc_seg *));
+}
+
 void rc_outq_clear(struct rc_outq *q)
 {
     struct rc_seg *s;

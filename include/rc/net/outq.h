@@ -76,6 +76,8 @@ static inline void rc_outq_push(struct rc_outq *q, struct rc_seg *s)
  * written in *off; NULL when empty. */
 struct rc_seg *rc_outq_pop(struct rc_outq *q, uint32_t *off);
 void rc_outq_clear(struct rc_outq *q);
+/* What waits, each segment with what it takes beside its bytes: of small ones that is the most. */
+uint64_t rc_outq_cost(const struct rc_outq *q);
 /* Frees what this thread keeps for queues that will grow again; how many that were. When it ends. */
 unsigned rc_outq_trim(void);
 /* Moves everything from `tail` behind what `q` holds; `tail` is empty then. */

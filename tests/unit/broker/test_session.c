@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 enum { BIG = 200000, MESSAGES = 10 };
 
@@ -48,4 +49,32 @@ Test(session, held_while_slow)
     rig_settle(&r);
     rig_close(&r);
     free(big);
+}
+
+/* Many small answers that nobody reads are not less than few long ones. */
+Test(session, small_answers_count)
+{
+    static const uint8_t ping[] = {0x89, 0x80, 1, 2, 3, 4};
+    struct rc_buf pings = RC_BUF_INIT;
+    struct rig r;
+    struct rig_client c;
+    uint64_t sent = 0;
+
+    rig_open(&r, 1, "[limits]\nmax_queue = 64KiB\n");
+    rig_socketio(&r, &c, 0);
+    for (unsigned i = 0; i < 1000; i++)
+        rc_buf_put(&pings, ping, sizeof(ping));
+    while (rc_stat_get(&r.shard[0]->stats.closed[RC_CLOSE_SLOW]) == 0) {
+        const struct rc_session *s = rc_pool_at(&r.shard[0]->sessions, 0);
+
+        cr_assert_not_null(s);
+        cr_assert_lt(s->out.bytes, 8192u); /* not to speak of 64 KiB in pieces of 2 */
+        cr_assert_eq(send(c.fd, pings.data, pings.len, MSG_NOSIGNAL), (ssize_t)pings.len);
+        rig_turn(&r, 0);
+        cr_assert_lt(sent += 1000, 2000000u);
+    }
+    rc_buf_deinit(&pings);
+    rig_hang_up(&c);
+    rig_settle(&r);
+    rig_close(&r);
 }

@@ -104,6 +104,25 @@ Test(outq, segments)
 }
 
 /* One segment in three queues: each gives back one reference, and it is unpinned once. */
+Test(outq, cost)
+{
+    const uint64_t each = rc_outq_cost(&(struct rc_outq){.first = (struct rc_seg[1]){{0}}});
+    struct rc_outq q = {0};
+    uint64_t at = 0;
+    uint32_t off;
+
+    cr_assert_eq(rc_outq_cost(&q), 0u);
+    cr_assert_geq(each, sizeof(struct rc_seg) + sizeof(void *));
+    for (unsigned i = 1; i <= 40; i++) {
+        rc_outq_push(&q, piece(&at, 2));
+        cr_assert_eq(rc_outq_cost(&q), i * (each + 2));
+    }
+    rc_seg_unref(rc_outq_pop(&q, &off));
+    cr_assert_eq(rc_outq_cost(&q), 39 * (each + 2));
+    rc_outq_clear(&q);
+    cr_assert_eq(rc_outq_cost(&q), 0u);
+}
+
 Test(outq, shared_segment)
 {
     struct rc_seg *s;
