@@ -1149,6 +1149,8 @@ void rc_verbs_continue(struct rc_shard *sh, struct rc_session *s)
         run(&x);
         end(&x);
         rc_buf_deinit(&name);
+    } else if (j->connect && j->phase < PHASE_CONNECT) {
+        rc_lane_reply(sh, s, RC_STR_NONE); /* the server has ended it: lets the queue go */
     }
     rc_verbs_job_free(j);
 }

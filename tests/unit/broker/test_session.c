@@ -1,3 +1,4 @@
+#include "rc/broker/socket.h"
 #include "rig.h"
 
 #include <criterion/criterion.h>
@@ -5,6 +6,11 @@
 #include <sys/socket.h>
 
 enum { BIG = 200000, MESSAGES = 10 };
+
+/* Of so many rooms one at least has another owner than one at least of the others. */
+#define JOINS                                                 \
+    "join = rooms [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]\n" \
+    "join = rooms [17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32]\n"
 
 /* While the joins of a CONNECT are under way nothing is written, not even to a client that was slow
  * and can take more now. */
@@ -22,7 +28,7 @@ Test(session, held_while_slow)
     rig_open(&r, 2,
              "[limits]\nmax_queue = 64MiB\n"
              "[event big]\nemit = sender: big {1}\n"
-             "[connect /a]\njoin = A\njoin = B\njoin = C\njoin = D\njoin = E\njoin = F\n");
+             "[connect /a]\n" JOINS);
     rig_socketio(&r, &c, 0);
     for (unsigned i = 0; i < MESSAGES; i++) {
         rig_frame(&c, 1, big, BIG);
@@ -74,6 +80,35 @@ Test(session, small_answers_count)
         cr_assert_lt(sent += 1000, 2000000u);
     }
     rc_buf_deinit(&pings);
+    rig_hang_up(&c);
+    rig_settle(&r);
+    rig_close(&r);
+}
+
+/* A socket that is ended by the server while its joins are under way lets the queue go. */
+Test(session, socket_ends_while_held)
+{
+    struct rig r;
+    struct rig_client c;
+    struct rc_shard *sh;
+    struct rc_session *s;
+
+    rig_open(&r, 2, "[event hi]\nack = auto\n[connect /a]\n" JOINS);
+    rig_socketio(&r, &c, 0);
+    rig_say(&c, "40/a,");
+    rig_turn(&r, 0);
+    rig_turn(&r, 0);
+    sh = rig_enter(&r, 0);
+    rc_assert_on_shard(sh);
+    s = rc_pool_at(&sh->sessions, 0);
+    cr_assert(s != NULL && s->held == 1 && s->nsockets == 2 && s->job != NULL);
+    rc_socket_close(sh, s->sockets);
+    rig_settle(&r);
+    cr_assert_eq(s->held, 0u);
+    cr_assert(rig_hear(&c));
+    rig_say(&c, "421[\"hi\"]");
+    rig_settle(&r);
+    rig_expect(&c, "431[{\"ok\":true}]");
     rig_hang_up(&c);
     rig_settle(&r);
     rig_close(&r);
