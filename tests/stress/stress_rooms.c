@@ -32,6 +32,7 @@ enum {
     ROOMS = 24,
     WINDOW = 24,  /* events of a client that are not acknowledged yet */
     LIVES = 4096, /* of clients, one after the other */
+    ORPHANS = 2048,
     LIMIT_S = 100,
 };
 
@@ -93,6 +94,7 @@ static struct client client[CLIENTS];
 static struct life life[LIVES];
 static struct message *message;
 static uint32_t total = EVENTS, nmessages, nlives;
+static uint32_t orphan[ORPHANS], norphans; /* the last messages of clients that hung up */
 static uint64_t seed = 88172645463325252u, deliveries;
 
 static void fail(const char *fmt, ...) RC_PRINTF(1, 2) RC_NORETURN;
@@ -215,6 +217,8 @@ static void for_unacked(unsigned index,
     for (unsigned i = 0; i < CLIENTS; i++)
         for (uint32_t k = client[i].acked; k < client[i].sent; k++)
             fn(&message[client[i].own[k % WINDOW]], index, room);
+    for (uint32_t i = 0; i < norphans && i < ORPHANS; i++)
+        fn(&message[orphan[i]], index, room);
 }
 
 static void on_change(struct message *m, unsigned index, unsigned room)
@@ -247,7 +251,8 @@ static void die(unsigned index)
     for_unacked(index, on_death, 0);
     life[c->life].dead = true;
     (void)close(c->fd);
-    c->acked = c->sent; /* nobody will tell */
+    for (; c->acked < c->sent; c->acked++) /* nobody will tell when they have come through */
+        orphan[norphans++ % ORPHANS] = c->own[c->acked % WINDOW];
     be_born(index);
     for_unacked(index, on_birth, 0);
 }
@@ -462,7 +467,11 @@ static void check_life(uint16_t l)
         const struct message *m = &message[n];
 
         if (++count[n] > 1 || !has(&m->may, self->client))
-            fail("life %u: message %u (kind %u) is not for it, or came twice", l, n, m->kind);
+            fail("life %u: message %u (kind %u) is not for it, or came twice (%u times; its "
+                 "sender %s, "
+                 "it was %s)",
+                 l, n, m->kind, count[n], life[m->life].dead ? "hung up" : "lives",
+                 m->acked ? "acknowledged" : "not acknowledged");
         if (n + 1 <= last_of[m->life])
             fail("life %u: message %u after a later one of the same sender", l, n);
         last_of[m->life] = n + 1;
