@@ -1,0 +1,158 @@
+/* emit.c - the actions that send events: emit and ask. */
+#include "exec.h"
+
+#include "rc/broker/ask.h"
+#include "rc/broker/audience.h"
+#include "rc/broker/lane.h"
+#include "rc/broker/room.h"
+#include "rc/broker/shard.h"
+#include "rc/broker/socket.h"
+#include "rc/broker/union.h"
+
+#include <stdlib.h>
+
+/* What rc_exec_build() has made, as a publication. */
+static struct rc_pub *built(struct rc_exec *x, struct rc_str room, uint64_t hash)
+{
+    struct rc_str frames = rc_frames(&x->sh->scratch);
+    struct rc_pub *pub = rc_pub_new(x->nsp->index, room, hash, frames.p, frames.len);
+
+    pub->ask = x->ask;
+    return pub;
+}
+
+RC_ON_SHARD static int emit_to_socket(struct rc_exec *x, struct rc_address to,
+                                      const struct rc_action *a)
+{
+    int rc;
+
+    if (to.id == 0)
+        return rc_exec_refuse(x, "bad_target", "no such socket");
+    if (!rc_lane_enter(x->sh, x->session, x->sh->index))
+        return RC_EAGAIN;
+    rc = rc_exec_build(x, RC_SIO_EVENT, a->event, a->args);
+    if (rc != RC_OK)
+        return rc;
+    rc_send_to_socket(x->sh, x->session, &to, built(x, x->home, 0));
+    return RC_OK;
+}
+
+RC_ON_SHARD static int emit_to_room(struct rc_exec *x, struct rc_str room, uint64_t hash,
+                                    const struct rc_action *a)
+{
+    rc_id except = a->except_sender ? rc_socket_id(x->sh, x->socket) : 0;
+    int rc = rc_lane_enter(x->sh, x->session, rc_room_owner(x->sh, hash)) ? RC_OK : RC_EAGAIN;
+
+    if (rc == RC_OK)
+        rc = rc_exec_build(x, RC_SIO_EVENT, a->event, a->args);
+    if (rc != RC_OK)
+        return rc;
+    rc_publish(x->sh, x->session, built(x, room, hash), except);
+    return RC_OK;
+}
+
+/* Takes over the audience. */
+RC_ON_SHARD static int emit_to_audience(struct rc_exec *x, struct rc_audience *to,
+                                        const struct rc_action *a)
+{
+    int route = rc_union_route(x->sh, x->nsp->index, to), rc = RC_OK;
+    bool nobody = !to->all && to->nto == 0;
+    struct rc_pub *pub;
+
+    if (!nobody)
+        rc = (route == RC_UNION_OWNERS ? rc_lane_leave(x->sh, x->session)
+                                       : rc_lane_enter(x->sh, x->session, (unsigned)route))
+                 ? RC_OK
+                 : RC_EAGAIN;
+    if (rc == RC_OK)
+        rc = rc_exec_build(x, RC_SIO_EVENT, a->event, a->args);
+    if (rc != RC_OK || nobody) {
+        free(to);
+        if (rc == RC_OK && x->ask != 0)
+            rc_ask_report(x->sh, x->ask, RC_MSG_ASK_SHARDS, 0);
+        return rc;
+    }
+    pub = built(x, x->home, 0);
+    pub->audience = to;
+    rc_union_publish(x->sh, x->session, pub, route);
+    return RC_OK;
+}
+
+RC_ON_SHARD static int emit_to_list(struct rc_exec *x, const struct rc_action *a)
+{
+    struct rc_audience *to = NULL;
+    int rc = rc_exec_fill_list(x, a->list, &to);
+    bool one_room;
+
+    if (rc != RC_OK)
+        return rc;
+    one_room = !to->is_volatile && to->nto == 1 && to->nexcept == 0 && to->part[0].len != 0;
+    if (!one_room)
+        return emit_to_audience(x, to, a);
+    rc = emit_to_room(x, rc_audience_name(to, &to->part[0]), to->part[0].key, a);
+    free(to);
+    return rc;
+}
+
+/* The target's name is filled in. */
+RC_ON_SHARD static int emit(struct rc_exec *x, const struct rc_action *a)
+{
+    struct rc_address to;
+    int rc;
+
+    if (a->list != NULL)
+        return emit_to_list(x, a);
+    switch (a->target) {
+    case RC_TARGET_SENDER:
+        rc = rc_exec_build(x, RC_SIO_EVENT, a->event, a->args);
+        if (rc == RC_OK)
+            rc_lane_reply(x->sh, x->session, rc_frames(&x->sh->scratch));
+        return rc;
+    case RC_TARGET_SOCKET:
+        return emit_to_socket(x, rc_socket_parse(x->env.nsp, x->env.room), a);
+    case RC_TARGET_ALL: return emit_to_room(x, x->home, rc_exec_hash(x, x->home), a);
+    case RC_TARGET_ROOMS:
+    case RC_TARGET_ROOM: break;
+    }
+    to = rc_socket_parse(x->env.nsp, x->env.room);
+    if (to.id == 0)
+        return emit_to_room(x, x->key, rc_exec_hash(x, x->key), a);
+    if (a->except_sender && rc_socket_is(x->sh, x->socket, to))
+        return RC_OK;
+    return emit_to_socket(x, to, a);
+}
+
+int rc_action_emit(struct rc_exec *x, const struct rc_action *a)
+{
+    int rc = a->name != NULL ? rc_exec_fill_name(x, a) : RC_OK;
+
+    return rc == RC_OK ? emit(x, a) : rc;
+}
+
+/* Emits with a number to answer to; the answers become the sender's acknowledgement. Without
+ * one wanted it is an emit. */
+int rc_action_ask(struct rc_exec *x, const struct rc_action *a)
+{
+    int rc = a->name != NULL ? rc_exec_fill_name(x, a) : RC_OK;
+    bool one;
+
+    if (rc != RC_OK)
+        return rc;
+    if (!rc_exec_wants_ack(x))
+        return emit(x, a);
+    if (a->list != NULL)
+        one = a->list->nto == 1 && a->list->item[0].target == RC_TARGET_SOCKET;
+    else
+        one = a->target == RC_TARGET_SOCKET ||
+              (a->target == RC_TARGET_ROOM && rc_socket_parse(x->env.nsp, x->env.room).id != 0);
+    x->ask = rc_ask_begin(x->sh, x->socket, x->ev->packet->id, one, a->within_ms);
+    if (x->ask == 0)
+        return rc_exec_refuse(x, "too_many_asks", "limit limits.max_asks is reached");
+    rc = emit(x, a);
+    if (rc == RC_OK)
+        x->acked = true; /* by the answers */
+    else
+        rc_ask_forget(x->sh, x->ask);
+    x->ask = 0;
+    return rc;
+}
