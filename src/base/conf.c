@@ -138,6 +138,18 @@ static void unknown_section(const struct loader *l)
     rc_buf_deinit(&why);
 }
 
+/* A key in the wrong section is a mistake of its own: where does it belong? */
+static bool say_homes(struct rc_str key, struct rc_buf *why)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < NKEYS; i++)
+        if (rc_str_eq(key, rc_str_of(rc_conf_keys[i].key)))
+            rc_buf_printf(why, "%s[%s]", n++ == 0 ? " here; it belongs to " : " or ",
+                          rc_conf_keys[i].section);
+    return n != 0;
+}
+
 static void unknown_key(const struct loader *l, struct rc_str key, struct rc_str value)
 {
     const char *names[NKEYS], *near, *name;
@@ -152,7 +164,7 @@ static void unknown_key(const struct loader *l, struct rc_str key, struct rc_str
             names[n++] = rc_conf_keys[i].key;
     near = rc_conf_nearest(key, names, n);
     rc_buf_putz(&why, "unknown key");
-    if (near != NULL)
+    if (!say_homes(key, &why) && near != NULL)
         rc_buf_printf(&why, " (did you mean %s?)", near);
     rc_buf_putz(&why, n == 0 ? "; expected no keys in this section" : "; expected ");
     for (unsigned i = 0; i < n; i++)

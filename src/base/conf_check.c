@@ -139,7 +139,8 @@ bool rc_conf_check_namespace(struct rc_str s, struct rc_buf *expected)
     for (size_t i = 0; i < s.len; i++)
         ok = ok && strchr(",? \t", s.p[i]) == NULL;
     if (!ok)
-        rc_buf_putz(expected, "a namespace that starts with / and has no comma, ? or blank");
+        rc_buf_putz(expected, "a namespace that starts with / and has no comma, ? or blank; "
+                              "in patterns only * is special");
     return ok;
 }
 

@@ -105,7 +105,8 @@ static enum rc_ini_kind read_section(struct rc_str line, struct rc_ini_item *ite
     if (end == NULL)
         return fault(item, "expected ] at the end of the section's name");
     if (end != line.p + line.len - 1)
-        return fault(item, "expected nothing after ]: a comment needs a line of its own");
+        return fault(item, "expected nothing after ]: a comment needs a line of its own, "
+                           "and a name has no ]");
     item->section = rc_ini_trim(rc_str_make(line.p + 1, line.len - 2));
     return RC_INI_SECTION;
 }

@@ -49,8 +49,10 @@ static void check_faults(const char *text, const char *option, const char *expec
 #define ORIGIN                                                                     \
     "expected * or origins such as https://example.org, http://localhost:8080 or " \
     "https://*.example.org, without a path\n"
-#define TOKEN     "expected names of letters, digits and !#$%&'*+-.^_`|~\n"
-#define NAMESPACE "expected a namespace that starts with / and has no comma, ? or blank\n"
+#define TOKEN "expected names of letters, digits and !#$%&'*+-.^_`|~\n"
+#define NAMESPACE                                                            \
+    "expected a namespace that starts with / and has no comma, ? or blank; " \
+    "in patterns only * is special\n"
 #define CLOSING   "expected a closing \" at the end, and \\\" for one inside\n"
 #define LINE_KIND "expected key = value, [section] or ; comment\n"
 #define SECTIONS                                                                               \
@@ -69,8 +71,9 @@ static const struct {
     {"[server]\nshards: 2\n", "t.ini:2: shards: 2: " LINE_KIND},
     {"shards = 2\n", "t.ini:1: shards = 2: expected a [section] before it\n"},
     {"[server\nshards = 99", "t.ini:1: [server: expected ] at the end of the section's name\n"},
-    {"[log] ; logs\nlevel = x\n",
-     "t.ini:1: [log] ; logs: expected nothing after ]: a comment needs a line of its own\n"},
+    {"[log] ; logs\nlevel = x\n", "t.ini:1: [log] ; logs: expected nothing after ]: a comment "
+                                  "needs a line of its own, and a "
+                                  "name has no ]\n"},
     {"[server]\ntitle = a\x01\x7f"
      "b\n",
      "t.ini:2: title = a\\x01\\x7fb: expected a line without the control character 0x01\n"},
@@ -94,6 +97,10 @@ static const struct {
     {"[log]\nlevels = info\n",
      "t.ini:2: [log] levels = info: unknown key (did you mean level?); expected level\n"},
     {"[log]\nfile = /tmp/x\n", "t.ini:2: [log] file = /tmp/x: unknown key; expected level\n"},
+    {"[log]\nlisten = :1\n",
+     "t.ini:2: [log] listen = :1: unknown key here; it belongs to [server]; expected level\n"},
+    {"[log]\ncookie = a\n", "t.ini:2: [log] cookie = a: unknown key here; it belongs to "
+                            "[socketio] or [auth]; expected level\n"},
     {"[event a]\nEmti = x\n",
      "t.ini:2: [event a] Emti = x: unknown key (did you mean emit?); " EVENT_KEYS},
     {"[event a]\nstore = x\n", "t.ini:2: [event a] store = x: unknown key; " EVENT_KEYS},
