@@ -28,13 +28,12 @@ RC_ON_SHARD static void relay(struct rc_shard *sh, struct rc_session *s,
                               const struct rc_nsp *nsp, uint8_t opcode, struct rc_str data)
 {
     struct rc_buf *b = &sh->scratch;
-    uint8_t head[RC_WS_HEADER_MAX];
     uint64_t hash = rc_room_hash(nsp->index, RC_STR_NONE);
 
     /* One room, one owner: the lane never has to change. */
     (void)rc_lane_enter(sh, s, rc_room_owner(sh, hash));
     rc_buf_reset(b);
-    rc_buf_put(b, head, rc_ws_header(head, (enum rc_ws_opcode)opcode, false, data.len));
+    rc_ws_put_header(b, (enum rc_ws_opcode)opcode, false, data.len);
     rc_buf_puts(b, data);
     RC_ASSERT(!b->failed);
     rc_publish(sh, s, rc_pub_new(nsp->index, RC_STR_NONE, hash, b->data, b->len),

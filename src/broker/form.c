@@ -10,10 +10,9 @@
 static void put_frame(struct rc_buf *out, enum rc_ws_opcode opcode, const char *before,
                       struct rc_str payload)
 {
-    uint8_t head[RC_WS_HEADER_MAX];
     size_t len = strlen(before);
 
-    rc_buf_put(out, head, rc_ws_header(head, opcode, false, len + payload.len));
+    rc_ws_put_header(out, opcode, false, len + payload.len);
     rc_buf_put(out, before, len);
     rc_buf_puts(out, payload);
 }
@@ -21,10 +20,9 @@ static void put_frame(struct rc_buf *out, enum rc_ws_opcode opcode, const char *
 /* A binary frame as the text that stands for it where binary is not to be had. */
 static void put_b64(struct rc_buf *out, const char *before, struct rc_str payload)
 {
-    uint8_t head[RC_WS_HEADER_MAX];
     size_t len = strlen(before) + (payload.len + 2) / 3 * 4;
 
-    rc_buf_put(out, head, rc_ws_header(head, RC_WS_TEXT, false, len));
+    rc_ws_put_header(out, RC_WS_TEXT, false, len);
     rc_buf_putz(out, before);
     rc_b64_put(out, RC_B64_STD, payload.p, payload.len);
 }
@@ -144,7 +142,6 @@ static struct rc_seg *make_deflated(struct rc_deflater *d, const struct rc_seg *
 {
     const uint8_t *p = frames->data, *end = p + frames->len;
     struct rc_buf out = RC_BUF_INIT;
-    uint8_t head[RC_WS_HEADER_MAX];
 
     while (p < end) {
         struct rc_ws_frame f = rc_ws_own_frame(p);
@@ -152,8 +149,7 @@ static struct rc_seg *make_deflated(struct rc_deflater *d, const struct rc_seg *
             is_worth_it(d, &f) ? rc_deflater_run(d, window, f.payload) : RC_STR_NONE;
 
         if (small.p != NULL) {
-            rc_buf_put(&out, head,
-                       rc_ws_header(head, (enum rc_ws_opcode)f.opcode, true, small.len));
+            rc_ws_put_header(&out, (enum rc_ws_opcode)f.opcode, true, small.len);
             rc_buf_puts(&out, small);
         } else {
             rc_buf_put(&out, p, f.size);

@@ -95,9 +95,7 @@ void rc_frames_end(struct rc_buf *b)
 
 void rc_frames_attach(struct rc_buf *b, struct rc_str data)
 {
-    uint8_t head[RC_WS_HEADER_MAX];
-
-    rc_buf_put(b, head, rc_ws_header(head, RC_WS_BINARY, false, data.len));
+    rc_ws_put_header(b, RC_WS_BINARY, false, data.len);
     rc_buf_puts(b, data);
     RC_ASSERT(!b->failed);
 }

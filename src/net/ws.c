@@ -304,6 +304,14 @@ size_t rc_ws_header(uint8_t *out, enum rc_ws_opcode op, bool rsv1, uint64_t len)
     return 2 + ext;
 }
 
+void rc_ws_put_header(struct rc_buf *to, enum rc_ws_opcode op, bool rsv1, uint64_t len)
+{
+    uint8_t head[RC_WS_HEADER_MAX];
+    size_t n = rc_ws_header(head, op, rsv1, len);
+
+    rc_buf_put(to, head, n);
+}
+
 size_t rc_ws_close_frame(uint8_t *out, uint16_t code, struct rc_str reason)
 {
     const size_t max = CONTROL_MAX - 2;

@@ -91,7 +91,7 @@ void rc_number_put(struct rc_buf *out, double v)
     if (len <= point && point <= 21) {
         rc_buf_putz(out, digits);
         put_zeros(out, point - len);
-    } else if (0 < point && point <= 21) {
+    } else if (0 < point && point < len) {
         rc_buf_put(out, digits, (size_t)point);
         rc_buf_putc(out, '.');
         rc_buf_putz(out, digits + point);

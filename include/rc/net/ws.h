@@ -11,6 +11,7 @@
 #ifndef RC_NET_WS_H
 #define RC_NET_WS_H
 
+#include "rc/base/buf.h"
 #include "rc/base/err.h"
 #include "rc/base/str.h"
 
@@ -89,6 +90,8 @@ enum { RC_WS_PENDING_MAX = 14 + 125 };
  * out must have room for RC_WS_HEADER_MAX. rsv1 marks a compressed message. */
 enum { RC_WS_HEADER_MAX = 10 };
 size_t rc_ws_header(uint8_t *out, enum rc_ws_opcode op, bool rsv1, uint64_t len);
+/* Appends one. */
+void rc_ws_put_header(struct rc_buf *to, enum rc_ws_opcode op, bool rsv1, uint64_t len);
 
 /* Writes a whole close frame; code 0 (or 1005) writes one without a body. The reason is cut at
  * 123 bytes on a character border. out must have room for 2 + 125. Returns its length. */
