@@ -84,6 +84,7 @@ fuzz() {
         mkdir -p "$found"
         one "fuzz $name" $((seconds + 120)) "$build/tests/fuzz/$name" -verbosity=0 \
             -print_final_stats=1 -timeout=20 -rss_limit_mb=2048 "-max_total_time=$seconds" \
+            "-seed=${FUZZ_SEED:-0}" \
             "-artifact_prefix=$build/$name-" "$found" "tests/fuzz/corpus/${name#fuzz_}" || rc=1
     done
     return $rc

@@ -386,17 +386,25 @@ static void send_handshake(struct input *in, const struct peer *p)
 
 /* ---- time ---- */
 
-/* The time of all that is due first in a queue has come. */
+/* The time of all that is due first in a queue has come: it is brought forward, for the clock of
+ * the loop is the real one, and what is started anew must be due after it. */
 static void expire(unsigned shard, struct rc_timerq *q)
 {
     struct rc_shard *sh = w.shard[shard];
-    uint64_t due = rc_timerq_next(q);
+    uint64_t due = rc_timerq_next(q), now = sh->loop.now_ms;
 
     rc_thread_enter("fuzz", sh);
     if (due == UINT64_MAX || q == &sh->q_stop)
         return;
-    sh->loop.now_ms++; /* so that what is started anew is due later */
-    rc_timerq_expire(q, due > sh->loop.now_ms ? due : sh->loop.now_ms);
+    for (struct rc_list *at = q->due.next; at != &q->due; at = at->next) {
+        struct rc_timer *t = RC_CONTAINER(at, struct rc_timer, link);
+
+        if (t->due_ms > due)
+            break;
+        if (t->due_ms > now)
+            t->due_ms = now;
+    }
+    rc_timerq_expire(q, now);
 }
 
 static void stop(void)
