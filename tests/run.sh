@@ -111,8 +111,16 @@ node_tests() {
     return $rc
 }
 
+# The articles whose client code is run are not ours to keep here. Who names their folder wants them.
+left_out=
+[ -n "${SEEDS_DIR:-}" ] || [ -d ../shared/seeds ] || left_out=tests/e2e/seeds.test.mjs
+
 e2e() {
-    node_tests tests/e2e/*.test.mjs
+    local file files=()
+    for file in tests/e2e/*.test.mjs; do
+        [ "$file" = "$left_out" ] || files+=("$file")
+    done
+    node_tests "${files[@]}"
 }
 
 smoke() {
@@ -166,5 +174,7 @@ for suite; do
     [ "$failed" -ne 0 ] && bad=1
     echo "$passed $failed" >"build/results/$flavour-$suite"
     echo "== $flavour $suite: $passed passed, $failed failed ($((SECONDS - start)) s)"
+    [ "$suite" != e2e ] || [ -z "$left_out" ] ||
+        echo "== not run: $left_out. SEEDS_DIR names no folder of articles, and there is no ../shared/seeds"
 done
 exit $bad

@@ -11,14 +11,14 @@ import WebSocket from 'ws';
 
 import { artifact, launch, newPage } from './lib/browser.mjs';
 import { tempDir, top } from './lib/daemon.mjs';
-import { blocks, seed, seedTests } from './lib/seeds.mjs';
+import { blocks, seed } from './lib/seeds.mjs';
 import { roomcastOnly, sleep, slow, startFor, until, within } from './lib/target.mjs';
 import { request } from './lib/wire.mjs';
 
 const { resolve } = createRequire(import.meta.url);
 const DIST = dirname(resolve('socket.io-client/dist/socket.io.js'));
 const example = (name) => join(top, 'conf/examples', `${name}.ini`);
-const options = { ...roomcastOnly, ...seedTests };
+const options = roomcastOnly;
 const WAIT = 30_000;
 
 // A port that was free a moment ago, for what has to know it before the server starts.

@@ -1,17 +1,12 @@
 // The applications that roomcast has to run with their own client code: articles with code in them.
 //
 // SEEDS_DIR   the folder of the texts (default ../shared/seeds beside the repository)
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { top } from './daemon.mjs';
 
 const folder = resolve(top, process.env.SEEDS_DIR || '../shared/seeds');
-
-// Options for the tests: without the texts they fail, unless ROOMCAST_NO_SEEDS=1 says that they may
-// be left out.
-export const seedTests =
-  !existsSync(folder) && process.env.ROOMCAST_NO_SEEDS === '1' ? { skip: 'no seeds here' } : {};
 
 // The text of one, by its number ("000").
 export function seed(number) {
