@@ -34,18 +34,21 @@ static int parse_base64(struct rc_str text, struct rc_eio_packet *out)
     return RC_OK;
 }
 
-int rc_eio_parse_text(struct rc_str msg, struct rc_eio_packet *out)
+int rc_eio_parse_plain(struct rc_str msg, struct rc_eio_packet *out)
 {
-    if (msg.len == 0)
-        return RC_EPROTO;
-    if (msg.p[0] == 'b')
-        return parse_base64(rc_str_skip(msg, 1), out);
-    if (msg.p[0] < '0' || msg.p[0] > '6')
+    if (msg.len == 0 || msg.p[0] < '0' || msg.p[0] > '6')
         return RC_EPROTO;
     out->type = (enum rc_eio_type)(msg.p[0] - '0');
     out->binary = false;
     out->data = rc_str_skip(msg, 1);
     return RC_OK;
+}
+
+int rc_eio_parse_text(struct rc_str msg, struct rc_eio_packet *out)
+{
+    if (msg.len != 0 && msg.p[0] == 'b')
+        return parse_base64(rc_str_skip(msg, 1), out);
+    return rc_eio_parse_plain(msg, out);
 }
 
 int rc_eio_payload_next(struct rc_str *rest, struct rc_eio_packet *out)

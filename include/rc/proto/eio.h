@@ -52,6 +52,8 @@ struct rc_eio_packet {
  * base64: a client that asked for b64=1 sends binary data as 'b' and base64 here too, which is
  * decoded in place (the message must be writable). */
 int rc_eio_parse_text(struct rc_str msg, struct rc_eio_packet *out) RC_MUSTCHECK;
+/* The same without base64: a digit and text, which versions 3 and 4 write alike. */
+int rc_eio_parse_plain(struct rc_str msg, struct rc_eio_packet *out) RC_MUSTCHECK;
 
 /* Walks a polling payload: *rest starts as the whole body and shrinks; base64 packets are
  * decoded in place (the body must be writable, and UTF-8 is to be checked before). Returns 1
