@@ -131,8 +131,6 @@ struct rc_conf_header {
 
 /* RC_OK; RC_ENOENT: no such kind of section; RC_EINVAL: expected says what is wrong. */
 int rc_conf_header_parse(struct rc_str text, struct rc_conf_header *h, struct rc_buf *expected);
-/* "[event /chat talk]" */
-void rc_conf_header_put(const struct rc_conf_section *s, struct rc_buf *to);
 struct rc_conf_section *rc_conf_section_find(const struct rc_conf *conf,
                                              const struct rc_conf_header *h);
 struct rc_conf_section *rc_conf_section_add(struct rc_conf *conf,

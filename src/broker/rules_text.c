@@ -14,16 +14,6 @@ enum {
 
 /* ---- faults ---- */
 
-static void put_header(const struct rc_conf_section *s, struct rc_buf *to)
-{
-    rc_buf_printf(to, "[%s", s->kind == RC_CONF_CONNECT ? "connect" : "event");
-    if (strcmp(s->nsp, "/") != 0 || s->name[0] == '/')
-        rc_buf_printf(to, " %s", s->nsp);
-    if (s->name[0] != '\0')
-        rc_buf_printf(to, " %s", s->name);
-    rc_buf_putc(to, ']');
-}
-
 struct rc_str rc_rules_shown(struct rc_str value)
 {
     if (value.len <= VALUE_SHOWN)
@@ -44,7 +34,7 @@ bool rc_rules_fault(struct rc_compiler *c, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(why, sizeof(why), fmt, ap);
     va_end(ap);
-    put_header(c->section, &header);
+    rc_conf_header_put(c->section, &header);
     rc_conf_error(c->e, c->entry->file, c->entry->line, "%.*s %s = %.*s%s: %s; expected %s",
                   RC_STR_ARG(rc_buf_str(&header)), c->entry->key, RC_STR_ARG(part),
                   part.len < value.len ? "..." : "", why, c->form);

@@ -253,6 +253,8 @@ struct rc_conf_errors {
 /* Line 0 is left out; control characters in the text are written as \xNN. */
 void rc_conf_error(struct rc_conf_errors *e, const char *file, unsigned line, const char *fmt,
                    ...) RC_PRINTF(4, 5);
+/* "[event /chat talk]" */
+void rc_conf_header_put(const struct rc_conf_section *s, struct rc_buf *to);
 
 /* Defaults, then the file (NULL: none), then each option "section.key=value" of the command
  * line. Returns RC_OK when e->n stayed 0, else RC_EINVAL (or RC_ENOENT: the file cannot be
