@@ -52,7 +52,6 @@ struct rc_loop {
     struct rc_timerq q_stall, q_linger; /* of connections that are finishing */
     struct event *tick;                 /* wakes the loop for the earliest timer, by tick_fd */
     int tick_fd;
-    bool tick_on;        /* there was a timer: tick is added */
     uint64_t tick_at_ms; /* when tick fires, UINT64_MAX: not armed */
     uint64_t due_ms;     /* no timer is due before */
     bool stop;
