@@ -2,7 +2,6 @@
 #include "rc/broker/ask.h"
 
 #include "rc/base/hash.h"
-#include "rc/base/mem.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"

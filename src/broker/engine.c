@@ -2,7 +2,6 @@
  * Long-polling itself is in polling.c. */
 #include "rc/broker/engine.h"
 
-#include "rc/base/mem.h"
 #include "rc/broker/front_int.h"
 #include "rc/broker/identity.h"
 #include "rc/broker/polling.h"

@@ -1,11 +1,9 @@
 /* routes.c - what a request is: Engine.IO, an endpoint, a file, or an error. */
 #include "rc/base/b64.h"
-#include "rc/base/mem.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/front_int.h"
 #include "rc/broker/identity.h"
 #include "rc/broker/shard.h"
-#include "rc/broker/socket.h"
 #include "rc/net/compress.h"
 
 #include <stdlib.h>

@@ -8,7 +8,6 @@
 #include "rc/broker/engine.h"
 #include "rc/broker/polling.h"
 #include "rc/broker/shard.h"
-#include "rc/broker/socket.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,6 @@
 #include "rc/base/mem.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/shard.h"
-#include "rc/broker/socket.h"
 
 #include <stdlib.h>
 

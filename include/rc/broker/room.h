@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct rc_address; /* see socket.h */
 struct rc_shard;
 struct rc_space;
 
@@ -117,13 +118,13 @@ void rc_batch_distribute(struct rc_shard *sh) RC_ON_SHARD;
 /* The same if the session has a member in the waiting batch's room. */
 void rc_batch_before(struct rc_shard *sh, const struct rc_session *s) RC_ON_SHARD;
 
-/* ---- router.c: from a rule to the owner ---- */
+/* ---- room.c: from a sender to the owner ---- */
 
-/* Publishes to a room (empty: all sockets of the namespace). Takes over pub. The caller has entered the owner's lane. */
+/* Publishes to a room (empty: all sockets of the namespace). Takes over pub. The caller has
+ * entered the owner's lane. */
 void rc_publish(struct rc_shard *sh, struct rc_session *from, struct rc_pub *pub,
                 rc_id except) RC_ON_SHARD;
 /* Sends to one socket by id, on whatever shard. Takes over pub. */
-struct rc_address; /* see socket.h */
 void rc_send_to_socket(struct rc_shard *sh, struct rc_session *from,
                        const struct rc_address *to, struct rc_pub *pub) RC_ON_SHARD;
 

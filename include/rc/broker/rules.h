@@ -1,8 +1,8 @@
 /*
  * rules.h - the event rules of the INI, compiled: what an event does.
  *
- * One table of verbs (RC_VERB_MAP) names the closed set of actions; broker/verbs.c carries
- * them out. Webhooks and scripts, once they exist, call the same verbs.
+ * One table of verbs (RC_VERB_MAP) names the closed set of actions; broker/verbs.c runs
+ * them. Webhooks and scripts, once they exist, call the same verbs.
  *
  * Threads:   compile, free: main, before the threads start.  Lookup: any; rules are immutable.
  * Ownership: the rule set owns its rules and templates.
