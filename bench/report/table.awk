@@ -4,63 +4,63 @@ function cell(text) {
     printf " %s |", text
 }
 
-function cpu_table(s,    i, w) {
-    print "| server | CPU µs each | to the floor | of it in user space | instructions, user + kernel | to the floor | p50 µs | p99 µs | p99.9 µs | per second | messages per read | client µs | faults |"
-    print "|---|---|---|---|---|---|---|---|---|---|---|---|---|"
-    for (i = 1; i <= nservers; i++) {
-        w = server[i]
-        if (!((s, w) in runs))
-            continue
-        printf "| %s |", w
-        cell(spread(s, w, "cpu_us"))
-        cell(to_floor(s, w, "cpu_us"))
-        cell(digits(middle(s, w, "user_us")))
-        cell(digits(middle(s, w, "user_insn")) " + " digits(middle(s, w, "kernel_insn")))
-        cell(to_floor(s, w, "insn"))
-        cell(spread(s, w, "p50_us"))
-        cell(spread(s, w, "p99_us"))
-        cell(digits(middle(s, w, "p999_us")))
-        cell(digits(middle(s, w, "per_s")))
-        cell(digits(middle(s, w, "per_read")))
-        cell(digits(middle(s, w, "client_us")))
-        cell(faults(s, w))
-        print ""
-    }
+function cpu_row(s, w) {
+    cell(spread(s, w, "cpu_us"))
+    cell(to_floor(s, w, "cpu_us"))
+    cell(digits(middle(s, w, "user_us")))
+    cell(digits(middle(s, w, "user_insn")) " + " digits(middle(s, w, "kernel_insn")))
+    cell(to_floor(s, w, "insn"))
+    cell(spread(s, w, "p50_us"))
+    cell(spread(s, w, "p99_us"))
+    cell(digits(middle(s, w, "p999_us")))
+    cell(digits(middle(s, w, "per_s")))
+    cell(digits(middle(s, w, "per_read")))
+    cell(digits(middle(s, w, "client_us")))
 }
 
-function idle_table(s,    i, w) {
-    print "| server | resident bytes per connection | CPU µs per accept, handshake and join | to the floor | instructions, user + kernel | seconds to connect all | cores when idle | faults |"
-    print "|---|---|---|---|---|---|---|---|"
-    for (i = 1; i <= nservers; i++) {
-        w = server[i]
-        if (!((s, w) in runs))
-            continue
-        printf "| %s |", w
-        cell(spread(s, w, "rss_per_conn"))
-        cell(spread(s, w, "accept_us"))
-        cell(to_floor(s, w, "accept_us"))
-        cell(digits(middle(s, w, "accept_user_insn")) " + " digits(middle(s, w, "accept_kernel_insn")))
-        cell(digits(middle(s, w, "setup_s")))
-        cell(digits(middle(s, w, "server_cores")))
-        cell(faults(s, w))
-        print ""
-    }
+function idle_row(s, w) {
+    cell(spread(s, w, "rss_per_conn"))
+    cell(spread(s, w, "accept_us"))
+    cell(to_floor(s, w, "accept_us"))
+    cell(digits(middle(s, w, "accept_user_insn")) " + " digits(middle(s, w, "accept_kernel_insn")))
+    cell(digits(middle(s, w, "setup_s")))
+    cell(digits(middle(s, w, "server_cores")))
 }
 
-function stall_table(s,    i, w) {
-    print "| server | p50 µs of the others | p99 µs | p99.9 µs | CPU µs each | resident growth under load, KiB | stalled members closed | faults |"
-    print "|---|---|---|---|---|---|---|---|"
+function stall_row(s, w) {
+    cell(spread(s, w, "p50_us"))
+    cell(spread(s, w, "p99_us"))
+    cell(digits(middle(s, w, "p999_us")))
+    cell(spread(s, w, "cpu_us"))
+    cell(digits(middle(s, w, "rss_rise") / 1024))
+    cell(middle(s, w, "stalled_closed") " of " middle(s, w, "stalled"))
+}
+
+function head(columns,    line) {
+    line = columns
+    gsub(/[^|]+/, "---", line)
+    print columns "\n" line
+}
+
+# Of a scenario: one row per server.
+function table(s,    i, w) {
+    if (kind[s] == "idle")
+        head("| server | resident bytes per connection | CPU µs per accept, handshake and join | to the floor | instructions, user + kernel | seconds to connect all | cores when idle | faults |")
+    else if (kind[s] == "stall")
+        head("| server | p50 µs of the others | p99 µs | p99.9 µs | CPU µs each | resident growth under load, KiB | stalled members closed | faults |")
+    else
+        head("| server | CPU µs each | to the floor | of it in user space | instructions, user + kernel | to the floor | p50 µs | p99 µs | p99.9 µs | per second | messages per read | client µs | faults |")
     for (i = 1; i <= nservers; i++) {
         w = server[i]
         if (!((s, w) in runs))
             continue
         printf "| %s |", w
-        cell(spread(s, w, "p50_us"))
-        cell(spread(s, w, "p99_us"))
-        cell(digits(middle(s, w, "p999_us")))
-        cell(spread(s, w, "cpu_us"))
-        cell(digits(middle(s, w, "rss_rise") / 1024))
-        cell(middle(s, w, "stalled_closed") " of " middle(s, w, "stalled"))
+        if (kind[s] == "idle")
+            idle_row(s, w)
+        else if (kind[s] == "stall")
+            stall_row(s, w)
+        else
+            cpu_row(s, w)
         cell(faults(s, w))
         print ""
     }
@@ -92,11 +92,6 @@ END {
     summary()
     for (j = 1; j <= nnames; j++) {
         printf "\n### %s\n\n%s\n\n", names[j], title[names[j]]
-        if (kind[names[j]] == "idle")
-            idle_table(names[j])
-        else if (kind[names[j]] == "stall")
-            stall_table(names[j])
-        else
-            cpu_table(names[j])
+        table(names[j])
     }
 }
