@@ -1,5 +1,6 @@
 // The stock socket.io-client, with promises for what tests wait for. SOCKETIO_CLIENT names another
 // version of the package, one that has the same interface.
+import { gather, OWN_CONNECTION } from './sockets.mjs';
 import { within } from './target.mjs';
 
 const { io } = await import(process.env.SOCKETIO_CLIENT || 'socket.io-client');
@@ -8,12 +9,7 @@ const open = new Set();
 
 // A socket of its own connection, not yet connected; closed by closeAll().
 export function client(server, { nsp = '/', ...options } = {}) {
-  const socket = io(server.url + nsp, {
-    forceNew: true,
-    autoConnect: false,
-    reconnection: false,
-    ...options,
-  });
+  const socket = io(server.url + nsp, { ...OWN_CONNECTION, ...options });
   open.add(socket);
   return socket;
 }
@@ -45,22 +41,9 @@ export function connect(server, options) {
 
 // Everything that arrives from now on as [event, ...args]; .wait(n) for the first n.
 export function inbox(socket) {
-  const all = [];
-  let wake = () => {};
-  socket.onAny((...args) => {
-    all.push(args);
-    wake();
-  });
-  const wait = (n, ms = 20_000) => {
-    const done = new Promise((ok) => {
-      wake = () => all.length >= n && ok(all.slice(0, n));
-      wake();
-    });
-    return within(ms, `${n} events`, done).catch((e) => {
-      throw new Error(`${e.message}; had ${all.length}: ${JSON.stringify(all).slice(0, 500)}`);
-    });
-  };
-  return Object.defineProperty(all, 'wait', { value: wait }); // not enumerable: no part of equality
+  const { all, add } = gather();
+  socket.onAny((...args) => add(args));
+  return all;
 }
 
 // An event with an acknowledgement in bounded time.

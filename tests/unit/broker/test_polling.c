@@ -357,19 +357,27 @@ Test(polling, upgrade)
     }
 }
 
-/* The poll that the upgrade answers has a POST behind it that ends the session. */
+/* An upgrade is asked for while a poll is pending that has a POST behind it, which ends the
+ * session. */
+static void open_behind_a_close(struct rig *r, struct rig_client *c, struct rig_client *w)
+{
+    char sid[21];
+
+    rig_open(r, 1, ini);
+    open_session(r, c, 0, sid);
+    get(c, sid);
+    post(c, sid, "1");
+    rig_settle(r);
+    ask_upgrade(r, w, 0, sid);
+}
+
+/* The upgrade answers the poll. */
 Test(polling, upgrade_with_a_close_in_the_pipe)
 {
     struct rig r;
     struct rig_client c, w;
-    char sid[21];
 
-    rig_open(&r, 1, ini);
-    open_session(&r, &c, 0, sid);
-    get(&c, sid);
-    post(&c, sid, "1");
-    rig_settle(&r);
-    ask_upgrade(&r, &w, 0, sid);
+    open_behind_a_close(&r, &c, &w);
     rig_say(&w, "5"); /* without a probe */
     rig_settle(&r);
     (void)answer(&c, 200, NULL);
@@ -383,19 +391,13 @@ Test(polling, upgrade_with_a_close_in_the_pipe)
     rig_close(&r);
 }
 
-/* The same at the probe, which answers the pending poll, too. */
+/* The probe answers it, too. */
 Test(polling, probe_with_a_close_in_the_pipe)
 {
     struct rig r;
     struct rig_client c, w;
-    char sid[21];
 
-    rig_open(&r, 1, ini);
-    open_session(&r, &c, 0, sid);
-    get(&c, sid);
-    post(&c, sid, "1");
-    rig_settle(&r);
-    ask_upgrade(&r, &w, 0, sid);
+    open_behind_a_close(&r, &c, &w);
     rig_say(&w, "2probe");
     rig_settle(&r);
     rig_expect(&w, "3probe");
