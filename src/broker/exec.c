@@ -59,12 +59,21 @@ int rc_exec_refuse(struct rc_exec *x, const char *code, const char *fmt, ...)
 
 int rc_exec_refuse_arg(struct rc_exec *x, int rc, unsigned arg)
 {
+    struct rc_str key = x->at_fault;
+
+    if (rc == RC_ENOENT && key.len != 0)
+        return rc_exec_refuse(x, "missing_argument", "argument %u lacks the key %.*s", arg,
+                              RC_STR_ARG(key));
     if (rc == RC_ENOENT)
         return rc_exec_refuse(x, "missing_argument", "argument %u is missing", arg);
     if (arg == 0)
         return rc_exec_refuse(
             x, "bad_argument",
             "a value of auth or a claim must be a string, a number or a boolean");
+    if (key.len != 0)
+        return rc_exec_refuse(x, "bad_argument",
+                              "%.*s of argument %u must be a string, a number or a boolean",
+                              RC_STR_ARG(key), arg);
     return rc_exec_refuse(x, "bad_argument",
                           "argument %u must be a string, a number or a boolean", arg);
 }

@@ -43,6 +43,7 @@ struct rc_exec {
     bool connect;
     uint64_t ask; /* number of the question that is being built, 0: none */
     struct rc_template_env env;
+    struct rc_str at_fault;   /* key of an argument, see env.key */
     char id[RC_NAME_LEN + 1]; /* the socket's, unless it is longer */
     struct rc_buf longer_id;
     struct rc_buf name[2];       /* the last room named, and the one before it */

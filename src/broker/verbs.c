@@ -188,6 +188,7 @@ RC_ON_SHARD static void begin(struct rc_exec *x, struct rc_shard *sh, struct rc_
                           .ev = ev};
     x->env.id_of = rc_exec_own_id;
     x->env.id_arg = x;
+    x->env.key = &x->at_fault;
     x->env.nsp = rc_space_name(sh, k);
     x->home = rc_space_home(sh, k);
     if (k->caller != NULL)

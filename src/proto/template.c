@@ -17,6 +17,7 @@ enum kind {
     PART_LITERAL,
     PART_SEPARATOR, /* a comma, unless what is before it turned out to be nothing */
     PART_ARG,
+    PART_KEY,    /* {N.KEY} */
     PART_SPREAD, /* {N..}, and {args} as {1..}: nothing, or its comma and the arguments */
     PART_AUTH,
     PART_CLAIM,
@@ -31,9 +32,9 @@ enum kind {
 struct part {
     enum kind kind;
     enum where where;
-    unsigned n;     /* ARG, SPREAD: which argument, from 1 */
-    bool optional;  /* ARG: may be missing */
-    size_t at, len; /* LITERAL: its bytes; AUTH, CLAIM: the key; in the template's bytes */
+    unsigned n;     /* ARG, KEY, SPREAD: which argument, from 1 */
+    bool optional;  /* ARG, KEY: may be missing */
+    size_t at, len; /* LITERAL: its bytes; KEY, AUTH, CLAIM: the key; in the template's bytes */
 };
 
 struct rc_template {
@@ -54,8 +55,9 @@ struct compiler {
     size_t why_len;
 };
 
-#define ALLOWED_ANYWHERE                                                                 \
-    "{1} to {16}, {1?} (may be missing), {room}, {id}, {user}, {time}, {event}, {nsp}, " \
+#define ALLOWED_ANYWHERE                                                                       \
+    "{1} to {16}, {1.KEY}, {1?} and {1.KEY?} (may be missing), {room}, {id}, {user}, {time}, " \
+    "{event}, {nsp}, "                                                                         \
     "{auth.KEY}, {claim.KEY}"
 #define ALLOWED_IN_LISTS ", and as a whole argument {args}, {2..} (the second and the rest)"
 #define LITERAL_BRACE    "a literal { is written {{"
@@ -129,43 +131,67 @@ static bool add_spread(struct compiler *c, struct rc_str name, unsigned n, enum 
     return true;
 }
 
-/* {1}, {1?}, {2..} */
-static bool add_numbered(struct compiler *c, struct rc_str name, enum where where)
+static struct part *add_key(struct compiler *c, enum kind kind, struct rc_str key,
+                            enum where where)
 {
-    struct rc_template *t = c->t;
-    struct rc_str rest = name;
-    struct part *part;
-    unsigned n = 0;
+    struct part *part = add_part(c, kind, where);
 
-    for (; rest.len != 0 && rest.p[0] >= '0' && rest.p[0] <= '9'; rest = rc_str_skip(rest, 1)) {
-        if (n <= ARG_MAX_N)
-            n = n * 10 + (unsigned)(rest.p[0] - '0');
-    }
-    if (rest.len != 0 && !rc_str_eq(rest, RC_STR("?")) && !rc_str_eq(rest, RC_STR("..")))
-        return unknown(c, name, where);
-    if (n == 0 || n > ARG_MAX_N)
-        return fault(c, "{%.*s}: arguments are numbered from 1 to %d", RC_STR_ARG(name),
-                     (int)ARG_MAX_N);
-    if (rest.len == 2)
-        return add_spread(c, name, n, where);
-    part = add_part(c, PART_ARG, where);
+    part->len = key.len;
+    rc_buf_puts(&c->t->bytes, key);
+    return part;
+}
+
+/* Behind the number n of {1}, {1?}, {1.KEY}, {1.KEY?}: what is left of the name. */
+static bool add_argument(struct compiler *c, unsigned n, struct rc_str rest, enum where where)
+{
+    bool optional = rest.len != 0 && rest.p[rest.len - 1] == '?';
+    struct rc_template *t = c->t;
+    struct part *part;
+
+    rest.len -= optional;
+    if (rest.len == 1)
+        return fault(c, "{%u.}: the key is missing, as in {%u.name}", n, n);
+    if (rest.len == 0)
+        part = add_part(c, PART_ARG, where);
+    else
+        part = add_key(c, PART_KEY, rc_str_skip(rest, 1), where);
     part->n = n;
-    part->optional = rest.len != 0;
+    part->optional = optional;
     if (n > t->highest)
         t->highest = n;
-    if (!part->optional && n > t->required)
+    if (!optional && n > t->required)
         t->required = n;
     if (where == AS_VALUE)
         t->passes_args = true;
     return true;
 }
 
+/* {1}, {1?}, {1.KEY}, {1.KEY?}, {2..} */
+static bool add_numbered(struct compiler *c, struct rc_str name, enum where where)
+{
+    struct rc_str rest = name;
+    unsigned n = 0;
+    bool spread;
+
+    for (; rest.len != 0 && rest.p[0] >= '0' && rest.p[0] <= '9'; rest = rc_str_skip(rest, 1)) {
+        if (n <= ARG_MAX_N)
+            n = n * 10 + (unsigned)(rest.p[0] - '0');
+    }
+    spread = rc_str_eq(rest, RC_STR(".."));
+    if (!spread && rest.len != 0 && !rc_str_eq(rest, RC_STR("?")) &&
+        (rest.p[0] != '.' || rc_str_starts(rest, RC_STR(".."))))
+        return unknown(c, name, where);
+    if (n == 0 || n > ARG_MAX_N)
+        return fault(c, "{%.*s}: arguments are numbered from 1 to %d", RC_STR_ARG(name),
+                     (int)ARG_MAX_N);
+    return spread ? add_spread(c, name, n, where) : add_argument(c, n, rest, where);
+}
+
 static bool add_auth(struct compiler *c, struct rc_str key, enum where where)
 {
     if (key.len == 0)
         return fault(c, "{auth.}: the key is missing, as in {auth.name}");
-    add_part(c, PART_AUTH, where)->len = key.len;
-    rc_buf_puts(&c->t->bytes, key);
+    (void)add_key(c, PART_AUTH, key, where);
     c->t->uses_auth = true;
     return true;
 }
@@ -174,8 +200,7 @@ static bool add_claim(struct compiler *c, struct rc_str key, enum where where)
 {
     if (key.len == 0)
         return fault(c, "{claim.}: the key is missing, as in {claim.name}");
-    add_part(c, PART_CLAIM, where)->len = key.len;
-    rc_buf_puts(&c->t->bytes, key);
+    (void)add_key(c, PART_CLAIM, key, where);
     return true;
 }
 
@@ -479,19 +504,26 @@ static int put_json(struct rc_buf *out, enum where where, struct rc_str value)
     return RC_OK;
 }
 
-static int put_arg(struct rc_buf *out, const struct part *part,
+/* What fails is told to *arg and env->key. */
+static int put_arg(struct rc_buf *out, const struct part *part, struct rc_str key,
                    const struct rc_template_env *env, unsigned *arg)
 {
+    struct rc_str value = part->n <= env->nargs ? env->args[part->n - 1] : RC_STR_NONE;
+    bool given = value.len != 0;
     int rc = RC_OK;
 
-    if (part->n <= env->nargs)
-        rc = put_json(out, part->where, env->args[part->n - 1]);
+    if (given && part->kind == PART_KEY)
+        value = rc_json_type(value) == RC_JSON_OBJECT ? rc_json_get(value, key) : RC_STR_NONE;
+    if (value.len != 0)
+        rc = put_json(out, part->where, value);
     else if (!part->optional)
         rc = RC_ENOENT;
     else if (part->where == AS_VALUE)
         rc_buf_puts(out, RC_STR("null"));
     if (rc != RC_OK)
         *arg = part->n;
+    if (rc != RC_OK && env->key != NULL)
+        *env->key = given && part->kind == PART_KEY ? key : RC_STR_NONE;
     return rc;
 }
 
@@ -551,7 +583,8 @@ static int fill(const struct rc_template *t, const struct rc_template_env *env,
             if (out->len != start)
                 rc_buf_putc(out, ',');
             break;
-        case PART_ARG: rc = put_arg(out, part, env, arg); break;
+        case PART_ARG:
+        case PART_KEY: rc = put_arg(out, part, own_bytes(t, part), env, arg); break;
         case PART_SPREAD: put_spread(out, part, env, out->len == start); break;
         case PART_AUTH: rc = put_auth(out, part, own_bytes(t, part), env->auth, arg); break;
         case PART_CLAIM: rc = put_auth(out, part, own_bytes(t, part), env->claims, arg); break;

@@ -14,6 +14,11 @@ emit = sender: hello {id} {auth.name} {nsp} "{auth.name} of {nsp}"
 [event place]
 emit = sender: placed {1} "{1}" {2?} "<{2?}>" {id} "{id}" {event} {nsp} {room}
 
+[event keys]
+emit = sender: keyed {1.a} "<{1.a}>" {1.b?} "<{1.b?}>" {2.a?} {1.c}
+join = {1.a}
+emit = room {1.a}: {1.a} {"of":{room}}
+
 [event time]
 emit = sender: timed {time} "{time}"
 
@@ -151,6 +156,37 @@ for (const shards of SHARDS) {
       const r = await ask(a, 'place', { x: 1 });
       assert.deepEqual([r.ok, r.error], [false, 'bad_argument']);
       assert.equal((await ask(a, 'place', [1])).error, 'bad_argument');
+      assert.deepEqual([...box], []);
+    });
+
+    test('keys of an object', async () => {
+      const [a, box] = await open();
+      const c = { deep: [Buffer.from('bytes'), 'ü'] };
+      assert.deepEqual(await ask(a, 'keys', { a: 'x"y', c }), { ok: true });
+      assert.deepEqual(
+        [...box.splice(0)],
+        [
+          ['keyed', 'x"y', '<x"y>', null, '<>', null, c],
+          ['x"y', { of: 'x"y' }],
+        ],
+      );
+      await ask(a, 'keys', { a: 5, b: false, c: null }, { a: 'second' });
+      assert.deepEqual(box.splice(0)[0], ['keyed', 5, '<5>', false, '<false>', 'second', null]);
+    });
+
+    test('keys that are not there', async () => {
+      const [a, box] = await open();
+      const lacks = (key) => ({
+        ok: false,
+        error: 'missing_argument',
+        message: `argument 1 lacks the key ${key}`,
+      });
+      assert.deepEqual(await ask(a, 'keys', { b: 1 }), lacks('a'));
+      assert.deepEqual(await ask(a, 'keys', { a: 1 }), lacks('c'));
+      assert.deepEqual(await ask(a, 'keys', 'a'), lacks('a'));
+      assert.deepEqual(await ask(a, 'keys', [1]), lacks('a'));
+      assert.equal((await ask(a, 'keys')).message, 'argument 1 is missing');
+      assert.equal((await ask(a, 'keys', { a: {}, c: 1 })).error, 'bad_argument');
       assert.deepEqual([...box], []);
     });
 

@@ -21,7 +21,8 @@ static void check_rc(const struct rc_template *t, const struct rc_template_env *
                      unsigned arg)
 {
     if (rc == RC_ENOENT)
-        CHECK(arg > env->nargs && arg <= rc_template_required_args(t));
+        CHECK((env->key->len != 0) == (arg <= env->nargs) &&
+              arg <= rc_template_required_args(t));
     else if (rc == RC_EINVAL)
         CHECK(arg <= rc_template_highest_arg(t) && (arg != 0 || rc_template_uses_auth(t)));
     else
@@ -86,8 +87,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                   .user = RC_STR("\t"),
                                   .auth = RC_STR("{\"k\":\"\\ud83d\",\"o\":[1]}"),
                                   .time_ms = 1};
+    struct rc_str key = RC_STR_NONE;
     int n = 0;
 
+    env.key = &key;
     if (newline != NULL) {
         src.len = (size_t)(newline - all.p);
         array = rc_str_skip(all, src.len + 1);

@@ -1,7 +1,9 @@
 // The rule language of roomcast's INI file, carried out on a socket.io server: what the tests
 // compare the daemon with. Written from the manual, not from the daemon.
 
-const PLACEHOLDER = /\{\{|\{(\d+\?|\d+\.\.|\d+|args|room|id|user|time|event|nsp|auth\.[\w.-]+)\}/g;
+const NAME = String.raw`\d+\.[\w-]+\??|\d+\?|\d+\.\.|\d+|args|room|id|user|time|event|nsp|auth\.[\w.-]+`;
+const PLACEHOLDER = new RegExp(String.raw`\{\{|\{(${NAME})\}`, 'g');
+const MARK = new RegExp(String.raw`^\{(${NAME})\}`);
 
 class Refusal extends Error {
   constructor(code, message, data) {
@@ -28,8 +30,20 @@ export function parseIni(text) {
   return sections;
 }
 
-// The value that a placeholder stands for; undefined: nothing (only for {N?}).
+// {N.KEY}, {N.KEY?}
+function lookupKey(n, key, optional, env) {
+  if (n > env.args.length && !optional) throw new Refusal('missing_argument', `argument ${n} is missing`);
+  const object = env.args[n - 1];
+  const is = object && typeof object === 'object' && !Array.isArray(object) && !Buffer.isBuffer(object);
+  if (is && Object.hasOwn(object, key)) return object[key];
+  if (!optional) throw new Refusal('missing_argument', `argument ${n} lacks the key ${key}`);
+  return undefined;
+}
+
+// The value that a placeholder stands for; undefined: nothing (only for {N?} and {N.KEY?}).
 function lookup(name, env) {
+  const key = name.match(/^(\d+)\.([\w-]+)(\?)?$/);
+  if (key) return lookupKey(key[1], key[2], key[3], env);
   const index = name.match(/^(\d+)(\?|\.\.)?$/);
   if (index && !index[2] && index[1] > env.args.length)
     throw new Refusal('missing_argument', `argument ${index[1]} is missing`);
@@ -62,7 +76,7 @@ function compileArgs(source) {
   for (let i = 0; i < source.length;) {
     const rest = source.slice(i);
     const string = rest.match(/^"(?:[^"\\]|\\.)*"/);
-    const mark = rest.match(/^\{(\d+\?|\d+\.\.|\d+|args|room|id|user|time|event|nsp|auth\.[\w.-]+)\}/);
+    const mark = rest.match(MARK);
     let take = rest[0];
     if (string) take = string[0];
     else if (mark) take = mark[0];

@@ -407,11 +407,11 @@ Test(rules, room_faults)
     check_fault("leave = \"a\"b",
                 "there is more behind the room, whose name needs \" around it if it has "
                 "blanks" JOIN_FORM);
-    check_fault(
-        "join = {x}",
-        "unknown placeholder {x}: allowed are {1} to {16}, {1?} (may be missing), "
-        "{room}, {id}, {user}, {time}, {event}, {nsp}, {auth.KEY}, {claim.KEY}; a literal { is "
-        "written {{" JOIN_FORM);
+    check_fault("join = {x}", "unknown placeholder {x}: allowed are {1} to {16}, {1.KEY}, {1?} "
+                              "and {1.KEY?} (may be "
+                              "missing), {room}, {id}, {user}, {time}, {event}, {nsp}, "
+                              "{auth.KEY}, {claim.KEY}; a literal { is "
+                              "written {{" JOIN_FORM);
     check_fault("join = {1", "{1 is not closed by }; a literal { is written {{" JOIN_FORM);
 }
 

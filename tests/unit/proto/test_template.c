@@ -11,6 +11,7 @@ enum { ARGS_MAX = 20 };
 struct fixture {
     struct rc_template_env env;
     struct rc_str args[ARGS_MAX];
+    struct rc_str key;
 };
 
 static void fixture_init(struct fixture *f, const char *array)
@@ -32,12 +33,13 @@ static void fixture_init(struct fixture *f, const char *array)
         .claims = RC_STR("{\"role\":\"r\\\"o\",\"level\":3,\"o\":[1]}"),
         .time_ms = UINT64_C(1790000000123),
     };
+    f->env.key = &f->key;
     if (n > 0)
         f->env.args_raw = rc_str_make(
             f->args[0].p, (size_t)(f->args[n - 1].p + f->args[n - 1].len - f->args[0].p));
 }
 
-/* The filled template, or "!RC arg" for an error, or "?why" when it does not compile. */
+/* The filled template, or "!RC arg key" for an error, or "?why" when it does not compile. */
 static const char *run(bool list, const char *src, const char *array)
 {
     static char result[1024];
@@ -62,8 +64,9 @@ static const char *run(bool list, const char *src, const char *array)
         (void)snprintf(result, sizeof(result), "%.*s", (int)out.len - 1,
                        (const char *)out.data + 1);
     else
-        (void)snprintf(result, sizeof(result), "!%s %u%s", rc == RC_ENOENT ? "missing" : "bad",
-                       arg, out.len == 1 ? "" : " and something was appended");
+        (void)snprintf(result, sizeof(result), "!%s %u%s%.*s%s",
+                       rc == RC_ENOENT ? "missing" : "bad", arg, f.key.len != 0 ? " " : "",
+                       RC_STR_ARG(f.key), out.len == 1 ? "" : " and something was appended");
     rc_buf_deinit(&out);
     rc_template_free(t);
     return result;
@@ -175,6 +178,48 @@ Test(template, list_with_arguments_in_strings)
                      "\"r\\\"o\",[1],null,\"r\\\"o\"");
 }
 
+#define OBJECT                                                           \
+    "{\"n\":5,\"s\":\"a\\\"\\u20ac\",\"o\":{\"x\":[]},\"z\":null,\"two " \
+    "words\":\"w\",\"a.b\":1,\"e\":\"\"}"
+
+Test(template, text_with_keys)
+{
+    cr_assert_str_eq(text("{1.n}|{1.s}|{1.z}|{1.two words}|{1.a.b}|{1.e}|", "[" OBJECT "]"),
+                     "5|a\"\xe2\x82\xac|null|w|1||");
+    cr_assert_str_eq(text("{2.n}{2.n?}", "[0," OBJECT "]"), "55");
+    cr_assert_str_eq(text("{1.a}", "[{\"a\":1,\"\\u0061\":2}]"), "2");
+    cr_assert_str_eq(text("<{1.nobody?}>", "[" OBJECT "]"), "<>");
+    cr_assert_str_eq(text("<{2.n?}>", "[" OBJECT "]"), "<>");
+    cr_assert_str_eq(text("<{1.n?}{2.n?}{3.n?}>", "[[],\"n\",null]"), "<>");
+}
+
+Test(template, text_from_missing_keys)
+{
+    cr_assert_str_eq(text("{1.n} {1.nobody}", "[" OBJECT "]"), "!missing 1 nobody");
+    cr_assert_str_eq(text("{1.x}", "[" OBJECT "]"), "!missing 1 x");
+    cr_assert_str_eq(text("{1.n}", "[\"n\"]"), "!missing 1 n");
+    cr_assert_str_eq(text("{1.n}", "[[\"n\"]]"), "!missing 1 n");
+    cr_assert_str_eq(text("{2.n}", "[" OBJECT "]"), "!missing 2");
+    cr_assert_str_eq(text("{1.o}", "[" OBJECT "]"), "!bad 1 o");
+    cr_assert_str_eq(text("{1.o?}", "[" OBJECT "]"), "!bad 1 o");
+    cr_assert_str_eq(text("{1.n}{1}", "[" OBJECT "]"), "!bad 1");
+}
+
+Test(template, list_with_keys)
+{
+    cr_assert_str_eq(list("{1.n} {1.s} {1.o} {1.z}", "[" OBJECT "]"),
+                     "5,\"a\\\"\\u20ac\",{\"x\":[]},null");
+    cr_assert_str_eq(list("\"{1.n}{1.s}{1.two words}\" {\"{1.s}\":[{1.o}]}", "[" OBJECT "]"),
+                     "\"5a\\\"\\u20acw\",{\"a\\\"\\u20ac\":[{\"x\":[]}]}");
+    cr_assert_str_eq(list("{{1.n}:{1.e}}", "[{\"n\":\"k\",\"e\":{}}]"),
+                     "?argument 1 is no JSON value: {{1.n}:{1.e}} (texts are in double quotes, "
+                     "arguments are separated by a space or a comma)");
+    cr_assert_str_eq(list("{1.x?} [{2.n?}] \"<{1.x?}>\"", "[" OBJECT "]"),
+                     "null,[null],\"<>\"");
+    cr_assert_str_eq(list("1 {1.x}", "[" OBJECT "]"), "!missing 1 x");
+    cr_assert_str_eq(list("1 \"{1.o}\"", "[" OBJECT "]"), "!bad 1 o");
+}
+
 Test(template, list_with_the_environment)
 {
     cr_assert_str_eq(list("{room} {id} {user} {event} {nsp} {time}", "[]"),
@@ -227,8 +272,9 @@ Test(template, unknown_placeholders)
     int is_list;
 
     for (is_list = 0; is_list < 2; is_list++) {
-        const char *const names[] = {"{rom}",  "{Room}", "{1x}", "{1??}",     "{1.}", "{1...}",
-                                     "{auth}", "{arg}",  "{_}",  "{room: 1}", "{id }"};
+        const char *const names[] = {"{rom}",  "{Room}",    "{1x}",   "{1??}",
+                                     "{1...}", "{1..a}",    "{auth}", "{arg}",
+                                     "{_}",    "{room: 1}", "{id }"};
         size_t i;
 
         for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -242,6 +288,9 @@ Test(template, unknown_placeholders)
         wrong(is_list != 0, "{4294967297?}", "numbered from 1 to 16");
         wrong(is_list != 0, "{99999999999999999999999}", "numbered from 1 to 16");
         wrong(is_list != 0, "{auth.}", "the key is missing");
+        wrong(is_list != 0, "{2.}", "{2.}: the key is missing, as in {2.name}");
+        wrong(is_list != 0, "{1.?}", "{1.}: the key is missing");
+        wrong(is_list != 0, "{17.a}", "{17.a}: arguments are numbered from 1 to 16");
         wrong(is_list != 0, "{claim.}", "the key is missing");
         wrong(is_list != 0, "{1", "{1 is not closed");
         wrong(is_list != 0, "{room{1}}", "{room is not closed");
@@ -356,6 +405,11 @@ Test(template, what_a_template_uses)
     check_traits(true, "[{1}]", (struct traits){false, true, false, true, 1, 1});
     check_traits(true, " {\"a\":[1,2]} ", (struct traits){.constant = true, .value = true});
     check_traits(true, "null", (struct traits){.constant = true, .value = true});
+    check_traits(false, "{2.k} {3.k?}", (struct traits){.highest = 3, .required = 2});
+    check_traits(true, "{2.k}", (struct traits){false, true, false, true, 2, 2});
+    check_traits(true, "{2.k?}", (struct traits){false, true, false, true, 2, 0});
+    check_traits(true, "\"{2.k}\"",
+                 (struct traits){.value = true, .highest = 2, .required = 2});
     check_traits(true, "{args}", (struct traits){.passes_args = true});
     check_traits(true, "{2..}", (struct traits){.passes_args = true, .highest = 2});
     check_traits(true, "{id} {auth.a}", (struct traits){.uses_auth = true});
