@@ -12,7 +12,7 @@
 
 enum { WAKE_AFTER = 64 }; /* messages in one turn after which the consumer need not wait */
 
-enum { CLASSES = RC_MESH_REQUESTS + 1 };
+enum { CLASSES = RC_MESH_REQUESTS + 1, OTHERS = 3 }; /* producers that are no shards */
 
 static enum rc_mesh_class class_of(enum rc_msg_type type)
 {
@@ -64,7 +64,8 @@ struct mailbox {
 struct consumer {
     _Alignas(RC_CACHELINE) _Atomic int pending; /* 1: a wake-up is on its way */
     int efd;
-    bool held[RC_MESH_MAX_SHARDS + 2]; /* by producer: its results rest; the consumer's own */
+    /* By producer: its results rest. The consumer's own. */
+    bool held[RC_MESH_MAX_SHARDS + OTHERS];
 };
 
 struct rc_mesh {
@@ -90,7 +91,7 @@ struct rc_mesh *rc_mesh_new(unsigned nshards, uint32_t ring_slots)
 
     RC_ASSERT(nshards > 0 && nshards <= RC_MESH_MAX_SHARDS);
     m->nshards = nshards;
-    m->nproducers = nshards + 2;
+    m->nproducers = nshards + OTHERS;
     m->nboxes = (size_t)m->nproducers * nshards * CLASSES;
     m->box = aligned_alloc(RC_CACHELINE, m->nboxes * sizeof(*m->box));
     m->spilling = rc_calloc((size_t)m->nproducers * CLASSES, sizeof(*m->spilling));

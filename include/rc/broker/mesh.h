@@ -1,7 +1,7 @@
 /*
  * mesh.h - the rings between all threads that talk, and the wake-up of their consumers.
  *
- * Endpoints are numbered: shards 0..n-1, then the acceptor, then main. Every ordered pair
+ * Endpoints are numbered: shards 0..n-1, then the acceptor, main and the store. Every ordered pair
  * (producer, consuming shard) has one ring per class. A full ring spills into a list of its producer,
  * which is emptied first, in order, at the end of each of its turns: nothing is ever dropped
  * and nobody ever blocks.
@@ -44,6 +44,10 @@ static inline unsigned rc_mesh_acceptor(unsigned nshards)
 static inline unsigned rc_mesh_main(unsigned nshards)
 {
     return nshards + 1;
+}
+static inline unsigned rc_mesh_store(unsigned nshards)
+{
+    return nshards + 2;
 }
 
 /* The consumer's eventfd: readable when mail may be waiting. */

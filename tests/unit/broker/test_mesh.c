@@ -70,6 +70,7 @@ Test(mesh, numbers)
     cr_assert_eq(rc_mesh_shards(m), 3u);
     cr_assert_eq(rc_mesh_acceptor(3), 3u);
     cr_assert_eq(rc_mesh_main(3), 4u);
+    cr_assert_eq(rc_mesh_store(3), 5u);
     for (unsigned i = 0; i < 3; i++) {
         cr_assert_geq(rc_mesh_fd(m, i), 0);
         cr_assert_neq(fcntl(rc_mesh_fd(m, i), F_GETFL) & O_NONBLOCK, 0);
