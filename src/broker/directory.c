@@ -163,7 +163,7 @@ RC_ON_SHARD static void tell(struct rc_shard *sh, struct rc_watched *w, unsigned
     if (epoch == 0)
         return;
     while ((r = rc_hmap_next(rooms, &cursor)) != NULL) {
-        if (watched_of(sh, r) == w && !rc_str_eq(label_of(r), RC_DIRECTORY_ROOM)) {
+        if (watched_of(sh, r) == w && !rc_space_is_hidden(label_of(r))) {
             r->told = 0;
             rc_directory_changed(sh, r);
         }

@@ -94,7 +94,15 @@ RC_ON_SHARD static int emit_to_list(struct rc_exec *x, const struct rc_action *a
     return rc;
 }
 
-/* The target's name is filled in. */
+RC_ON_SHARD static int emit_to_user(struct rc_exec *x, const struct rc_action *a)
+{
+    struct rc_str key;
+    int rc = rc_exec_fill_user(x, a->name, &key);
+
+    return rc == RC_OK ? emit_to_room(x, key, rc_exec_hash(x, key), a) : rc;
+}
+
+/* The target's name is filled in, unless it is a user's. */
 RC_ON_SHARD static int emit(struct rc_exec *x, const struct rc_action *a)
 {
     struct rc_address to;
@@ -111,6 +119,7 @@ RC_ON_SHARD static int emit(struct rc_exec *x, const struct rc_action *a)
     case RC_TARGET_SOCKET:
         return emit_to_socket(x, rc_socket_parse(x->env.nsp, x->env.room), a);
     case RC_TARGET_ALL: return emit_to_room(x, x->home, rc_exec_hash(x, x->home), a);
+    case RC_TARGET_USER: return emit_to_user(x, a);
     case RC_TARGET_ROOMS:
     case RC_TARGET_ROOM: break;
     }
@@ -122,9 +131,15 @@ RC_ON_SHARD static int emit(struct rc_exec *x, const struct rc_action *a)
     return emit_to_socket(x, to, a);
 }
 
+/* What becomes {room}. */
+static int fill_target(struct rc_exec *x, const struct rc_action *a)
+{
+    return a->name != NULL && a->target != RC_TARGET_USER ? rc_exec_fill_name(x, a) : RC_OK;
+}
+
 int rc_action_emit(struct rc_exec *x, const struct rc_action *a)
 {
-    int rc = a->name != NULL ? rc_exec_fill_name(x, a) : RC_OK;
+    int rc = fill_target(x, a);
 
     return rc == RC_OK ? emit(x, a) : rc;
 }
@@ -133,7 +148,7 @@ int rc_action_emit(struct rc_exec *x, const struct rc_action *a)
  * one wanted it is an emit. */
 int rc_action_ask(struct rc_exec *x, const struct rc_action *a)
 {
-    int rc = a->name != NULL ? rc_exec_fill_name(x, a) : RC_OK;
+    int rc = fill_target(x, a);
     bool one;
 
     if (rc != RC_OK)

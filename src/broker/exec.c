@@ -243,9 +243,12 @@ static int check_name(struct rc_exec *x, bool named)
     struct rc_str name = put_name(x);
     size_t max = x->sh->app->conf->limits_max_room_length;
 
-    if (name.len == 0 || name.len > max || name.p[0] == '\001')
+    if (name.len == 0 || name.len > max)
         return rc_exec_refuse(x, "bad_room",
                               "a room name has 1 to %zu bytes (limits.max_room_length)", max);
+    if (rc_space_is_hidden(name))
+        return rc_exec_refuse(x, "bad_room",
+                              "a room name does not begin with a control character");
     if (named) {
         x->env.room = name;
         x->key = rc_buf_str(&x->name[x->named ^ 1]);
@@ -268,6 +271,31 @@ int rc_exec_fill_name(struct rc_exec *x, const struct rc_action *a)
     int rc = fill_text(x, a->name);
 
     return rc == RC_OK ? check_name(x, true) : rc;
+}
+
+struct rc_str rc_exec_user_key(struct rc_exec *x, struct rc_str user)
+{
+    struct rc_buf *key = &x->name[x->named ^ 1];
+
+    rc_buf_reset(key);
+    rc_space_put_user_key(x->home, user, key);
+    return rc_buf_str(key);
+}
+
+int rc_exec_fill_user(struct rc_exec *x, const struct rc_template *user, struct rc_str *key)
+{
+    size_t before = rc_exec_user_key(x, RC_STR_NONE).len;
+    struct rc_buf *to = &x->name[x->named ^ 1];
+    unsigned arg = 0;
+    int rc = rc_template_fill_text(user, &x->env, to, &arg);
+
+    if (rc != RC_OK)
+        return rc_exec_refuse_arg(x, rc, arg);
+    *key = rc_buf_str(to);
+    if (key->len == before || key->len > before + RC_USER_MAX)
+        return rc_exec_refuse(x, "bad_target", "the id of a user has 1 to %d bytes",
+                              (int)RC_USER_MAX);
+    return RC_OK;
 }
 
 /* ---- lists of targets ---- */
@@ -335,6 +363,11 @@ static int add_item(struct rc_exec *x, const struct rc_target_item *item, bool e
         rc = rc == RC_OK ? add_elements(x, rc_buf_str(&json), except, b)
                          : rc_exec_refuse_arg(x, rc, arg);
         rc_buf_deinit(&json);
+        return rc;
+    case RC_TARGET_USER:
+        rc = rc_exec_fill_user(x, item->name, &name);
+        if (rc == RC_OK)
+            rc_audience_add_room(b, except, rc_str_skip(name, x->home.len));
         return rc;
     case RC_TARGET_ROOM:
     case RC_TARGET_SOCKET: break;

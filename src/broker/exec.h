@@ -87,6 +87,11 @@ int rc_exec_fill_name(struct rc_exec *x, const struct rc_action *a);
 /* Fills in all names of a list. *to is the caller's, to free. */
 int rc_exec_fill_list(struct rc_exec *x, const struct rc_target_list *l,
                       struct rc_audience **to);
+/* Fills in the user of an action. *key: of the room of that user's devices, good until the next name
+ * is filled in; {room} stays what it was. */
+int rc_exec_fill_user(struct rc_exec *x, const struct rc_template *user, struct rc_str *key);
+/* That key of a user; good as long. */
+struct rc_str rc_exec_user_key(struct rc_exec *x, struct rc_str user);
 /* Key of the room that watches the list of rooms; good until the next name is filled in. */
 struct rc_str rc_exec_directory_key(struct rc_exec *x);
 /* Of a room's key. */

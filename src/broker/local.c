@@ -2,6 +2,7 @@
 #include "rc/base/mem.h"
 #include "rc/broker/ask.h"
 #include "rc/broker/audience.h"
+#include "rc/broker/identity.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/space.h"
@@ -140,8 +141,10 @@ static rc_id socket_id(const struct rc_shard *sh, const struct rc_socket *k)
 /* Rooms that it is leaving do not count, though the owner's answer may still be on its way. */
 static bool has_rooms_left(const struct rc_shard *sh, const struct rc_socket *k)
 {
-    /* That of all sockets of a dynamic namespace does not count. */
-    uint32_t max = sh->app->conf->limits_max_rooms_per_socket + sh->app->nsp[k->nsp].is_pattern;
+    /* Those that no client can leave do not count: of all sockets of a dynamic namespace, and of
+     * its user. */
+    uint32_t own = sh->app->nsp[k->nsp].is_pattern + (rc_identity_token(k) != NULL);
+    uint32_t max = sh->app->conf->limits_max_rooms_per_socket + own;
     uint32_t wanted = 0;
 
     if (k->nrooms < max && k->nrooms < UINT16_MAX)
@@ -194,6 +197,20 @@ int rc_local_reserve(struct rc_shard *sh, struct rc_socket *k, struct rc_str hom
             return RC_ELIMIT;
         }
         sh->nspaces++;
+    }
+    (void)add_record(k, lr);
+    return RC_OK;
+}
+
+int rc_local_reserve_user(struct rc_shard *sh, struct rc_socket *k, struct rc_str key,
+                          const char **why)
+{
+    uint64_t hash = rc_space_hash(sh, k->nsp, key);
+    struct rc_lroom *lr = find_room(sh, k->nsp, key, hash);
+
+    if (lr == NULL && (lr = new_room(sh, k->nsp, key, hash)) == NULL) {
+        *why = "max_rooms";
+        return RC_ELIMIT;
     }
     (void)add_record(k, lr);
     return RC_OK;

@@ -122,9 +122,9 @@ RC_ON_SHARD static void note(struct rc_shard *sh, struct rc_room *r, rc_id joine
 
     if (label.len == 0) /* all sockets of a dynamic namespace */
         return;
-    if (!rc_str_eq(label, RC_DIRECTORY_ROOM))
+    if (!rc_space_is_hidden(label))
         rc_directory_changed(sh, r);
-    else if (joined != 0 || r->members == 0)
+    else if (rc_str_eq(label, RC_DIRECTORY_ROOM) && (joined != 0 || r->members == 0))
         rc_directory_watched(sh, r, joined);
 }
 

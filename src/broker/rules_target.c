@@ -64,7 +64,8 @@ static const struct {
                {"rooms", "list of rooms", RC_TARGET_ROOMS},
                {"all", NULL, RC_TARGET_ALL},
                {"sender", NULL, RC_TARGET_SENDER},
-               {"socket", "socket's id", RC_TARGET_SOCKET}};
+               {"socket", "socket's id", RC_TARGET_SOCKET},
+               {"user", "user's id", RC_TARGET_USER}};
 enum { NTARGETS = sizeof(targets) / sizeof(targets[0]) };
 
 /* One item of a list; *i is its word, and is moved behind it. */

@@ -266,8 +266,8 @@ RC_ON_SHARD static void over_limit(struct rc_shard *sh, struct rc_session *s, st
 }
 
 /* Of a dynamic namespace: the key of the room of all its sockets. */
-RC_ON_SHARD static int reserve(struct rc_shard *sh, struct rc_socket *k, struct rc_str name,
-                               const char **why)
+RC_ON_SHARD static int reserve_home(struct rc_shard *sh, struct rc_socket *k,
+                                    struct rc_str name, const char **why)
 {
     struct rc_buf home = RC_BUF_INIT;
     int rc;
@@ -277,6 +277,29 @@ RC_ON_SHARD static int reserve(struct rc_shard *sh, struct rc_socket *k, struct 
     rc = rc_local_reserve(sh, k, rc_buf_str(&home), why);
     rc_buf_deinit(&home);
     return rc;
+}
+
+/* Places in the rooms that it joins before it is told that it is connected. False: there are none, and
+ * its client has been told. */
+RC_ON_SHARD static bool reserve(struct rc_shard *sh, struct rc_socket *k, struct rc_str name)
+{
+    const struct rc_token *token = rc_identity_token(k);
+    struct rc_buf user = RC_BUF_INIT;
+    const char *why = "";
+    int rc;
+
+    if (sh->app->nsp[k->nsp].is_pattern && reserve_home(sh, k, name, &why) != RC_OK) {
+        over_limit(sh, k->session, name, "too many namespaces", why);
+        return false;
+    }
+    if (token == NULL)
+        return true;
+    rc_space_put_user_key(rc_space_home(sh, k), token->user, &user);
+    rc = rc_local_reserve_user(sh, k, rc_buf_str(&user), &why);
+    rc_buf_deinit(&user);
+    if (rc != RC_OK)
+        over_limit(sh, k->session, name, "too many rooms", why);
+    return rc == RC_OK;
 }
 
 RC_ON_SHARD static void refuse_token(struct rc_shard *sh, struct rc_session *s,
@@ -325,7 +348,6 @@ RC_ON_SHARD static void add_socket(struct rc_shard *sh, struct rc_session *s,
                                    struct rc_str auth)
 {
     struct rc_socket *k = rc_pool_get(&sh->sockets);
-    const char *why;
 
     if (k == NULL) {
         rc_engine_fail(sh, s, RC_CLOSE_LIMIT);
@@ -338,13 +360,7 @@ RC_ON_SHARD static void add_socket(struct rc_shard *sh, struct rc_session *s,
         rc_pool_put(&sh->sockets, k);
         return;
     }
-    if (nsp->is_pattern && reserve(sh, k, name, &why) != RC_OK) {
-        over_limit(sh, s, name, "too many namespaces", why);
-        free_caller(&k->caller);
-        rc_pool_put(&sh->sockets, k);
-        return;
-    }
-    if (!rc_verbs_admit(sh, k)) {
+    if (!reserve(sh, k, name) || !rc_verbs_admit(sh, k)) {
         rc_local_leave_everything(sh, k);
         free_caller(&k->caller);
         rc_pool_put(&sh->sockets, k);

@@ -14,6 +14,13 @@ static bool is_dynamic(const struct rc_shard *sh, uint16_t nsp)
     return sh->app->nsp[nsp].is_pattern;
 }
 
+void rc_space_put_user_key(struct rc_str home, struct rc_str user, struct rc_buf *to)
+{
+    rc_buf_puts(to, home);
+    rc_buf_putz(to, "\002user:");
+    rc_buf_puts(to, user);
+}
+
 /* The length of "/name\0"; no name has a NUL. */
 static size_t home_len(struct rc_str key)
 {
@@ -52,15 +59,20 @@ struct rc_str rc_space_label(const struct rc_shard *sh, uint16_t nsp, struct rc_
     return is_dynamic(sh, nsp) ? rc_str_skip(key, home_len(key)) : key;
 }
 
-uint64_t rc_space_hash(const struct rc_shard *sh, uint16_t nsp, struct rc_str key)
+uint64_t rc_space_app_hash(const struct rc_app *app, uint16_t nsp, struct rc_str key)
 {
     uint64_t hash = rc_room_hash(nsp, key);
 
-    if (!is_dynamic(sh, nsp))
+    if (!app->nsp[nsp].is_pattern)
         return hash;
     /* The owner by the name, the slot in its table by name and room. */
     return (hash_of_home(nsp, rc_str_make(key.p, home_len(key))) & ~(uint64_t)UINT32_MAX) |
            (hash & UINT32_MAX);
+}
+
+uint64_t rc_space_hash(const struct rc_shard *sh, uint16_t nsp, struct rc_str key)
+{
+    return rc_space_app_hash(sh->app, nsp, key);
 }
 
 /* ---- as owner ---- */
@@ -104,7 +116,7 @@ static bool is_listed(const struct rc_room *r, size_t home)
 {
     struct rc_str label = rc_str_skip(rc_str_make(r->name, r->name_len), home);
 
-    return label.len != 0 && !rc_str_eq(label, RC_DIRECTORY_ROOM);
+    return label.len != 0 && !rc_space_is_hidden(label);
 }
 
 void rc_space_add(struct rc_shard *sh, struct rc_room *r)

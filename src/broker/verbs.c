@@ -143,10 +143,15 @@ RC_ON_SHARD static bool run_actions(struct rc_exec *x)
     return true;
 }
 
-/* The room of all sockets of a dynamic namespace comes first; there is a place for the socket. */
+/* The room of all sockets of a dynamic namespace comes first, then that of the user; there are
+ * places for the socket. */
 RC_ON_SHARD static bool enter(struct rc_exec *x)
 {
-    if (x->home.len != 0 && rc_action_join_room(x, x->home) != RC_OK) {
+    int rc = x->home.len != 0 ? rc_action_join_room(x, x->home) : RC_OK;
+
+    if (rc == RC_OK && x->env.user.len != 0)
+        rc = rc_action_join_room(x, rc_exec_user_key(x, x->env.user));
+    if (rc == RC_EAGAIN) {
         suspend(x);
         return false;
     }
@@ -336,7 +341,7 @@ static void restore_room(struct rc_exec *x)
         const struct rc_action *a = &x->rule->action[i];
         struct rc_audience *list = NULL;
 
-        if (a->name != NULL)
+        if (a->name != NULL && a->target != RC_TARGET_USER)
             (void)rc_exec_fill_name(x, a);
         if (a->list != NULL && rc_exec_fill_list(x, a->list, &list) == RC_OK)
             free(list);

@@ -101,6 +101,10 @@ const struct rc_lroom *rc_local_room(struct rc_shard *sh, uint16_t nsp, struct r
  * and which it is to join before all others. RC_OK; RC_ELIMIT with *why the key. */
 int rc_local_reserve(struct rc_shard *sh, struct rc_socket *k, struct rc_str home,
                      const char **why) RC_ON_SHARD;
+/* Makes room for a socket that has a user in the room of that user's devices, whose key that is: it can
+ * join then. RC_OK; RC_ELIMIT with *why the key. */
+int rc_local_reserve_user(struct rc_shard *sh, struct rc_socket *k, struct rc_str key,
+                          const char **why) RC_ON_SHARD;
 /* Joins the list of all sockets of its namespace; at CONNECT. */
 void rc_local_enter_all(struct rc_shard *sh, struct rc_socket *k) RC_ON_SHARD;
 /* The socket is gone: leaves everything. */

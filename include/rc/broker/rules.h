@@ -17,7 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RC_TARGET_FORM "; a TARGET is room ROOM, rooms LIST, socket ID, sender, or all alone"
+#define RC_TARGET_FORM \
+    "; a TARGET is room ROOM, rooms LIST, user USER, socket ID, sender, or all alone"
 /* X(NAME, ini key, what its value looks like) */
 #define RC_VERB_MAP(X)                                                                        \
     X(REQUIRE, "require", "member ROOM | auth KEY | same TEXT TEXT [else MESSAGE [DATA]]")    \
@@ -44,13 +45,14 @@ enum rc_target {
     RC_TARGET_ALL,
     RC_TARGET_SENDER,
     RC_TARGET_SOCKET,
+    RC_TARGET_USER,  /* all devices of a user */
     RC_TARGET_ROOMS, /* a JSON array of names; in a list only */
 };
 
 /* One item of a list of targets. */
 struct rc_target_item {
     enum rc_target target;
-    struct rc_template *name; /* of a room or socket; ROOMS: an argument. Else NULL */
+    struct rc_template *name; /* of a room, socket or user; ROOMS: an argument. Else NULL */
 };
 
 /* What is more than one target, with at most the sender excepted. */
@@ -68,7 +70,7 @@ struct rc_action {
     bool whole_connection;       /* DISCONNECT */
     enum rc_require require;     /* REQUIRE */
     struct rc_target_list *list; /* EMIT, JOIN and LEAVE: more than that, or NULL */
-    struct rc_template *name;    /* text: the room, or the socket's id */
+    struct rc_template *name;    /* text: the room, the user, or the socket's id */
     struct rc_template *event;   /* EMIT: the event name, as a JSON argument */
     struct rc_template *args;    /* EMIT and ACK: the arguments */
     struct rc_template *text[2]; /* REQUIRE same: what is compared; auth: [0] the key's value */

@@ -13,6 +13,7 @@
 #ifndef RC_BROKER_SPACE_H
 #define RC_BROKER_SPACE_H
 
+#include "rc/base/buf.h"
 #include "rc/base/hmap.h"
 #include "rc/base/thread.h"
 #include "rc/broker/room.h"
@@ -44,6 +45,18 @@ bool rc_space_has(const struct rc_shard *sh, const struct rc_socket *k,
 struct rc_str rc_space_label(const struct rc_shard *sh, uint16_t nsp, struct rc_str key);
 /* As rc_room_hash(), of any key. */
 uint64_t rc_space_hash(const struct rc_shard *sh, uint16_t nsp, struct rc_str key);
+/* The same for any thread. */
+uint64_t rc_space_app_hash(const struct rc_app *app, uint16_t nsp, struct rc_str key);
+
+/* Names that begin with a control character are the server's: no client can name such a room, and
+ * the list of rooms does not show it. */
+static inline bool rc_space_is_hidden(struct rc_str label)
+{
+    return label.len != 0 && ((unsigned char)label.p[0] < 0x20 || label.p[0] == 0x7f);
+}
+/* Appends the key of the room of all devices of a user: of the sockets, of one namespace, whose
+ * tokens are that user's. home: of a dynamic namespace, else empty. Any thread. */
+void rc_space_put_user_key(struct rc_str home, struct rc_str user, struct rc_buf *to);
 
 /* The owner has made the room, or is about to free it. */
 void rc_space_add(struct rc_shard *sh, struct rc_room *r) RC_ON_SHARD;

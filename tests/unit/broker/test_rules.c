@@ -75,7 +75,7 @@ static void put_args(const struct rc_template *t, struct rc_buf *to)
     rc_buf_putc(to, ')');
 }
 
-static const char *const targets[] = {" room", " all", " sender", " socket", " rooms"};
+static const char *const targets[] = {" room", " all", " sender", " socket", " user", " rooms"};
 
 static void put_list(const struct rc_target_list *l, struct rc_buf *to)
 {
@@ -183,6 +183,8 @@ Test(rules, emit_targets)
     check_event("emit = all except sender: ev", "emit all -sender (\"ev\")");
     check_event("emit = sender: ev", "emit sender (\"ev\")");
     check_event("emit = socket {1}: ev", "emit socket <lobby> (\"ev\")");
+    check_event("emit = user {1}: ev", "emit user <lobby> (\"ev\")");
+    check_event("emit = user \"a b\" except sender: ev", "emit user <a b> -sender (\"ev\")");
 }
 
 Test(rules, lists_of_targets)
@@ -201,6 +203,8 @@ Test(rules, lists_of_targets)
                 "emit rooms (null) room <x> -rooms ([\"a:\",\"lobby\"]) (\"ev\")");
     check_event("emit = rooms {auth.full name}: ev", "emit rooms (\"Ann\") (\"ev\")");
     check_event("emit = rooms []: ev", "emit rooms ([]) (\"ev\")");
+    check_event("emit = user {1}, user {2}, room x except user y: ev",
+                "emit user <lobby> user <5> room <x> -user <y> (\"ev\")");
     check_event("emit = all except room x: ev", "emit all -room <x> (\"ev\")");
     check_event("emit = all except socket {1}: ev", "emit all -socket <lobby> (\"ev\")");
     check_event("emit = socket {1} except room x: ev",
@@ -451,6 +455,7 @@ Test(rules, target_faults)
     check_fault("emit = room: ev", "the room is missing" EMIT_FORM);
     check_fault("emit = room \"\": ev", "the room is missing" EMIT_FORM);
     check_fault("emit = socket: ev", "the socket's id is missing" EMIT_FORM);
+    check_fault("emit = user: ev", "the user's id is missing" EMIT_FORM);
     check_fault("emit = room {x}: ev", NULL);
     check_fault("emit = room {1: ev {\"a\":1}",
                 "{1 is not closed by }; a literal { is written {{" EMIT_FORM);

@@ -1,0 +1,224 @@
+// People: the devices of a user, who may do what in which rooms, and who is there.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, test } from 'node:test';
+
+import jwt from 'jsonwebtoken';
+
+import { ask, client, closeAll, connect, event, inbox } from './lib/client.mjs';
+import { tempDir } from './lib/daemon.mjs';
+import { SHARDS, label, roomcastOnly, sleep, slow, start, until } from './lib/target.mjs';
+
+const SECRET = randomBytes(32).toString('hex');
+const secretFile = join(tempDir(), 'secret');
+writeFileSync(secretFile, `${SECRET}\n`);
+
+const sign = (claims) => jwt.sign(claims, SECRET, { expiresIn: '1h' });
+const range = (n) => [...Array(n).keys()];
+
+const OPTIONS = { 'auth.mode': 'optional', 'auth.secret_file': secretFile };
+
+// A device of that user: a client with an inbox.
+async function device(server, user, options = {}) {
+  const socket = await connect(server, { auth: user ? { token: sign({ sub: user, ...options.claims }) } : {}, ...options });
+  return Object.assign(socket, { box: inbox(socket) });
+}
+
+// What each has got once all that the sender has caused is there.
+async function harvest(sender, all) {
+  await ask(sender, 'mark');
+  await Promise.all(all.map((s) => ask(s, 'mark')));
+  await sleep(20 * slow);
+  return all.map((s) => s.box.splice(0).map(([name, ...args]) => [name, ...args]));
+}
+
+const DEVICES = `
+[event mark]
+ack = auto
+[event join]
+join = {1}
+[event joins]
+join = rooms {1}
+[event leave]
+leave = {1}
+[event say]
+emit = room {1}: said {2}
+[event tell]
+emit = user {1}: told {2} {user}
+[event others]
+emit = user {user} except sender: echo {1}
+[event both]
+emit = user {1}, user {2}, room {3} except sender: told {4}
+[event but]
+emit = room {1} except user {2}: told {3}
+[event poll]
+ask = user {1}: question {2}
+[event named]
+join = {1}
+emit = user {2}: told {room}
+[event watch]
+watch = rooms
+[namespace /off]
+auth = off
+[event /off tell]
+emit = user {1}: told {2}
+[event /off mark]
+ack = auto
+[event /team-* tell]
+emit = user {1}: told {2} {nsp}
+[event /team-* mark]
+ack = auto
+[event /team-* watch]
+watch = rooms
+[connect /hello]
+emit = user {user} except sender: another {id}
+[event /hello mark]
+ack = auto
+`;
+
+describe('devices of users', roomcastOnly, () => {
+  for (const shards of SHARDS)
+    describe(label(shards), () => {
+      let server;
+      before(async () => {
+        server = await start({ ini: DEVICES, shards, options: { ...OPTIONS, 'limits.max_rooms_per_socket': '2' } });
+      });
+      after(() => server.stop());
+      afterEach(closeAll);
+
+      // Ann has six devices, on all shards; Bob two; two more are nobody's.
+      async function people() {
+        const ann = await Promise.all(
+          range(6).map((i) =>
+            i % 3 === 2
+              ? device(server, null, { transports: ['polling'], query: { token: sign({ sub: 'ann' }) } })
+              : device(server, 'ann', { transports: [i % 3 === 1 ? 'polling' : 'websocket'] }),
+          ),
+        );
+        const bob = await Promise.all(range(2).map(() => device(server, 'bob')));
+        const nobody = await Promise.all(range(2).map(() => device(server, null)));
+        return { ann, bob, nobody, all: [...ann, ...bob, ...nobody] };
+      }
+
+      test('all devices of a user get it, once, and nobody else', async () => {
+        const { bob, all } = await people();
+        bob[0].emit('tell', 'ann', 1);
+        bob[0].emit('tell', 'bob', 2);
+        bob[0].emit('tell', 'carl', 3);
+        assert.deepEqual(
+          await harvest(bob[0], all),
+          all.map((s, i) => (i < 6 ? [['told', 1, 'bob']] : i < 8 ? [['told', 2, 'bob']] : [])),
+        );
+      });
+
+      test('the other devices', async () => {
+        const { ann, all } = await people();
+        ann[2].emit('others', 'x');
+        assert.deepEqual(
+          await harvest(ann[2], all),
+          all.map((s, i) => (i < 6 && i !== 2 ? [['echo', 'x']] : [])),
+        );
+      });
+
+      test('users in lists of targets and behind except', async () => {
+        const { ann, bob, nobody, all } = await people();
+        for (const s of [ann[0], bob[0], nobody[0]]) await ask(s, 'join', 'r');
+        ann[1].emit('both', 'ann', 'bob', 'r', 1);
+        assert.deepEqual(
+          await harvest(ann[1], all),
+          all.map((s, i) => (i === 1 || i === 9 ? [] : [['told', 1]])),
+        );
+        nobody[1].emit('but', 'r', 'ann', 2);
+        assert.deepEqual(
+          await harvest(nobody[1], all),
+          all.map((s, i) => (i === 6 || i === 8 ? [['told', 2]] : [])),
+        );
+      });
+
+      test('a user is asked: all devices answer', async () => {
+        const { ann, bob } = await people();
+        ann.forEach((s, i) => s.on('question', (q, answer) => answer(q, i)));
+        const got = await ask(bob[0], 'poll', 'ann', 'q');
+        assert.deepEqual(got, { ok: true, answers: got.answers });
+        assert.deepEqual(got.answers.sort((a, b) => a[1] - b[1]), range(6).map((i) => ['q', i]));
+        assert.deepEqual(await ask(bob[0], 'poll', 'carl', 'q'), { ok: true, answers: [] });
+      });
+
+      test('a user is no room: {room} stays, and there must be one', async () => {
+        const { ann, bob } = await people();
+        assert.deepEqual(await ask(bob[0], 'named', 'r', 'ann'), { ok: true });
+        assert.deepEqual((await harvest(bob[0], ann))[5], [['told', 'r']]);
+        for (const user of ['', 'x'.repeat(129)])
+          assert.equal((await ask(bob[0], 'tell', user, 1)).error, 'bad_target');
+        assert.equal((await ask(bob[0], 'tell')).error, 'missing_argument');
+        assert.deepEqual(await ask(bob[0], 'tell', 'x'.repeat(128), 1), { ok: true });
+        assert.deepEqual(await ask(bob[0], 'tell', 42, 1), { ok: true });
+      });
+
+      test('the rooms of users are hidden, cannot be named, and do not count', async () => {
+        const ann = await device(server, 'ann');
+        const hidden = '\u0002user:ann';
+        for (const name of [hidden, '\u0001rooms', '\u0000', '\u001fx', '\u007fx']) {
+          for (const verb of ['join', 'leave', 'say'])
+            assert.equal((await ask(ann, verb, name, 1)).error, 'bad_room', JSON.stringify([verb, name]));
+          assert.equal((await ask(ann, 'joins', [name])).error, 'bad_room');
+        }
+        for (const room of ['a', 'b']) assert.deepEqual(await ask(ann, 'join', room), { ok: true });
+        assert.equal((await ask(ann, 'join', 'c')).error, 'too_many_rooms');
+        const spy = await device(server, null);
+        await ask(spy, 'watch');
+        const seen = new Set();
+        await until('the list', () => {
+          for (const [, list] of spy.box) for (const { room } of list.rooms) seen.add(room);
+          return seen.has('a') && seen.has('b');
+        });
+        await device(server, 'dora');
+        await sleep(500 * slow);
+        for (const [, list] of spy.box) for (const { room } of list.rooms) seen.add(room);
+        assert.deepEqual([...seen].sort(), ['a', 'b']);
+      });
+
+      test('each namespace has its own, also a dynamic one', async () => {
+        const at = async (nsp) => {
+          const s = client(server, { nsp, auth: { token: sign({ sub: 'ann' }) } });
+          s.connect();
+          await event(s, 'connect');
+          return Object.assign(s, { box: inbox(s) });
+        };
+        const all = await Promise.all(['/', '/off', '/team-1', '/team-1', '/team-2'].map(at));
+        all[2].emit('tell', 'ann', 1);
+        assert.deepEqual(await harvest(all[2], all), [[], [], [['told', 1, '/team-1']], [['told', 1, '/team-1']], []]);
+        all[1].emit('tell', 'ann', 2);
+        assert.deepEqual(await harvest(all[1], all), [[], [], [], [], []]);
+        await ask(all[4], 'watch');
+        await sleep(500 * slow);
+        for (const [, list] of all[4].box) assert.deepEqual(list.rooms, []);
+      });
+
+      test('[connect] reaches the devices that are there', async () => {
+        const options = { nsp: '/hello', auth: { token: sign({ sub: 'eve' }) } };
+        const first = await device(server, 'eve', options);
+        const second = await device(server, 'eve', options);
+        await until('word of the second', () => first.box.length === 1);
+        assert.deepEqual(first.box[0].slice(0, 2), ['another', second.id]);
+        assert.equal(second.box.length, 0);
+      });
+
+      test('it is there from the connect on, and a refresh changes nothing', async () => {
+        const bob = await device(server, 'bob');
+        for (const i of range(30).map((n) => n + 1)) {
+          const ann = await device(server, 'ann', { transports: [i % 2 ? 'websocket' : 'polling'] });
+          await ask(bob, 'tell', 'ann', i);
+          await until('the message', () => ann.box.length === 1);
+          const answer = await ask(ann, 'refreshToken', sign({ sub: 'ann' }));
+          assert.equal(answer.ok, true);
+          await ask(bob, 'tell', 'ann', -i);
+          await until('the message', () => ann.box.length === 2);
+          assert.deepEqual(ann.box.map(([, n]) => n), [i, -i]);
+          ann.disconnect();
+        }
+      });
+    });
+});
