@@ -63,6 +63,8 @@ enum rc_conf_type {
     RC_CONF_SAMESITE,
     RC_CONF_PARSER,
     RC_CONF_AUTHMODE,
+    RC_CONF_STOREENGINE,
+    RC_CONF_STORETLS,
 };
 
 struct rc_conf_key {

@@ -27,6 +27,8 @@ static const char *const loglevels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const ackpolicies[] = {"auto", "none", NULL};
 static const char *const unknownevents[] = {"ignore", "disconnect", NULL};
 static const char *const authmodes[] = {"off", "optional", "required", NULL};
+static const char *const storeengines[] = {"none", "sqlite", "mariadb", NULL};
+static const char *const storetls[] = {"off", "prefer", "required", NULL};
 static const char *const samesites[] = {"lax", "strict", "none", "off", NULL};
 static const char *const parsers[] = {"auto", "json", "msgpack", NULL};
 
@@ -40,6 +42,10 @@ static const char *const *enum_names(enum rc_conf_type type)
         return parsers;
     if (type == RC_CONF_AUTHMODE)
         return authmodes;
+    if (type == RC_CONF_STOREENGINE)
+        return storeengines;
+    if (type == RC_CONF_STORETLS)
+        return storetls;
     return type == RC_CONF_ACKPOLICY ? ackpolicies : unknownevents;
 }
 
@@ -172,6 +178,8 @@ void rc_conf_value_describe(const struct rc_conf_key *k, struct rc_buf *to)
     case RC_CONF_SAMESITE:
     case RC_CONF_PARSER:
     case RC_CONF_AUTHMODE:
+    case RC_CONF_STOREENGINE:
+    case RC_CONF_STORETLS:
         for (const char *const *n = enum_names(k->type); *n != NULL; n++)
             rc_buf_printf(to, "%s%s", *n, n[1] == NULL ? "" : n[2] == NULL ? " or " : ", ");
         break;
@@ -237,6 +245,10 @@ static bool parse_enum(enum rc_conf_type type, struct rc_str s, void *field)
         *(enum rc_parser *)field = (enum rc_parser)i;
     else if (type == RC_CONF_AUTHMODE)
         *(enum rc_authmode *)field = (enum rc_authmode)i;
+    else if (type == RC_CONF_STOREENGINE)
+        *(enum rc_storeengine *)field = (enum rc_storeengine)i;
+    else if (type == RC_CONF_STORETLS)
+        *(enum rc_storetls *)field = (enum rc_storetls)i;
     else
         *(enum rc_unknownevent *)field = (enum rc_unknownevent)i;
     return true;
@@ -405,7 +417,9 @@ bool rc_conf_value_set(struct rc_conf *conf, const struct rc_conf_key *k, struct
     case RC_CONF_UNKNOWNEVENT:
     case RC_CONF_SAMESITE:
     case RC_CONF_PARSER:
-    case RC_CONF_AUTHMODE: ok = parse_enum(k->type, value, field); break;
+    case RC_CONF_AUTHMODE:
+    case RC_CONF_STOREENGINE:
+    case RC_CONF_STORETLS: ok = parse_enum(k->type, value, field); break;
     }
     if (ok)
         return true;
@@ -505,5 +519,9 @@ void rc_conf_value_put(const struct rc_conf *conf, const struct rc_conf_key *k,
     case RC_CONF_SAMESITE: rc_buf_putz(to, samesites[*(const enum rc_samesite *)field]); break;
     case RC_CONF_PARSER: rc_buf_putz(to, parsers[*(const enum rc_parser *)field]); break;
     case RC_CONF_AUTHMODE: rc_buf_putz(to, authmodes[*(const enum rc_authmode *)field]); break;
+    case RC_CONF_STOREENGINE:
+        rc_buf_putz(to, storeengines[*(const enum rc_storeengine *)field]);
+        break;
+    case RC_CONF_STORETLS: rc_buf_putz(to, storetls[*(const enum rc_storetls *)field]); break;
     }
 }

@@ -28,7 +28,7 @@
  *   DIR, FILE char *, of a folder or a file: "" or absolute; what the INI file says is relative
  *   to the file's own folder · LISTEN, TRANSPORTS, ORIGINS, TOKENS, TEXTS, FILES struct
  *   rc_conf_list, by comma; min and max count its items · LOGLEVEL, ACKPOLICY, UNKNOWNEVENT,
- *   SAMESITE, PARSER, AUTHMODE: the enums below */
+ *   SAMESITE, PARSER, AUTHMODE, STOREENGINE, STORETLS: the enums below */
 #define RC_CONF_MAP(X)                                                                        \
     X(server, listen, LISTEN, "0.0.0.0:3000", 1, 64, 0,                                       \
       "addresses to listen on, host:port by comma; port 0 takes a free one")                  \
@@ -143,6 +143,28 @@
     X(auth, cookie, TOKEN, "", 0, 0, 0, "name of a cookie; empty is none")                    \
     X(auth, revoked, FILE, "", 0, 0, 0,                                                       \
       "file of users and token ids that are refused; it is read at start")                    \
+    X(store, engine, STOREENGINE, "none", 0, 0, 0,                                            \
+      "where messages are kept: none, sqlite (a file), mariadb (a server)")                   \
+    X(store, path, FILE, "", 0, 0, 0, "sqlite: the file; its folder must be there")           \
+    X(store, host, STRING, "127.0.0.1", 0, 0, 0, "mariadb: name or address of the server")    \
+    X(store, port, INT, "3306", 1, 65535, 0, "mariadb: its port")                             \
+    X(store, socket, FILE, "", 0, 0, 0, "mariadb: its Unix socket, instead of those")         \
+    X(store, user, STRING, "roomcast", 0, 0, 0, "mariadb: the account")                       \
+    X(store, password, STRING, "", 0, 0, 0, "mariadb: its password; better in a file")        \
+    X(store, password_file, FILE, "", 0, 0, 0, "file of that password, in one line")          \
+    X(store, database, STRING, "roomcast", 0, 0, 0,                                           \
+      "mariadb: the database, which must be there")                                           \
+    X(store, tls, STORETLS, "prefer", 0, 0, 0,                                                \
+      "mariadb: off; prefer: if the server can; required: with a good certificate")           \
+    X(store, tls_ca, FILE, "", 0, 0, 0,                                                       \
+      "PEM file of who signed that certificate; empty takes the system's")                    \
+    X(store, timeout, DURATION, "10s", 1000, 600000, 0,                                       \
+      "time that the database may take to answer; then it counts as lost")                    \
+    X(store, max_pending, INT, "4096", 1, 1048576, 0,                                         \
+      "requests of a shard that may wait for the store; more are refused")                    \
+    X(store, max_pending_size, SIZE, "64MiB", 1048576, 17179869184, 0, "bytes of them")       \
+    X(store, history_limit, INT, "100", 1, 1000, 0, "messages in one answer at most")         \
+    X(store, group_limit, INT, "1000", 1, 100000, 0, "members of a group at most")            \
     X(limits, max_connections, AUTO, "auto", 1, 10000000, 0,                                  \
       "connections in total; auto follows the descriptor limit")                              \
     X(limits, max_head_size, SIZE, "16KiB", 512, 1048576, 0, "HTTP request line and headers") \
@@ -185,6 +207,8 @@ enum rc_ackpolicy { RC_ACKPOLICY_AUTO, RC_ACKPOLICY_NONE };
 enum rc_unknownevent { RC_UNKNOWNEVENT_IGNORE, RC_UNKNOWNEVENT_DISCONNECT };
 enum rc_parser { RC_PARSER_AUTO, RC_PARSER_JSON, RC_PARSER_MSGPACK };
 enum rc_authmode { RC_AUTHMODE_OFF, RC_AUTHMODE_OPTIONAL, RC_AUTHMODE_REQUIRED };
+enum rc_storeengine { RC_STOREENGINE_NONE, RC_STOREENGINE_SQLITE, RC_STOREENGINE_MARIADB };
+enum rc_storetls { RC_STORETLS_OFF, RC_STORETLS_PREFER, RC_STORETLS_REQUIRED };
 enum rc_samesite { RC_SAMESITE_LAX, RC_SAMESITE_STRICT, RC_SAMESITE_NONE, RC_SAMESITE_OFF };
 
 enum rc_conf_section_kind {
@@ -235,6 +259,8 @@ struct rc_conf {
 #define RC_CONF_FIELD_SAMESITE     enum rc_samesite
 #define RC_CONF_FIELD_PARSER       enum rc_parser
 #define RC_CONF_FIELD_AUTHMODE     enum rc_authmode
+#define RC_CONF_FIELD_STOREENGINE  enum rc_storeengine
+#define RC_CONF_FIELD_STORETLS     enum rc_storetls
 #define RC_CONF_FIELD(section, key, type, def, min, max, reload, help) \
     RC_CONF_FIELD_##type section##_##key;
     RC_CONF_MAP(RC_CONF_FIELD)

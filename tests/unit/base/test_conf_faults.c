@@ -55,9 +55,10 @@ static void check_faults(const char *text, const char *option, const char *expec
     "in patterns only * is special\n"
 #define CLOSING   "expected a closing \" at the end, and \\\" for one inside\n"
 #define LINE_KIND "expected key = value, [section] or ; comment\n"
-#define SECTIONS                                                                               \
-    "expected [server], [log], [socketio], [auth], [limits], [event NAME], [event /namespace " \
-    "NAME], "                                                                                  \
+#define SECTIONS                                                                             \
+    "expected [server], [log], [socketio], [auth], [store], [limits], [event NAME], [event " \
+    "/namespace "                                                                            \
+    "NAME], "                                                                                \
     "[connect], [connect /namespace], [namespace /NAME] or [endpoint /PATH]\n"
 #define EVENT_KEYS \
     "expected require, refuse, join, leave, emit, ask, ack, watch, unwatch or disconnect\n"
