@@ -108,7 +108,10 @@ MISSING_TEST = $(MISSING_RUN) $(call need_lib,criterion,libcriterion-dev) $(call
                $(call need_py,websockets,python3-websockets) \
                $(call need_py,socketio,python3-socketio) $(call need_py,aiohttp,python3-aiohttp) \
                $(call need_py,requests,python3-requests) \
-               $(call need_py,websocket,python3-websocket) $(call need_cmd,curl)
+               $(call need_py,websocket,python3-websocket) $(call need_cmd,curl) \
+               $(call need_cmd,sqlite3) $(call need_cmd,openssl) \
+               $(call need_cmd,/usr/sbin/mariadbd,mariadb-server-core) \
+               $(call need_cmd,mariadb,mariadb-client-core)
 MISSING_DEV  = $(MISSING_TEST) $(foreach c,clang clang-format clang-tidy cppcheck,$(call need_cmd,$c)) \
                $(if $(wildcard /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a),,libclang-rt-dev)
 apt_install  = $(if $(strip $1),@.ci/apt-install $(strip $1))
