@@ -183,7 +183,8 @@ install: all
 	cp -R README.md LICENSE docs conf/examples $(SHARE)/doc/roomcast/
 	install -d $(DESTDIR)$(SYSCONFDIR)/roomcast
 	f=$(DESTDIR)$(SYSCONFDIR)/roomcast/roomcast.ini; [ ! -e $$f ] || f=$$f.new; \
-	    sed 's|^static_root = .*|static_root = $(PREFIX)/share/roomcast/web|' conf/roomcast.ini >$$f
+	    sed -e 's|^static_root = .*|static_root = $(PREFIX)/share/roomcast/web|' \
+	        -e 's|^dev_tokens_path = .*|;dev_tokens_path =|' conf/roomcast.ini >$$f
 clean: ; rm -rf build tests/node_modules
 FORCE:
 .PHONY: all run test test-reference check everything bench bench-quick bench-all bench-micro asan \

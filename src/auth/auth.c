@@ -1,15 +1,21 @@
 /* auth.c - loads what [auth] names, and checks tokens by it. */
 #include "rc/auth/auth.h"
 
+#include "rc/base/b64.h"
 #include "rc/base/hash.h"
 #include "rc/base/log.h"
 #include "rc/base/mem.h"
 #include "rc/base/utf8.h"
 
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
 #include <stdlib.h>
 
-enum { REVOKED_FILE_MAX = 64 << 20, WHY_SIZE = 160 };
+enum {
+    REVOKED_FILE_MAX = 64 << 20,
+    WHY_SIZE = 160,
+    SECRET_AUTO = 48, /* bytes of randomness in a secret for all three algorithms */
+};
 
 /* A line of the file of revocations. */
 enum revoked_kind { REVOKED_USER, REVOKED_ID };
@@ -51,6 +57,10 @@ int rc_auth_read_secret(const struct rc_conf *conf, struct rc_buf *secret,
         fault(e, conf, "secret_file", file, "expected either secret or secret_file");
         return RC_EINVAL;
     }
+    if (strcmp(conf->auth_secret, "auto") == 0) {
+        fault(e, conf, "secret", "auto", "only the running server knows it");
+        return RC_EINVAL;
+    }
     if (file[0] == '\0') {
         rc_buf_putz(secret, conf->auth_secret);
         return RC_OK;
@@ -64,6 +74,35 @@ int rc_auth_read_secret(const struct rc_conf *conf, struct rc_buf *secret,
     return RC_OK;
 }
 
+static void wipe(struct rc_buf *secret)
+{
+    if (secret->data != NULL)
+        OPENSSL_cleanse(secret->data, secret->cap);
+    rc_buf_deinit(secret);
+}
+
+/* A secret that nobody else knows, and that ends with this process. */
+static int make_secret(struct rc_buf *secret)
+{
+    uint8_t raw[SECRET_AUTO];
+
+    if (RAND_bytes(raw, sizeof(raw)) != 1)
+        return RC_ESYS;
+    rc_b64_put(secret, RC_B64_URL, raw, sizeof(raw));
+    OPENSSL_cleanse(raw, sizeof(raw));
+    return RC_OK;
+}
+
+static int find_secret(const struct rc_auth *a, struct rc_buf *secret, struct rc_conf_errors *e)
+{
+    if (strcmp(a->conf->auth_secret, "auto") != 0 || a->conf->auth_secret_file[0] != '\0')
+        return rc_auth_read_secret(a->conf, secret, e);
+    if (make_secret(secret) == RC_OK)
+        return RC_OK;
+    fault(e, a->conf, "secret", "auto", "there is no randomness to make one of");
+    return RC_ESYS;
+}
+
 static void load_secret(struct rc_auth *a, struct rc_conf_errors *e)
 {
     const struct rc_conf *conf = a->conf;
@@ -71,13 +110,13 @@ static void load_secret(struct rc_auth *a, struct rc_conf_errors *e)
     char why[RC_KEY_WHY] = "";
     bool from_file = conf->auth_secret_file[0] != '\0';
 
-    if (rc_auth_read_secret(conf, &secret, e) == RC_OK &&
-        rc_keys_add_secret(&a->keys, rc_buf_str(&secret), why) != RC_OK)
+    if (find_secret(a, &secret, e) == RC_OK &&
+        (rc_keys_add_secret(&a->keys, rc_buf_str(&secret), why) != RC_OK ||
+         (conf->auth_dev_tokens_path[0] != '\0' &&
+          rc_signer_secret(&a->dev, rc_buf_str(&secret), why) != RC_OK)))
         fault(e, conf, from_file ? "secret_file" : "secret",
               from_file ? conf->auth_secret_file : "...", why);
-    if (secret.data != NULL)
-        OPENSSL_cleanse(secret.data, secret.cap);
-    rc_buf_deinit(&secret);
+    wipe(&secret);
 }
 
 static void load_files(struct rc_auth *a, struct rc_conf_errors *e)
@@ -105,9 +144,7 @@ static void load_files(struct rc_auth *a, struct rc_conf_errors *e)
                    "auth.jwks: left out %u that are not for signatures of a known type",
                    skipped);
     }
-    if (text.data != NULL)
-        OPENSSL_cleanse(text.data, text.cap);
-    rc_buf_deinit(&text);
+    wipe(&text);
 }
 
 uint32_t rc_auth_algorithms(const struct rc_conf *conf, struct rc_conf_errors *e)
@@ -153,6 +190,20 @@ static void check_keys(const struct rc_auth *a, struct rc_conf_errors *e)
                           "[auth] algorithms: there is a key for %s and the like, but none of "
                           "them is listed",
                           rc_alg_name((enum rc_alg)__builtin_ctz(a->keys.key[i].algs)));
+}
+
+/* Who wants tokens for everybody should not believe to have them. */
+static void check_dev_tokens(const struct rc_auth *a, struct rc_conf_errors *e)
+{
+    const char *path = a->conf->auth_dev_tokens_path;
+
+    if (path[0] == '\0')
+        return;
+    if (a->dev.algs == 0)
+        fault(e, a->conf, "dev_tokens_path", path,
+              "expected secret or secret_file to sign with");
+    else if ((a->policy.algs & RC_ALG_BIT(RC_ALG_HS256)) == 0)
+        fault(e, a->conf, "dev_tokens_path", path, "expected HS256 among algorithms");
 }
 
 /* ---- revocations ---- */
@@ -264,8 +315,10 @@ struct rc_auth *rc_auth_new(const struct rc_conf *conf, struct rc_conf_errors *e
     };
     load_secret(a, e);
     load_files(a, e);
-    if (e->n == before)
+    if (e->n == before) {
         check_keys(a, e);
+        check_dev_tokens(a, e);
+    }
     load_revoked(a, e);
     if (e->n == before)
         return a;
@@ -284,6 +337,7 @@ void rc_auth_free(struct rc_auth *a)
         free(r);
     rc_hmap_deinit(&a->revoked);
     rc_keys_deinit(&a->keys);
+    rc_signer_deinit(&a->dev);
     free(a);
 }
 

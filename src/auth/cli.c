@@ -7,13 +7,12 @@
 #include <getopt.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
-#include <openssl/rand.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { EXIT_OK = 0, EXIT_RUN = 1, EXIT_CONF = 2 };
-enum { EXPIRES_MAX_MS = 2000000000, WHY_SIZE = 160 };
+enum { EXPIRES_MIN_MS = 1, EXPIRES_MAX_MS = 2000000000, WHY_SIZE = 160 };
 
 struct request {
     const char *file, *user, *expires, *alg, *kid;
@@ -165,63 +164,42 @@ static bool put_claim(json_t *claims, const char *text)
     return ok;
 }
 
-/* exp, unless it is never; false: told. */
-static bool put_expiry(json_t *claims, const char *text, uint64_t now_ms)
+/* 0: never. False: told. */
+static bool read_expiry(const char *text, uint32_t *ttl_ms)
 {
     struct rc_buf expected = RC_BUF_INIT;
-    uint32_t ms = 0;
     bool ok;
 
+    *ttl_ms = 0;
     if (text != NULL && strcmp(text, "never") == 0)
         return true;
-    ok = rc_conf_duration(rc_str_of(text != NULL ? text : "1h"), 0, EXPIRES_MAX_MS, &ms,
-                          &expected);
-    if (ok)
-        (void)json_object_set_new(claims, "exp",
-                                  json_integer((json_int_t)(now_ms + ms) / 1000));
-    else
+    ok = rc_conf_duration(rc_str_of(text != NULL ? text : "1h"), EXPIRES_MIN_MS, EXPIRES_MAX_MS,
+                          ttl_ms, &expected);
+    if (!ok)
         (void)fail("--expires %s: expected %.*s, or never", text,
                    RC_STR_ARG(rc_buf_str(&expected)));
     rc_buf_deinit(&expected);
     return ok;
 }
 
-static void put_id(json_t *claims)
-{
-    unsigned char raw[8];
-    char text[2 * sizeof(raw) + 1];
-
-    if (RAND_bytes(raw, sizeof(raw)) != 1)
-        return;
-    for (unsigned i = 0; i < sizeof(raw); i++)
-        (void)snprintf(text + 2 * (size_t)i, 3, "%02x", raw[i]);
-    (void)json_object_set_new(claims, "jti", json_string(text));
-}
-
 /* Whatever the server would ask for; --claim comes last and wins. NULL: told. */
 static json_t *make_claims(const struct request *r, const struct rc_conf *conf)
 {
-    json_t *claims = json_object(), *user = json_string(r->user);
-    uint64_t now_ms = rc_clock_wall_ms();
-    bool ok = user != NULL;
+    json_t *claims;
+    uint32_t ttl_ms;
 
-    if (!ok)
+    if (!read_expiry(r->expires, &ttl_ms))
+        return NULL;
+    claims = rc_mint_claims(conf, rc_str_of(r->user), rc_clock_wall_ms(), ttl_ms);
+    if (claims == NULL)
         (void)fail("--user: this is not UTF-8");
-    else
-        ok = json_object_set_new(claims, conf->auth_user_claim.item[0], user) == 0;
-    if (conf->auth_issuer.n != 0)
-        (void)json_object_set_new(claims, "iss", json_string(conf->auth_issuer.item[0]));
-    if (conf->auth_audience.n != 0)
-        (void)json_object_set_new(claims, "aud", json_string(conf->auth_audience.item[0]));
-    (void)json_object_set_new(claims, "iat", json_integer((json_int_t)(now_ms / 1000)));
-    put_id(claims);
-    ok = ok && put_expiry(claims, r->expires, now_ms);
-    for (unsigned i = 0; ok && i < r->nclaims; i++)
-        ok = put_claim(claims, r->claim[i]);
-    if (ok)
-        return claims;
-    json_decref(claims);
-    return NULL;
+    for (unsigned i = 0; claims != NULL && i < r->nclaims; i++) {
+        if (put_claim(claims, r->claim[i]))
+            continue;
+        json_decref(claims);
+        claims = NULL;
+    }
+    return claims;
 }
 
 /* ---- minting ---- */
@@ -229,21 +207,13 @@ static json_t *make_claims(const struct request *r, const struct rc_conf *conf)
 static int print_token(const struct request *r, const struct rc_signer *s, enum rc_alg alg,
                        const json_t *claims)
 {
-    json_t *header =
-        json_pack("{s:s,s:s,s:s*}", "alg", rc_alg_name(alg), "typ", "JWT", "kid", r->kid);
-    char *head = header != NULL ? json_dumps(header, JSON_COMPACT) : NULL;
-    char *body = json_dumps(claims, JSON_COMPACT);
     struct rc_buf token = RC_BUF_INIT;
     int rc = EXIT_OK;
 
-    if (head == NULL || body == NULL ||
-        rc_sign(s, alg, rc_str_of(head), rc_str_of(body), &token) != RC_OK)
+    if (rc_mint(s, alg, r->kid, claims, &token) != RC_OK)
         rc = fail("the token cannot be signed");
     else
         (void)printf("%.*s\n", RC_STR_ARG(rc_buf_str(&token)));
-    free(head);
-    free(body);
-    json_decref(header);
     rc_buf_deinit(&token);
     return rc;
 }

@@ -293,11 +293,14 @@ static const char bundle[] = "/socket.io.min.js";
 static void load_static(struct rc_app *app, struct rc_conf_errors *e)
 {
     const char *root = app->conf->server_static_root;
+    const struct rc_site_mark marks[] = {{"{title}", app->conf->server_title},
+                                         {"{dev_tokens_path}", app->conf->auth_dev_tokens_path},
+                                         {NULL, NULL}};
     char why[WHY_SIZE] = "";
 
     if (root[0] == '\0')
         return;
-    app->site = rc_site_load(root, app->conf->server_title, SITE_MAX, why, sizeof(why));
+    app->site = rc_site_load(root, marks, SITE_MAX, why, sizeof(why));
     if (app->site == NULL)
         rc_conf_error(e, NULL, 0, "[server] static_root = %s: %s", root, why);
 }
@@ -423,6 +426,7 @@ struct rc_app *rc_app_new(const struct rc_conf *conf, const char *exe_dir,
                       "expected at most %d namespaces and endpoints, there are %u",
                       (int)NSPS_MAX, app->nnsps);
     load_auth(app, e);
+    rc_devtoken_check(app, e);
     load_static(app, e);
     load_client(app, exe_dir, e);
     if (e->n == before)

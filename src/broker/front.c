@@ -43,6 +43,7 @@ RC_ON_SHARD static void next_request(struct rc_shard *sh, struct rc_conn *c, str
     h->scanned = 0;
     h->sid[0] = '\0';
     h->asked = false;
+    h->dev_token = false;
     rc_buf_deinit(&h->content);
     rc_buf_deinit(&h->extra);
     if (!keep_alive || c->eof) {

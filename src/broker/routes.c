@@ -382,6 +382,8 @@ void rc_route_body(struct rc_shard *sh, struct rc_conn *c)
     if (h->sid[0] != '\0')
         forward(sh, c, RC_MSG_EIO_BODY, 0,
                 rc_pub_new(0, RC_STR_NONE, 0, h->content.data, h->content.len));
+    else if (h->dev_token)
+        rc_devtoken_body(sh, c);
     else /* the answer was kept back until the body had passed */
         rc_http_page(sh, c, 405, "nothing here takes a body", false);
 }
@@ -484,6 +486,8 @@ void rc_route(struct rc_shard *sh, struct rc_conn *c, const struct rc_http_req *
                                     .body = RC_STR("ok\n")};
 
         rc_http_answer(sh, c, &ok);
+    } else if (rc_devtoken_route(sh, c, req)) {
+        return;
     } else if (req->method != RC_HTTP_GET && req->method != RC_HTTP_HEAD) {
         rc_files_not_allowed(sh, c, req);
     } else if (!rc_files_site(sh, c, req)) {

@@ -29,8 +29,7 @@ struct loader {
     const char *root; /* without a slash at its end */
     size_t root_len, max_bytes;
     struct rc_compressor *compressor;
-    struct rc_buf title; /* escaped */
-    bool fill_title;
+    const struct rc_site_mark *marks;
     char *why;
     size_t why_len;
     struct {
@@ -83,19 +82,32 @@ static void escape_html(struct rc_buf *out, const char *z)
     }
 }
 
-/* Replaces each {title}; a title that holds {title} itself is not looked at again. */
-static void fill_title(struct rc_buf *body, struct rc_str title)
+/* The mark that the text begins with, or NULL. */
+static const struct rc_site_mark *mark_at(const struct rc_site_mark *marks, struct rc_str text)
 {
-    static const char mark[] = "{title}";
-    const size_t n = sizeof(mark) - 1;
+    for (; marks->mark != NULL; marks++)
+        if (rc_str_starts(text, rc_str_of(marks->mark)))
+            return marks;
+    return NULL;
+}
+
+/* Replaces each mark; a text that holds one itself is not looked at again. */
+static void fill_marks(struct rc_buf *body, const struct rc_site_mark *marks)
+{
     struct rc_buf out = {.max = body->max};
     struct rc_str rest = rc_buf_str(body);
+    const struct rc_site_mark *m;
     const char *at;
 
-    while (rest.len != 0 && (at = memmem(rest.p, rest.len, mark, n)) != NULL) {
+    while (rest.len != 0 && (at = memchr(rest.p, '{', rest.len)) != NULL) {
         rc_buf_put(&out, rest.p, (size_t)(at - rest.p));
-        rc_buf_puts(&out, title);
-        rest = rc_str_skip(rest, (size_t)(at - rest.p) + n);
+        rest = rc_str_skip(rest, (size_t)(at - rest.p));
+        m = mark_at(marks, rest);
+        if (m != NULL)
+            escape_html(&out, m->text);
+        else
+            rc_buf_putc(&out, '{');
+        rest = rc_str_skip(rest, m != NULL ? strlen(m->mark) : 1);
     }
     rc_buf_puts(&out, rest);
     rc_buf_deinit(body);
@@ -139,8 +151,8 @@ static int load_body(struct loader *l, const char *path, bool html, struct rc_bu
     if (err == RC_ESYS)
         (void)fail_errno(l, path);
     (void)close(fd);
-    if (err == RC_OK && html && l->fill_title)
-        fill_title(body, rc_buf_str(&l->title));
+    if (err == RC_OK && html && l->marks != NULL)
+        fill_marks(body, l->marks);
     if (err == RC_OK && body->failed)
         err = RC_ENOMEM;
     if (err == RC_ENOMEM)
@@ -334,10 +346,10 @@ static int compare_entries(const void *a, const void *b)
                                  ((const struct site_entry *)b)->file.path);
 }
 
-struct rc_site *rc_site_load(const char *root, const char *title, size_t max_total_bytes,
-                             char *why, size_t why_len)
+struct rc_site *rc_site_load(const char *root, const struct rc_site_mark *marks,
+                             size_t max_total_bytes, char *why, size_t why_len)
 {
-    struct loader l = {.max_bytes = max_total_bytes, .why_len = why_len};
+    struct loader l = {.marks = marks, .max_bytes = max_total_bytes, .why_len = why_len};
     char *real = realpath(root, NULL);
     int err;
 
@@ -348,13 +360,10 @@ struct rc_site *rc_site_load(const char *root, const char *title, size_t max_tot
     }
     l.root = real;
     l.root_len = strcmp(real, "/") == 0 ? 0 : strlen(real);
-    l.fill_title = title != NULL;
-    escape_html(&l.title, title != NULL ? title : "");
     l.site = rc_calloc(1, sizeof(*l.site));
     l.compressor = rc_compressor_new();
     err = load_dir(&l, real, "/");
     rc_compressor_free(l.compressor);
-    rc_buf_deinit(&l.title);
     free(real);
     if (err != RC_OK) {
         rc_site_free(l.site);

@@ -8,6 +8,7 @@
 #define RC_AUTH_AUTH_H
 
 #include "rc/auth/keys.h"
+#include "rc/auth/sign.h"
 #include "rc/auth/token.h"
 #include "rc/base/conf.h"
 #include "rc/base/hmap.h"
@@ -16,6 +17,7 @@ struct rc_auth {
     const struct rc_conf *conf;
     struct rc_keys keys;
     struct rc_token_policy policy;
+    struct rc_signer dev; /* signs tokens for whoever asks; algs 0: dev_tokens_path is empty */
     struct rc_hmap revoked; /* of struct revoked, see auth.c */
 };
 
@@ -27,6 +29,17 @@ void rc_auth_free(struct rc_auth *a);
  * revoked. now_ms: since 1970. */
 enum rc_token_fault rc_auth_verify(const struct rc_auth *a, struct rc_str text, uint64_t now_ms,
                                    struct rc_token **out) RC_MUSTCHECK;
+
+/* ---- development ---- */
+
+enum { RC_DEV_NAME_MAX = 64 }; /* characters; RC_USER_MAX bytes */
+
+/* Appends {"token":…,"user":…,"expires":…} for a body {"name":…}: the name, without the white
+ * space around it, is the user, and expires are milliseconds since 1970. RC_EPROTO: the body is
+ * something else; RC_EINVAL: no name for a user; RC_ESYS: the token cannot be signed. Only with
+ * auth.dev_tokens_path. */
+int rc_auth_dev_token(const struct rc_auth *a, struct rc_str body, uint64_t now_ms,
+                      struct rc_buf *answer) RC_MUSTCHECK;
 
 /* ---- shared with cli.c ---- */
 

@@ -115,7 +115,7 @@
     X(auth, mode, AUTHMODE, "off", 0, 0, 0,                                                   \
       "are tokens looked at? also a key of [namespace] and [endpoint]")                       \
     X(auth, secret, STRING, "", 0, 0, 0,                                                      \
-      "secret of HS256, HS384, HS512; 32 bytes or more; better in a file")                    \
+      "secret of HS256, HS384, HS512; 32 bytes or more; better in a file; auto makes one")    \
     X(auth, secret_file, FILE, "", 0, 0, 0, "file of that secret, in one line")               \
     X(auth, public_key, FILES, "", 0, 16, 0, "PEM files of public keys, or of certificates")  \
     X(auth, jwks, FILE, "", 0, 0, 0, "file of a JWK set: keys that tokens name by kid")       \
@@ -143,6 +143,9 @@
     X(auth, cookie, TOKEN, "", 0, 0, 0, "name of a cookie; empty is none")                    \
     X(auth, revoked, FILE, "", 0, 0, 0,                                                       \
       "file of users and token ids that are refused; it is read at start")                    \
+    X(auth, dev_tokens_path, PATH, "", 0, 0, 0,                                               \
+      "for development: path where anybody gets a token of any name; empty turns it off")     \
+    X(auth, dev_tokens_ttl, DURATION, "1h", 1000, 86400000, 0, "lifetime of these tokens")    \
     X(store, engine, STOREENGINE, "none", 0, 0, 0,                                            \
       "where messages are kept: none, sqlite (a file), mariadb (a server)")                   \
     X(store, path, FILE, "", 0, 0, 0, "sqlite: the file; its folder must be there")           \

@@ -66,4 +66,9 @@ const struct rc_nsp *rc_app_nsp(const struct rc_app *app, struct rc_str name, bo
 /* The first pattern that the name fits, in the order of the INI; or NULL. */
 const struct rc_nsp *rc_app_pattern(const struct rc_app *app, struct rc_str name);
 
+/* ---- devtoken.c ---- */
+
+/* Is auth.dev_tokens_path of use? Warns of what it means. */
+void rc_devtoken_check(const struct rc_app *app, struct rc_conf_errors *e);
+
 #endif /* RC_BROKER_APP_H */

@@ -1,5 +1,6 @@
 /*
- * front_int.h - what front.c (HTTP machinery), routes.c (what requests mean) and files.c share.
+ * front_int.h - what front.c (HTTP machinery), routes.c (what requests mean), files.c and
+ * devtoken.c share.
  *
  * Threads:   the connection's shard.
  * Ownership: struct rc_http belongs to its connection while that speaks HTTP.
@@ -38,6 +39,7 @@ struct rc_http {
     bool old_ie;    /* Internet Explorer warns of some answers unless told not to */
     uint8_t coding; /* enum rc_coding that the client accepts */
     uint8_t tag;    /* of the request under way: tells a late answer from the right one */
+    bool dev_token; /* the body asks for a token */
     bool bad;       /* the last answer was to a request that breaks HTTP */
     char sid[RC_SID_LEN + 1]; /* of the Engine.IO request under way, "" for none */
 };
@@ -87,5 +89,13 @@ bool rc_files_bundle(struct rc_shard *sh, struct rc_conn *c,
 /* A method that files do not take. */
 void rc_files_not_allowed(struct rc_shard *sh, struct rc_conn *c,
                           const struct rc_http_req *req) RC_ON_SHARD;
+
+/* ---- devtoken.c ---- */
+
+/* A request for auth.dev_tokens_path; false: it is none. Answers, or waits for the body. */
+bool rc_devtoken_route(struct rc_shard *sh, struct rc_conn *c,
+                       const struct rc_http_req *req) RC_ON_SHARD;
+/* Its body is complete in content. */
+void rc_devtoken_body(struct rc_shard *sh, struct rc_conn *c) RC_ON_SHARD;
 
 #endif /* RC_BROKER_FRONT_INT_H */

@@ -30,12 +30,17 @@ struct rc_site_file {
     bool redirect;              /* a folder without its slash: answer 301 to the path and "/" */
 };
 
-/* Reads the tree under root and compresses what is text. In .html files {title} becomes the title, escaped for HTML; a
- * title of NULL leaves them alone. NULL, and one line that names the file in why, when
- * something cannot be read or the files, uncompressed, are larger together than
- * max_total_bytes (0: unlimited). */
-struct rc_site *rc_site_load(const char *root, const char *title, size_t max_total_bytes,
-                             char *why, size_t why_len);
+/* What stands for a text in .html files: {"{title}", "My rooms"}. The mark begins with {. */
+struct rc_site_mark {
+    const char *mark, *text;
+};
+
+/* Reads the tree under root and compresses what is text. In .html files each of the marks becomes
+ * its text, escaped for HTML; the list ends with a mark of NULL, and NULL leaves the files alone.
+ * NULL, and one line that names the file in why, when something cannot be read or the files,
+ * uncompressed, are larger together than max_total_bytes (0: unlimited). */
+struct rc_site *rc_site_load(const char *root, const struct rc_site_mark *marks,
+                             size_t max_total_bytes, char *why, size_t why_len);
 void rc_site_free(struct rc_site *s); /* NULL is fine */
 
 /* NULL when there is no such file. */

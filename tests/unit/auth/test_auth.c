@@ -226,3 +226,113 @@ Test(auth_conf, faults)
     unload();
     tear_down();
 }
+
+/* ---- tokens for development ---- */
+
+static char dev_path[] = "auth.dev_tokens_path=/t";
+static char secret[] = SECRET;
+
+/* The answer to that body; good until the next call. */
+static const char *ask(const char *body, int expected)
+{
+    static struct rc_buf answer;
+
+    rc_buf_reset(&answer);
+    cr_assert_eq(rc_auth_dev_token(auth, rc_str_of(body), KIT_NOW, &answer), expected, "%s",
+                 body);
+    rc_buf_putc(&answer, '\0');
+    return (const char *)answer.data;
+}
+
+/* The user of the token in an answer. */
+static void check_user(const char *answer, const char *user)
+{
+    struct rc_str text = rc_str_of(answer + strlen("{\"token\":\""));
+    struct rc_token *token;
+
+    text.len = strcspn(text.p, "\"");
+    cr_assert_eq(rc_auth_verify(auth, text, KIT_NOW, &token), RC_TOKEN_NONE);
+    cr_assert(rc_str_eq(token->user, rc_str_of(user)));
+    cr_assert_eq(token->expires_ms, KIT_NOW + 90000);
+    cr_assert_neq(token->id.len, 0u);
+    free(token);
+    cr_assert_eq(rc_auth_verify(auth, text, KIT_NOW + 90000 + 10001, &token), RC_TOKEN_EXPIRED);
+}
+
+Test(auth, dev_tokens_are_accepted_until_they_expire)
+{
+    char ttl[] = "auth.dev_tokens_ttl=90s";
+    char name[160] = "{\"name\":\"", *end = name + strlen(name);
+    const char *answer;
+
+    load(secret, dev_path, ttl);
+    answer = ask("{\"name\":\" \\tAnn Lee\\n\"}", RC_OK);
+    check_user(answer, "Ann Lee");
+    cr_assert_not_null(strstr(answer, "\"user\":\"Ann Lee\",\"expires\":1700000090000}"));
+    check_user(ask("{\"name\":\"\\u540d\\ud83d\\ude00\",\"more\":1}", RC_OK),
+               "\u540d\U0001f600");
+    memset(end, 'x', 64);
+    memcpy(end + 64, "\"}", 3);
+    (void)ask(name, RC_OK);
+    memcpy(end + 64, "x\"}", 4);
+    (void)ask(name, RC_EINVAL);
+    unload();
+}
+
+Test(auth, dev_tokens_only_for_what_can_be_a_user)
+{
+    static const char *const bodies[] = {"",
+                                         "x",
+                                         "[]",
+                                         "\"Ann\"",
+                                         "{}",
+                                         "{\"name\":1}",
+                                         "{\"name\":null}",
+                                         "{\"name\":\"a\",\"name\":\"b\"}",
+                                         "{\"name\":\"a\"} x",
+                                         "{\"name\":\"\xff\"}",
+                                         "{\"name\":\"a\\u0000\"}"};
+    static const char *const names[] = {"",      " \\t",     "a\\u0002b",
+                                        "a\\nb", "a\\u007f", "\\u0085b"};
+    char body[300];
+
+    load(secret, dev_path, NULL);
+    for (unsigned i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
+        (void)ask(bodies[i], RC_EPROTO);
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        (void)snprintf(body, sizeof(body), "{\"name\":\"%s\"}", names[i]);
+        (void)ask(body, RC_EINVAL);
+    }
+    memcpy(body, "{\"name\":\"", 9); /* 43 characters of three bytes */
+    for (unsigned i = 0; i < 43; i++)
+        memcpy(body + 9 + 3 * (size_t)i, "\u540d", 3);
+    memcpy(body + 9 + 129, "\"}", 3);
+    (void)ask(body, RC_EINVAL);
+    memcpy(body + 9 + 126, "\"}", 3);
+    (void)ask(body, RC_OK);
+    unload();
+}
+
+Test(auth, a_secret_of_its_own)
+{
+    char automatic[] = "auth.secret=auto";
+    struct rc_buf text = RC_BUF_INIT;
+    struct rc_token *token;
+    char mine[1024];
+    const char *answer;
+
+    load(automatic, dev_path, NULL);
+    cr_assert_eq(auth->keys.key[0].algs, RC_ALGS_HMAC);
+    answer = ask("{\"name\":\"Ann\"}", RC_OK);
+    (void)snprintf(mine, sizeof(mine), "%s", answer + strlen("{\"token\":\""));
+    mine[strcspn(mine, "\"")] = '\0';
+    cr_assert_eq(rc_auth_verify(auth, rc_str_of(mine), KIT_NOW, &token), RC_TOKEN_NONE);
+    free(token);
+    cr_assert_eq(rc_auth_read_secret(&conf, &text, &faults), RC_EINVAL);
+    cr_assert(told("only the running server knows it"));
+    unload();
+    load(automatic, NULL, NULL); /* another process has another */
+    cr_assert_eq(rc_auth_verify(auth, rc_str_of(mine), KIT_NOW, &token), RC_TOKEN_SIGNATURE);
+    cr_assert_eq(auth->dev.algs, 0u);
+    unload();
+}

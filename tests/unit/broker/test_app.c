@@ -519,3 +519,38 @@ Test(app, client_dir)
     tear_down(&f);
     tree_free(&t);
 }
+
+/* ---- tokens for development ---- */
+
+#define SECRET "secret = 0123456789abcdef0123456789abcdef\n"
+#define DEV    "[auth]\ndev_tokens_path = /dev/token\n"
+
+Test(app, dev_tokens_need_what_signs_them)
+{
+    struct fixture f;
+
+    check_faults(
+        DEV, "/t.ini: [auth] dev_tokens_path = /dev/token: nobody looks at tokens: expected "
+             "auth.mode = optional or required\n");
+    check_faults(DEV "mode = optional\n", "/t.ini: [auth]: expected a key to verify tokens "
+                                          "with: secret, secret_file, public_key or "
+                                          "jwks\n"
+                                          "/t.ini: [auth] dev_tokens_path = /dev/token: "
+                                          "expected secret or secret_file to sign "
+                                          "with\n");
+    check_faults(
+        DEV "mode = optional\nalgorithms = HS512\n"
+            "secret = "
+            "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n",
+        "/t.ini: [auth] dev_tokens_path = /dev/token: expected HS256 among algorithms\n");
+    check_faults(
+        DEV "mode = optional\n" SECRET "[server]\nhealth_path = /dev/token\n",
+        "/t.ini: [auth] dev_tokens_path = /dev/token: expected a path that nothing else has\n");
+    check_faults(
+        DEV "mode = optional\n" SECRET "[endpoint /dev/token]\nprotocol = echo\n",
+        "/t.ini: [auth] dev_tokens_path = /dev/token: expected a path that nothing else has\n");
+    load_ok(&f, DEV "mode = optional\n" SECRET);
+    tear_down(&f);
+    load_ok(&f, DEV "secret = auto\n[namespace /a]\nauth = required\n");
+    tear_down(&f);
+}

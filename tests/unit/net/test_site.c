@@ -68,10 +68,14 @@ static void remove_root(void)
     cr_assert_eq(nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
+static const struct rc_site_mark marks_t[] = {{"{title}", "t"}, {NULL, NULL}};
+static const struct rc_site_mark marks_long[] = {{"{title}", "a long title"}, {NULL, NULL}};
+
 static struct rc_site *load(const char *title)
 {
+    const struct rc_site_mark marks[] = {{"{title}", title}, {"{path}", "/<p>"}, {NULL, NULL}};
     char why[256] = "";
-    struct rc_site *s = rc_site_load(root, title, 0, why, sizeof(why));
+    struct rc_site *s = rc_site_load(root, title != NULL ? marks : NULL, 0, why, sizeof(why));
 
     cr_assert_not_null(s, "%s", why);
     cr_assert_str_eq(why, "");
@@ -263,6 +267,7 @@ Test(site, title)
     put("/index.html", "<title>{title}</title>{title}{title");
     put("/a.HTML", "{title}");
     put("/only.html", "x");
+    put("/two.html", "{{path}{path{title}}");
     put("/a.js", "'{title}'");
     s = load("Tom & <\"Jerry's\">{title}");
     check_body(s, "/",
@@ -270,6 +275,8 @@ Test(site, title)
                "Tom &amp; &lt;&quot;Jerry&#39;s&quot;&gt;{title}{title");
     check_body(s, "/a.HTML", "Tom &amp; &lt;&quot;Jerry&#39;s&quot;&gt;{title}");
     check_body(s, "/only.html", "x");
+    check_body(s, "/two.html",
+               "{/&lt;p&gt;{pathTom &amp; &lt;&quot;Jerry&#39;s&quot;&gt;{title}}");
     check_body(s, "/a.js", "'{title}'");
     rc_site_free(s);
     s = load("");
@@ -420,7 +427,7 @@ static void check_refused(const char *path, size_t max, const char *part)
 {
     char why[256] = "";
 
-    cr_assert_null(rc_site_load(path, "t", max, why, sizeof(why)));
+    cr_assert_null(rc_site_load(path, marks_t, max, why, sizeof(why)));
     cr_assert_not_null(strstr(why, part), "%s", why);
     cr_assert_null(strchr(why, '\n'));
 }
@@ -436,7 +443,7 @@ Test(site, what_cannot_be_loaded)
     check_refused(at("/a.txt"), 0, "Not a directory");
     check_refused(root, 4, "/a.txt: the files are larger than 4 bytes together");
     check_refused(root, 18, "/b.html: the files are larger than 18 bytes together");
-    rc_site_free(rc_site_load(root, "t", 19, why, sizeof(why)));
+    rc_site_free(rc_site_load(root, marks_t, 19, why, sizeof(why)));
     cr_assert_null(rc_site_load(at("/none"), NULL, 0, why, sizeof(why)));
     cr_assert_eq(strlen(why), sizeof(why) - 1);
     if (geteuid() != 0) {
@@ -454,10 +461,10 @@ Test(site, the_title_counts_into_the_limit)
     make_root();
     put("/b.html", "{title}");
     check_refused(root, 6, "larger than 6");
-    s = rc_site_load(root, "a long title", 12, why, sizeof(why));
+    s = rc_site_load(root, marks_long, 12, why, sizeof(why));
     cr_assert_not_null(s);
     rc_site_free(s);
-    cr_assert_null(rc_site_load(root, "a long title", 11, why, sizeof(why)));
+    cr_assert_null(rc_site_load(root, marks_long, 11, why, sizeof(why)));
     remove_root();
 }
 
