@@ -24,6 +24,9 @@
 /* As much of a message as has to be seen at once; the rest of a long one is passed by. */
 #define LOAD_HEAD_MAX 256u
 #define LOAD_BUF_SIZE (1u << 20)
+/* Of one sender: messages whose acks are awaited at most, and the digits of an ack's id. */
+#define LOAD_ACKS_MAX 8192u
+#define LOAD_ACK_LEN  8u
 
 enum load_state {
     LOAD_CLOSED,
@@ -74,8 +77,12 @@ struct load_sender {
     uint32_t seq;
     char *frame; /* ready to send but for the stamp */
     uint32_t len;
+    uint32_t head;  /* bytes before the payload, 0 for polling */
     uint32_t stamp; /* offset of the stamp in the frame */
-    uint8_t key[4]; /* mask at the first byte of the stamp, rotated; zero for polling */
+    /* --ack */
+    uint32_t ack;      /* offset of the id */
+    uint32_t answered; /* number of the last message that was */
+    uint64_t *due;     /* of message i at i % LOAD_ACKS_MAX; 0: it was answered */
 };
 
 struct load_counts {
@@ -83,6 +90,7 @@ struct load_counts {
     uint64_t expected;
     uint64_t delivered; /* each message of each receiver once */
     uint64_t duplicated, disordered, misrouted;
+    uint64_t acked, refused; /* --ack */
     uint64_t bytes, reads;
     uint64_t churned;
 };
@@ -106,7 +114,8 @@ struct load {
     volatile bool stop;
     uint64_t window_from_ns, window_to_ns; /* stamps in between count for the latency */
     struct load_counts count;
-    struct load_hist all, recent;
+    char refusal[120]; /* the first ack that said no */
+    struct load_hist all, acks, recent;
 };
 
 /* conn.c */
@@ -125,7 +134,9 @@ void load_append(char **p, size_t *len, size_t *cap, const void *src, size_t n);
 void load_session_connected(struct load *l, struct load_conn *c);
 size_t load_session_input(struct load *l, struct load_conn *c, const char *p, size_t len);
 /* Writes the head of a masked text frame of len bytes; its length. */
-size_t load_session_head(uint8_t *dst, size_t len, const uint8_t key[4]);
+size_t load_session_head(uint8_t *dst, size_t len);
+/* Writes n bytes of a payload, masked as those from the offset `at` of it are. */
+void load_session_mask(char *dst, const char *src, size_t n, size_t at);
 
 /* poll.c: HTTP long-polling. */
 void load_poll_connected(struct load *l, struct load_conn *c);
@@ -140,12 +151,21 @@ void load_traffic_send(struct load *l, struct load_sender *s, uint32_t count, ui
 void load_traffic_received(struct load *l, struct load_conn *c, const struct load_stamp *s,
                            uint64_t now_ns);
 
+/* acks.c */
+bool load_acks_init(struct load *l);
+/* Puts the id of message s->seq into the frame. False: too many acks are awaited. */
+bool load_acks_ask(struct load_sender *s, uint64_t due_ns);
+/* p: the n bytes from the id on. */
+void load_acks_received(struct load *l, struct load_conn *c, const char *p, size_t n,
+                        uint64_t now_ns);
+
 /* report.c */
 struct load_result {
     struct load_usage before_setup, after_setup, before, after;
     struct load_counts_read counted_setup, counted;
     uint64_t rss_before, rss_ready, rss_end, rss_peak;
-    uint64_t window_delivered, window_sent, window_churned, window_bytes, window_reads;
+    uint64_t window_delivered, window_acked, window_sent, window_churned, window_bytes,
+        window_reads;
     double setup_s;
 };
 /* Writes both forms; true when nothing was lost, repeated or out of order. */

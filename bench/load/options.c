@@ -38,6 +38,10 @@ static const char usage[] =
     "                      messages on the way; one is done when the sender got it itself\n"
     "  --echo              each connection sends and gets its own messages back\n"
     "  --except            the endpoint does not return a message to its sender\n"
+    "  --ack               each message asks for an acknowledgement; one is done when that "
+    "came.\n"
+    "                      Only sio; deliveries are counted as well\n"
+    "  --auth JSON         what each client sends with its CONNECT: {\"token\":…}\n"
     "  --idle N            hold N connections, in rooms of M; reports bytes per connection\n"
     "  --churn N           N times a second: connect, join, leave; for the duration\n"
     "  --warmup S          default 1\n"
@@ -67,6 +71,8 @@ enum {
     OPT_OUTSTANDING,
     OPT_ECHO,
     OPT_EXCEPT,
+    OPT_ACK,
+    OPT_AUTH,
     OPT_IDLE,
     OPT_CHURN,
     OPT_WARMUP,
@@ -96,6 +102,8 @@ static const struct option options[] = {
     {"outstanding", required_argument, NULL, OPT_OUTSTANDING},
     {"echo", no_argument, NULL, OPT_ECHO},
     {"except", no_argument, NULL, OPT_EXCEPT},
+    {"ack", no_argument, NULL, OPT_ACK},
+    {"auth", required_argument, NULL, OPT_AUTH},
     {"idle", required_argument, NULL, OPT_IDLE},
     {"churn", required_argument, NULL, OPT_CHURN},
     {"warmup", required_argument, NULL, OPT_WARMUP},
@@ -205,6 +213,8 @@ static bool apply_word(struct load_options *o, int opt)
     case OPT_JSON: o->json = optarg; return true;
     case OPT_ECHO: o->echo = true; return true;
     case OPT_EXCEPT: o->except = true; return true;
+    case OPT_ACK: o->ack = true; return true;
+    case OPT_AUTH: o->auth = optarg; return true;
     case OPT_QUIET: o->quiet = true; return true;
     case OPT_HELP: fputs(usage, stdout); exit(0);
     default: fputs("try load --help\n", stderr); return false;
@@ -267,6 +277,10 @@ static bool settle_shape(struct load_options *o)
         fputs("load: --except needs --rate: a sender would wait for itself for ever\n", stderr);
         return false;
     }
+    if (o->ack && (o->proto != LOAD_SIO || o->echo || o->idle || o->churn > 0)) {
+        fputs("load: --ack goes with messages by sio\n", stderr);
+        return false;
+    }
     if (o->churn > 0 && o->proto == LOAD_POLL) {
         fputs("load: --churn goes with sio, ws and floor\n", stderr);
         return false;
@@ -292,6 +306,7 @@ bool load_options_parse(struct load_options *o, int argc, char **argv)
     o->addr.sin_family = AF_INET;
     o->addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     o->path = "/";
+    o->auth = "";
     o->label = "";
     o->rooms = 1;
     o->members = 100;

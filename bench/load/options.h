@@ -32,6 +32,7 @@ struct load_options {
     struct sockaddr_in addr;
     struct load_pids pids;
     bool room_in_path;
+    const char *auth;  /* the JSON text of CONNECT, or "" */
     const char *path;  /* of a plain WebSocket endpoint; {room} in it is the room's number */
     const char *label; /* copied into the JSON line */
     const char *json;  /* file for the JSON line, or NULL: standard output */
@@ -44,7 +45,7 @@ struct load_options {
     double churn; /* new connections per second; 0: no churn */
     enum load_wait wait;
     uint32_t nap_us;
-    bool echo, idle, except, quiet;
+    bool echo, idle, except, ack, quiet;
 };
 
 /* Returns false after it has written why to standard error. --help ends the program. */

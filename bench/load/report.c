@@ -4,6 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+struct quantiles { /* us */
+    double p50, p90, p99, p999, max;
+};
+
 /* What both forms show, computed once. NAN-free: 0 where there was nothing to divide by. */
 struct figures {
     double seconds, cpu_us, user_us, system_us, client_us;
@@ -11,8 +15,8 @@ struct figures {
     double per_read, user_instructions, kernel_instructions;
     double accept_user_instructions, accept_kernel_instructions;
     double switches, accept_us, accept_client_us, rss_per_conn, rss_growth, rss_rise;
-    double p50, p90, p99, p999, max;
-    uint64_t lost, units;
+    struct quantiles delivery, ack;
+    uint64_t lost, unacked, units;
 };
 
 static double ratio(double a, double b)
@@ -24,6 +28,15 @@ static double ratio(double a, double b)
 static double since(uint64_t before_ns, uint64_t after_ns)
 {
     return after_ns > before_ns ? (double)(after_ns - before_ns) / 1e3 : 0;
+}
+
+static void quantiles(const struct load_hist *h, struct quantiles *q)
+{
+    q->p50 = (double)load_hist_quantile(h, 0.5) / 1e3;
+    q->p90 = (double)load_hist_quantile(h, 0.9) / 1e3;
+    q->p99 = (double)load_hist_quantile(h, 0.99) / 1e3;
+    q->p999 = (double)load_hist_quantile(h, 0.999) / 1e3;
+    q->max = (double)h->max / 1e3;
 }
 
 static void compute(const struct load *l, const struct load_result *r, struct figures *f)
@@ -69,13 +82,17 @@ static void compute(const struct load *l, const struct load_result *r, struct fi
     }
     f->rss_growth = (double)r->rss_end - (double)r->rss_before;
     f->rss_rise = r->rss_peak > r->rss_ready ? (double)(r->rss_peak - r->rss_ready) : 0;
-    f->p50 = (double)load_hist_quantile(&l->all, 0.5) / 1e3;
-    f->p90 = (double)load_hist_quantile(&l->all, 0.9) / 1e3;
-    f->p99 = (double)load_hist_quantile(&l->all, 0.99) / 1e3;
-    f->p999 = (double)load_hist_quantile(&l->all, 0.999) / 1e3;
-    f->max = (double)l->all.max / 1e3;
+    quantiles(&l->all, &f->delivery);
+    quantiles(&l->acks, &f->ack);
+    f->unacked = l->o->ack ? l->count.sent - l->count.acked - l->count.refused : 0;
     f->lost =
         l->count.expected > l->count.delivered ? l->count.expected - l->count.delivered : 0;
+}
+
+static void latencies(const char *what, const struct quantiles *q)
+{
+    printf("  %s p50 %.1f  p90 %.1f  p99 %.1f  p99.9 %.1f  max %.1f\n", what, q->p50, q->p90,
+           q->p99, q->p999, q->max);
 }
 
 static void table(const struct load *l, const struct load_result *r, const struct figures *f)
@@ -109,8 +126,13 @@ static void table(const struct load *l, const struct load_result *r, const struc
     printf("  rate         %.0f %s/s, %.1f MB/s, %.2f for each read\n",
            ratio((double)f->units, f->seconds), l->o->churn > 0 ? "joins" : "deliveries",
            ratio((double)r->window_bytes / 1e6, f->seconds), f->per_read);
-    printf("  latency us   p50 %.1f  p90 %.1f  p99 %.1f  p99.9 %.1f  max %.1f\n", f->p50,
-           f->p90, f->p99, f->p999, f->max);
+    latencies("latency us  ", &f->delivery);
+    if (l->o->ack) {
+        printf("  acks         acked %llu, refused %llu, missing %llu; %.0f acked/s\n",
+               (unsigned long long)l->count.acked, (unsigned long long)l->count.refused,
+               (unsigned long long)f->unacked, ratio((double)r->window_acked, f->seconds));
+        latencies("until ack us", &f->ack);
+    }
     printf("  server CPU   %.3f us per %s (user %.3f, system %.3f), %.2f cores,"
            " %.3f switches\n",
            f->cpu_us, unit, f->user_us, f->system_us, f->server_cores, f->switches);
@@ -147,7 +169,14 @@ static void json(FILE *out, const struct load *l, const struct load_result *r,
     fprintf(out,
             "\"per_s\":%.1f,\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,"
             "\"max_us\":%.1f,",
-            ratio((double)f->units, f->seconds), f->p50, f->p90, f->p99, f->p999, f->max);
+            ratio((double)f->units, f->seconds), f->delivery.p50, f->delivery.p90,
+            f->delivery.p99, f->delivery.p999, f->delivery.max);
+    fprintf(out,
+            "\"acked\":%llu,\"refused\":%llu,\"unacked\":%llu,\"acked_per_s\":%.1f,"
+            "\"ack_p50_us\":%.1f,\"ack_p99_us\":%.1f,\"ack_p999_us\":%.1f,\"ack_max_us\":%.1f,",
+            (unsigned long long)l->count.acked, (unsigned long long)l->count.refused,
+            (unsigned long long)f->unacked, ratio((double)r->window_acked, f->seconds),
+            f->ack.p50, f->ack.p99, f->ack.p999, f->ack.max);
     fprintf(out,
             "\"cpu_us\":%.4f,\"user_us\":%.4f,\"system_us\":%.4f,\"switches\":%.4f,"
             "\"user_insn\":%.1f,\"kernel_insn\":%.1f,\"server_cores\":%.3f,",
@@ -187,6 +216,9 @@ bool load_report(const struct load *l, const struct load_result *r)
         fclose(out);
     if (l->why != NULL)
         fprintf(stderr, "load: %u failures, the first: %s\n", l->failed, l->why);
-    return f.lost == 0 && l->count.duplicated == 0 && l->count.disordered == 0 &&
-           l->count.misrouted == 0 && l->failed == 0;
+    if (l->count.refused > 0)
+        fprintf(stderr, "load: %llu refused, the first: %s\n",
+                (unsigned long long)l->count.refused, l->refusal);
+    return f.lost == 0 && f.unacked == 0 && l->count.refused == 0 && l->count.duplicated == 0 &&
+           l->count.disordered == 0 && l->count.misrouted == 0 && l->failed == 0;
 }

@@ -174,7 +174,8 @@ static bool all_arrived(struct load *l, struct clockwork *w, uint64_t now)
     (void)now;
     if (l->o->churn > 0)
         return l->ready + l->failed >= l->started;
-    return l->count.delivered >= l->count.expected;
+    return l->count.delivered >= l->count.expected &&
+           (!l->o->ack || l->count.acked + l->count.refused >= l->count.sent);
 }
 
 /* Lets the stalled members read on, for as long as something comes: who is closed then? */
@@ -222,6 +223,7 @@ static void traffic(struct load *l, struct clockwork *w, struct load_result *r)
     load_counters_close(&counters);
     l->window_to_ns = load_now_ns();
     r->window_delivered = l->count.delivered - from.delivered;
+    r->window_acked = l->count.acked - from.acked;
     r->window_sent = l->count.sent - from.sent;
     r->window_churned = l->count.churned - from.churned;
     r->window_reads = l->count.reads - from.reads;

@@ -13,12 +13,19 @@
 /* Key and answer from RFC 6455, so that nothing has to be computed. */
 #define WS_KEY    "dGhlIHNhbXBsZSBub25jZQ=="
 #define WS_ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+#define SENT_MAX  2048u /* bytes of a frame that is no message */
 
 enum { OP_MORE = 0, OP_TEXT = 1, OP_BINARY = 2, OP_CLOSE = 8, OP_PING = 9 };
 
 static const uint8_t mask_key[4] = {0x37, 0xfa, 0x21, 0x3d};
 
-size_t load_session_head(uint8_t *dst, size_t len, const uint8_t key[4])
+void load_session_mask(char *dst, const char *src, size_t n, size_t at)
+{
+    for (size_t i = 0; i < n; i++)
+        dst[i] = (char)((uint8_t)src[i] ^ mask_key[(at + i) & 3]);
+}
+
+size_t load_session_head(uint8_t *dst, size_t len)
 {
     size_t n = 2;
 
@@ -36,22 +43,21 @@ size_t load_session_head(uint8_t *dst, size_t len, const uint8_t key[4])
             dst[2 + i] = (uint8_t)((uint64_t)len >> (56 - 8 * i));
         n = 10;
     }
-    memcpy(dst + n, key, 4);
+    memcpy(dst + n, mask_key, 4);
     return n + 4;
 }
 
 static void send_frame(struct load *l, struct load_conn *c, uint8_t op, const char *p,
                        size_t len)
 {
-    uint8_t buf[14 + 256];
+    char buf[14 + SENT_MAX];
     size_t n;
 
-    if (len > 125)
-        len = 125;
-    n = load_session_head(buf, len, mask_key);
-    buf[0] = (uint8_t)(0x80 | op);
-    for (size_t i = 0; i < len; i++)
-        buf[n + i] = (uint8_t)((uint8_t)p[i] ^ mask_key[i & 3]);
+    if (len > SENT_MAX)
+        len = SENT_MAX;
+    n = load_session_head((uint8_t *)buf, len);
+    buf[0] = (char)(0x80 | op);
+    load_session_mask(buf + n, p, len, 0);
     load_conn_send(l, c, buf, n + len);
 }
 
@@ -130,14 +136,15 @@ static size_t handshake_input(struct load *l, struct load_conn *c, const char *p
 /* Everything that is no message of a room: the steps up to READY, pings, acks, notices. */
 static void control_text(struct load *l, struct load_conn *c, const char *p, size_t n)
 {
-    char buf[64];
+    char buf[SENT_MAX];
     int len;
 
     if (n == 1 && p[0] == '2' && l->o->proto == LOAD_SIO) {
         send_frame(l, c, OP_TEXT, "3", 1);
     } else if (c->state == LOAD_OPENING && p[0] == '0') {
         c->state = LOAD_ENTERING;
-        send_frame(l, c, OP_TEXT, "40", 2);
+        len = snprintf(buf, sizeof(buf), "40%s", l->o->auth);
+        send_frame(l, c, OP_TEXT, buf, (size_t)len);
     } else if (c->state == LOAD_ENTERING && n >= 2 && memcmp(p, "40", 2) == 0) {
         c->state = LOAD_JOINING;
         len = snprintf(buf, sizeof(buf), "420[\"joinRoom\",\"r%u\"]", c->room);
@@ -156,12 +163,14 @@ static void control_text(struct load *l, struct load_conn *c, const char *p, siz
 
 /* p has the first bytes of a payload of n bytes; have of them, at least its head, are there. */
 static void payload_head(struct load *l, struct load_conn *c, unsigned op, const char *p,
-                         size_t n)
+                         size_t n, uint64_t now)
 {
     if (op == OP_TEXT || op == OP_BINARY) {
         if (c->state == LOAD_READY && n >= c->body + LOAD_STAMP_LEN &&
             load_stamp_read(p + c->body, &c->pending))
             c->has_pending = true;
+        else if (c->state == LOAD_READY && l->o->ack && n > 2 + LOAD_ACK_LEN && p[1] == '3')
+            load_acks_received(l, c, p + 2, (n < LOAD_HEAD_MAX ? n : LOAD_HEAD_MAX) - 2, now);
         else if (n > 0)
             control_text(l, c, p, n < LOAD_HEAD_MAX ? n : LOAD_HEAD_MAX);
     } else if (op == OP_PING) {
@@ -205,7 +214,7 @@ static size_t frame_input(struct load *l, struct load_conn *c, const uint8_t *p,
     see = n < LOAD_HEAD_MAX ? (size_t)n : LOAD_HEAD_MAX;
     if (len < head + see)
         return 0;
-    payload_head(l, c, p[0] & 15u, (const char *)p + head, (size_t)n);
+    payload_head(l, c, p[0] & 15u, (const char *)p + head, (size_t)n, now);
     if (n <= len - head) {
         frame_done(l, c, now);
         return head + (size_t)n;

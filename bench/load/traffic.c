@@ -11,8 +11,6 @@
 
 #define MAX_SEEN (1u << 26)
 
-static const uint8_t base_key[4] = {0x5a, 0x93, 0xc1, 0x6e};
-
 void load_stamp_write(char *p, const struct load_stamp *s)
 {
     char buf[LOAD_STAMP_LEN + 30];
@@ -29,7 +27,8 @@ static void packet_ends(const struct load *l, uint32_t room, char before[64], ch
     switch (l->o->proto) {
     case LOAD_SIO:
     case LOAD_POLL:
-        snprintf(before, 64, "42[\"sendMessageToRoom\",\"r%u\",\"", room);
+        snprintf(before, 64, "42%s[\"sendMessageToRoom\",\"r%u\",\"",
+                 l->o->ack ? "00000000" : "", room);
         snprintf(after, 8, "\"]");
         break;
     case LOAD_FLOOR:
@@ -45,8 +44,8 @@ static void packet_ends(const struct load *l, uint32_t room, char before[64], ch
 
 static bool build_frame(const struct load *l, struct load_sender *s)
 {
-    char before[64], after[8];
-    size_t nb, na, text, head = 0;
+    char before[64], after[8], *body;
+    size_t nb, na, text;
 
     packet_ends(l, s->conn->room, before, after);
     nb = strlen(before);
@@ -56,19 +55,16 @@ static bool build_frame(const struct load *l, struct load_sender *s)
     if (s->frame == NULL)
         return false;
     if (l->o->proto != LOAD_POLL)
-        head = load_session_head((uint8_t *)s->frame, text, base_key);
-    memcpy(s->frame + head, before, nb);
-    memset(s->frame + head + nb, 'x', l->o->size);
-    memcpy(s->frame + head + nb + l->o->size, after, na);
-    s->stamp = (uint32_t)(head + nb);
-    s->len = (uint32_t)(head + text);
-    memset(s->key, 0, 4);
-    if (l->o->proto != LOAD_POLL) {
-        for (size_t i = 0; i < text; i++)
-            s->frame[head + i] = (char)((uint8_t)s->frame[head + i] ^ base_key[i & 3]);
-        for (unsigned i = 0; i < 4; i++)
-            s->key[i] = base_key[(nb + i) & 3];
-    }
+        s->head = (uint32_t)load_session_head((uint8_t *)s->frame, text);
+    body = s->frame + s->head;
+    memcpy(body, before, nb);
+    memset(body + nb, 'x', l->o->size);
+    memcpy(body + nb + l->o->size, after, na);
+    s->ack = s->head + 2;
+    s->stamp = s->head + (uint32_t)nb;
+    s->len = s->head + (uint32_t)text;
+    if (s->head > 0)
+        load_session_mask(body, body, text, 0);
     return true;
 }
 
@@ -147,7 +143,7 @@ bool load_traffic_init(struct load *l)
             snprintf(before, sizeof(before), "42[\"roomMessage\",\"[r%u] ", c->room);
         c->body = (uint32_t)strlen(before);
     }
-    return init_senders(l);
+    return init_senders(l) && load_acks_init(l);
 }
 
 void load_traffic_deinit(struct load *l)
@@ -158,8 +154,10 @@ void load_traffic_deinit(struct load *l)
         free(l->conns[i].out);
         free(l->conns[i].posts);
     }
-    for (uint32_t i = 0; l->senders != NULL && i < l->nsenders; i++)
+    for (uint32_t i = 0; l->senders != NULL && i < l->nsenders; i++) {
         free(l->senders[i].frame);
+        free(l->senders[i].due);
+    }
     free(l->conns);
     free(l->senders);
     free(l->seen);
@@ -172,8 +170,8 @@ static void put_stamp(const struct load *l, struct load_sender *s, uint64_t due_
     char *p = s->frame + s->stamp;
 
     load_stamp_write(p, &stamp);
-    for (unsigned i = 0; i < LOAD_STAMP_LEN; i++)
-        p[i] = (char)((uint8_t)p[i] ^ s->key[i & 3]);
+    if (s->head > 0)
+        load_session_mask(p, p, LOAD_STAMP_LEN, s->stamp - s->head);
 }
 
 static uint32_t receivers(const struct load *l)
@@ -188,6 +186,10 @@ void load_traffic_send(struct load *l, struct load_sender *s, uint32_t count, ui
 
     for (uint32_t i = 0; i < count && s->via->fd >= 0; i++) {
         put_stamp(l, s, due_ns);
+        if (l->o->ack && !load_acks_ask(s, due_ns)) {
+            load_conn_fail(l, s->via, "too many acks are awaited");
+            return;
+        }
         l->count.sent++;
         l->count.expected += receivers(l);
         if (l->o->proto == LOAD_POLL) {
@@ -255,8 +257,9 @@ void load_traffic_received(struct load *l, struct load_conn *c, const struct loa
         uint64_t ns = now_ns > due_ns ? now_ns - due_ns : 0;
 
         load_hist_add(&l->all, ns);
-        load_hist_add(&l->recent, ns);
+        if (!l->o->ack)
+            load_hist_add(&l->recent, ns);
     }
-    if (c->tx != NULL && c->tx->index == s->sender && l->o->rate <= 0)
+    if (c->tx != NULL && c->tx->index == s->sender && l->o->rate <= 0 && !l->o->ack)
         c->owed++;
 }

@@ -198,6 +198,114 @@ describe('what the load generator counts', { concurrency: 9 }, () => {
   });
 });
 
+// A Socket.IO server in as many words as the client needs. Messages go to the sender's connection
+// alone; fault(ack, id) answers instead of it.
+async function acking(t, fault = (ack) => ack()) {
+  const http = createServer();
+  const wss = new WebSocketServer({ server: http, perMessageDeflate: false });
+  const seen = { connects: [] };
+  wss.on('connection', (ws) => {
+    ws.send('0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":100000}');
+    ws.on('message', (data) => {
+      const [, type, id, body] = /^(4\d)(\d*)(.*)$/.exec(data);
+      if (type === '40') {
+        seen.connects.push(body);
+        ws.send('40{"sid":"s"}');
+        return;
+      }
+      const [name, room, text] = JSON.parse(body);
+      const ack = (answer = '{"ok":true}') => ws.send(`43${id}[${answer}]`);
+      if (name === 'joinRoom') {
+        ack();
+        return;
+      }
+      fault(ack, Number(id));
+      ws.send(`42["roomMessage","[${room}] ${text}"]`);
+    });
+  });
+  http.listen(0, '127.0.0.1');
+  await once(http, 'listening');
+  t.after(() => {
+    for (const ws of wss.clients) ws.terminate();
+    http.close();
+  });
+  return { port: http.address().port, ...seen };
+}
+
+describe('what the load generator counts of acknowledgements', { concurrency: 6 }, () => {
+  const ACKS = '--ack --rooms 3 --members 1 --rate 200';
+  const acks = ({ acked, refused, unacked }) => ({ acked, refused, unacked });
+
+  test('all came, in time', async (t) => {
+    const server = await acking(t);
+    const r = await load(server.port, [...ACKS.split(' '), '--auth', '{"token":"a.b.c"}']);
+    assert.deepEqual(acks(r), { acked: r.sent, refused: 0, unacked: 0 });
+    assert.deepEqual(faults(r), none);
+    assert.equal(r.code, 0, r.err);
+    assert.ok(r.sent >= 90 && r.sent <= 130, `sent ${r.sent}`);
+    assert.ok(r.acked_per_s > 150 && r.acked_per_s < 250, `${r.acked_per_s}/s`);
+    assert.deepEqual(server.connects, Array(3).fill('{"token":"a.b.c"}'));
+    assert.match(r.out, /until ack us p50 [\d.]+ +p90 [\d.]+ +p99/);
+  });
+
+  test('one that never comes, beside its message, which did', async (t) => {
+    let left = 0;
+    const server = await acking(t, (ack, id) => (id % 10 === 7 ? left++ : ack()));
+    const r = await load(server.port, ACKS);
+    assert.ok(left > 5);
+    assert.deepEqual(acks(r), { acked: r.sent - left, refused: 0, unacked: left });
+    assert.equal(r.lost, 0);
+    assert.equal(r.code, 1);
+  });
+
+  test('a refusal, with its words', async (t) => {
+    let said = 0;
+    const no = '{"ok":false,"error":"store_busy"}';
+    const server = await acking(t, (ack, id) => (id % 10 === 7 ? ack(no, said++) : ack()));
+    const r = await load(server.port, ACKS);
+    assert.ok(said > 5);
+    assert.deepEqual(acks(r), { acked: r.sent - said, refused: said, unacked: 0 });
+    assert.match(r.err, new RegExp(`load: ${said} refused, the first: \\d{8}\\[{"ok":false,"error":"store_busy"}`));
+    assert.equal(r.code, 1);
+  });
+
+  test('twice, and in another order', async (t) => {
+    let twice = 0;
+    let swapped = 0;
+    let kept;
+    const server = await acking(t, (ack, id) => {
+      if (id % 20 === 7) kept = ack;
+      else ack();
+      if (id % 20 === 8 && kept) swapped += (kept(), (kept = null), 1);
+      if (id % 20 === 15) twice += (ack(), 1);
+    });
+    const r = await load(server.port, '--ack --members 1 --rate 200');
+    assert.ok(swapped > 2 && twice > 2);
+    assert.equal(r.duplicated, twice);
+    assert.ok(r.disordered >= swapped, `${r.disordered} of ${swapped}`);
+    assert.equal(r.acked, r.sent - (kept ? 1 : 0));
+    assert.equal(r.code, 1);
+  });
+
+  test('closed loop: the next goes when the ack came, and latency is until then', async (t) => {
+    let most = 0;
+    const waiting = [];
+    const server = await acking(t, (ack) => (most = Math.max(most, waiting.push(ack))));
+    const timer = setInterval(() => waiting.splice(0).forEach((ack) => ack()), 40);
+    t.after(() => clearInterval(timer));
+    const r = await load(server.port, '--ack --members 1 --outstanding 4');
+    assert.equal(most, 4);
+    assert.equal(r.code, 0, r.err);
+    assert.ok(r.ack_p50_us > 15_000 && r.p50_us < r.ack_p50_us, `${r.ack_p50_us}, ${r.p50_us}`);
+  });
+
+  test('of protocols without them', async () => {
+    const r = await load(1, '--ack --proto ws --path /echo --echo');
+    assert.equal(r.code, 2);
+    assert.match(r.err, /--ack goes with messages by sio/);
+  });
+});
+
 // These block the test's own process, and so come one after the other.
 describe('what the load generator measures', () => {
   test('open loop: what was due while the server stood still was late', async (t) => {
