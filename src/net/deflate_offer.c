@@ -23,7 +23,7 @@ static struct rc_str take_token(struct rc_str *s)
 {
     struct rc_str token = {.p = s->p, .len = 0};
 
-    while (token.len < s->len && rc_http_is_tchar((uint8_t)s->p[token.len]))
+    while (token.len < s->len && rc_http_is(s->p[token.len], RC_HTTP_TCHAR))
         token.len++;
     *s = rc_str_skip(*s, token.len);
     return token;
@@ -47,7 +47,7 @@ static bool take_value(struct rc_str *s, char value[4], size_t *len)
     while (s->len != 0) {
         bool escaped = quoted && take(s, '\\');
 
-        if (s->len == 0 || !rc_http_is_tchar((uint8_t)s->p[0])) {
+        if (s->len == 0 || !rc_http_is(s->p[0], RC_HTTP_TCHAR)) {
             if (escaped)
                 return false;
             break;

@@ -99,7 +99,7 @@ static int trailer_byte(struct rc_http_body *b, uint8_t c)
     if (b->state == TRAILER_NAME && c == ':') {
         b->state = TRAILER_VALUE;
     } else if (b->state != TRAILER_VALUE) {
-        if (!rc_http_is_tchar(c))
+        if (!rc_http_is((char)c, RC_HTTP_TCHAR))
             return 400;
         b->state = TRAILER_NAME;
     }

@@ -5,6 +5,27 @@
 
 enum { OK = 0, BAD = 400 };
 
+#define B (RC_HTTP_TCHAR | RC_HTTP_AUTHORITY | RC_HTTP_TARGET)
+#define N (RC_HTTP_TCHAR | RC_HTTP_TARGET)
+#define T RC_HTTP_TCHAR
+#define A (RC_HTTP_AUTHORITY | RC_HTTP_TARGET)
+#define G RC_HTTP_TARGET
+const uint8_t rc_http_class[256] = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* 00 */
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* 10 */
+    0, B, G, T, B, B, B, B, A, A, B, B, A, B, B, G, /* 20, '#' is of tokens only */
+    B, B, B, B, B, B, B, B, B, B, A, A, G, A, G, G, /* 30, digits */
+    G, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, /* 40, A to O */
+    B, B, B, B, B, B, B, B, B, B, B, A, G, A, N, B, /* 50, P to Z */
+    N, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, /* 60, a to o */
+    B, B, B, B, B, B, B, B, B, B, B, G, N, G, B, 0, /* 70, p to z */
+};
+#undef B
+#undef N
+#undef T
+#undef A
+#undef G
+
 /* What only the checks at the end of the head need. */
 struct seen {
     struct rc_str length;
@@ -60,14 +81,7 @@ static int too_big(const char *data, size_t len, const struct rc_http_limits *li
 
 static bool is_authority(struct rc_str s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = (uint8_t)s.p[i];
-
-        if ((uint8_t)((c | 0x20) - 'a') >= 26 && (uint8_t)(c - '0') >= 10 && c != '.' &&
-            c != ':' && (c == '\0' || strchr("-_~%!$&'()*+;=[]", c) == NULL))
-            return false;
-    }
-    return true;
+    return rc_http_span(s, RC_HTTP_AUTHORITY) == s.len;
 }
 
 static void split_query(struct rc_http_req *req, struct rc_str target)
@@ -96,10 +110,7 @@ static int parse_target(struct rc_http_req *req)
 {
     struct rc_str t = req->target;
 
-    for (size_t i = 0; i < t.len; i++)
-        if (t.p[i] <= ' ' || t.p[i] >= 0x7F || t.p[i] == '#')
-            return BAD;
-    if (t.len == 0)
+    if (t.len == 0 || rc_http_span(t, RC_HTTP_TARGET) != t.len)
         return BAD;
     if (t.p[0] == '/') {
         split_query(req, t);
@@ -146,11 +157,9 @@ static int parse_request_line(struct rc_http_req *req, struct rc_str line,
     int status;
 
     (void)rc_http_split(&line, ' ', &req->method_name);
-    if (req->method_name.len == 0)
+    if (req->method_name.len == 0 ||
+        rc_http_span(req->method_name, RC_HTTP_TCHAR) != req->method_name.len)
         return BAD;
-    for (size_t i = 0; i < req->method_name.len; i++)
-        if (!rc_http_is_tchar((uint8_t)req->method_name.p[i]))
-            return BAD;
     req->method = method_of(req->method_name);
     if (!rc_http_split(&line, ' ', &req->target) || line.p == NULL)
         return BAD;
@@ -162,9 +171,14 @@ static int parse_request_line(struct rc_http_req *req, struct rc_str line,
 
 static void see_connection(struct seen *seen, struct rc_str value)
 {
-    seen->close |= rc_http_has_token(value, "close");
-    seen->keep_alive |= rc_http_has_token(value, "keep-alive");
-    seen->upgrade |= rc_http_has_token(value, "upgrade");
+    struct rc_str part;
+
+    while (rc_http_split(&value, ',', &part)) {
+        part = rc_http_trim(part);
+        seen->close |= rc_str_ieq(part, RC_STR("close"));
+        seen->keep_alive |= rc_str_ieq(part, RC_STR("keep-alive"));
+        seen->upgrade |= rc_str_ieq(part, RC_STR("upgrade"));
+    }
 }
 
 static void see_encoding(struct seen *seen, struct rc_str value)
@@ -204,69 +218,87 @@ static int see_length(struct rc_http_req *req, struct seen *seen, struct rc_str 
     return OK;
 }
 
-enum repeat { FIRST, LAST, ONCE }; /* which one counts when a header comes several times */
+/* What is done with a header: kept, and then which of several counts, or looked at now since it
+ * decides about framing and the connection. */
+enum use { FIRST, LAST, ONCE, CONNECTION, LENGTH, ENCODING, UPGRADE, EXPECT };
 
-#define FIELD(text, member, repeat)                                          \
-    {                                                                        \
-        text, sizeof(text) - 1, offsetof(struct rc_http_req, member), repeat \
-    }
-static const struct {
-    const char *name;
-    size_t len, offset;
-    enum repeat repeat;
-} fields[] = {
-    FIELD("Host", host, ONCE),
-    FIELD("Origin", origin, ONCE),
-    FIELD("Cookie", cookie, FIRST),
-    FIELD("User-Agent", user_agent, FIRST),
-    FIELD("Content-Type", content_type, FIRST),
-    FIELD("Authorization", authorization, ONCE),
-    FIELD("If-None-Match", if_none_match, FIRST),
-    FIELD("Accept-Encoding", accept_encoding, FIRST),
-    /* The nearest proxy, the only one that can be trusted, adds its own last. */
-    FIELD("X-Forwarded-For", forwarded_for, LAST),
-    FIELD("X-Forwarded-Proto", forwarded_proto, LAST),
-    FIELD("Sec-WebSocket-Key", ws_key, ONCE),
-    FIELD("Sec-WebSocket-Version", ws_version, ONCE),
-    FIELD("Sec-WebSocket-Protocol", ws_protocol, FIRST),
-    FIELD("Sec-WebSocket-Extensions", ws_extensions, FIRST),
-    FIELD("Access-Control-Request-Headers", acrh, FIRST),
+struct field {
+    const char *name; /* in lower case */
+    uint8_t len;
+    uint8_t use;
+    uint16_t offset; /* of what is kept, in struct rc_http_req */
 };
 
-static int keep_field(struct rc_http_req *req, struct rc_str name, struct rc_str value)
-{
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-        struct rc_str *to;
+/* Length and first letter tell the headers apart that anything is done with. */
+enum { SLOTS = 64 };
+#define SLOT(len, letter) (((len)*21 + (letter)) % SLOTS)
+#define FIELD(letter, text, use, offset) \
+    [SLOT(sizeof(text) - 1, letter)] = {text, sizeof(text) - 1, use, offset}
+#define LOOKED_AT(letter, text, use) FIELD(letter, text, use, 0)
+#define KEPT(letter, text, use, member) \
+    FIELD(letter, text, use, offsetof(struct rc_http_req, member))
+static const struct field fields[SLOTS] = {
+    LOOKED_AT('c', "connection", CONNECTION),
+    LOOKED_AT('c', "content-length", LENGTH),
+    LOOKED_AT('t', "transfer-encoding", ENCODING),
+    LOOKED_AT('u', "upgrade", UPGRADE),
+    LOOKED_AT('e', "expect", EXPECT),
+    KEPT('h', "host", ONCE, host),
+    KEPT('o', "origin", ONCE, origin),
+    KEPT('c', "cookie", FIRST, cookie),
+    KEPT('u', "user-agent", FIRST, user_agent),
+    KEPT('c', "content-type", FIRST, content_type),
+    KEPT('a', "authorization", ONCE, authorization),
+    KEPT('i', "if-none-match", FIRST, if_none_match),
+    KEPT('a', "accept-encoding", FIRST, accept_encoding),
+    /* The nearest proxy, the only one that can be trusted, adds its own last. */
+    KEPT('x', "x-forwarded-for", LAST, forwarded_for),
+    KEPT('x', "x-forwarded-proto", LAST, forwarded_proto),
+    KEPT('s', "sec-websocket-key", ONCE, ws_key),
+    KEPT('s', "sec-websocket-version", ONCE, ws_version),
+    KEPT('s', "sec-websocket-protocol", FIRST, ws_protocol),
+    KEPT('s', "sec-websocket-extensions", FIRST, ws_extensions),
+    KEPT('a', "access-control-request-headers", FIRST, acrh),
+};
 
-        if (name.len != fields[i].len || strncasecmp(name.p, fields[i].name, name.len) != 0)
-            continue;
-        to = (struct rc_str *)(void *)((char *)req + fields[i].offset);
-        if (to->p != NULL && fields[i].repeat == ONCE)
-            return BAD;
-        if (to->p == NULL || fields[i].repeat == LAST)
-            *to = value;
-        break;
-    }
+/* NULL: nothing is done with it. The name is a token, not empty. */
+static const struct field *field_of(struct rc_str name)
+{
+    const struct field *f = &fields[SLOT(name.len, name.p[0] | 0x20) % SLOTS];
+
+    return f->len == name.len && strncasecmp(f->name, name.p, name.len) == 0 ? f : NULL;
+}
+
+static int keep_field(struct rc_http_req *req, const struct field *f, struct rc_str value)
+{
+    struct rc_str *to = (struct rc_str *)(void *)((char *)req + f->offset);
+
+    if (to->p != NULL && f->use == ONCE)
+        return BAD;
+    if (to->p == NULL || f->use == LAST)
+        *to = value;
     return OK;
 }
 
-/* The headers that decide about framing and the connection; the others are only kept. */
 static int see_header(struct rc_http_req *req, struct seen *seen, struct rc_str name,
                       struct rc_str value)
 {
-    if (rc_str_ieq(name, RC_STR("Connection"))) {
-        see_connection(seen, value);
-    } else if (rc_str_ieq(name, RC_STR("Content-Length"))) {
-        return see_length(req, seen, value);
-    } else if (rc_str_ieq(name, RC_STR("Transfer-Encoding"))) {
-        see_encoding(seen, value);
-    } else if (rc_str_ieq(name, RC_STR("Upgrade"))) {
+    const struct field *f = field_of(name);
+
+    if (f == NULL)
+        return OK;
+    switch ((enum use)f->use) {
+    case FIRST:
+    case LAST:
+    case ONCE: return keep_field(req, f, value);
+    case CONNECTION: see_connection(seen, value); break;
+    case LENGTH: return see_length(req, seen, value);
+    case ENCODING: see_encoding(seen, value); break;
+    case UPGRADE:
         seen->upgrade_header = true;
         seen->upgrade_websocket |= rc_http_has_token(value, "websocket");
-    } else if (rc_str_ieq(name, RC_STR("Expect"))) {
-        req->expect_continue |= rc_http_has_token(value, "100-continue");
-    } else {
-        return keep_field(req, name, value);
+        break;
+    case EXPECT: req->expect_continue |= rc_http_has_token(value, "100-continue"); break;
     }
     return OK;
 }
@@ -274,10 +306,8 @@ static int see_header(struct rc_http_req *req, struct seen *seen, struct rc_str 
 static int parse_header(struct rc_http_req *req, struct seen *seen, struct rc_str line)
 {
     struct rc_str name, value;
-    size_t n = 0;
+    size_t n = rc_http_span(line, RC_HTTP_TCHAR);
 
-    while (n < line.len && line.p[n] != ':' && rc_http_is_tchar((uint8_t)line.p[n]))
-        n++;
     if (n == 0 || n == line.len || line.p[n] != ':')
         return BAD;
     name = rc_str_make(line.p, n);
@@ -353,7 +383,7 @@ int rc_http_parse_head(struct rc_http_req *req, const char *data, size_t len, si
 
     *status = BAD;
     /* A TLS client on the plain port is told at once, not after a timeout. */
-    if (len != 0 && data[0] != '\r' && !rc_http_is_tchar((uint8_t)data[0]))
+    if (len != 0 && data[0] != '\r' && !rc_http_is(data[0], RC_HTTP_TCHAR))
         return RC_EPROTO;
     /* Nothing beyond max_head is looked at, so that the outcome does not depend on how the
      * bytes were cut. */

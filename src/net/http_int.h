@@ -11,11 +11,26 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-static inline bool rc_http_is_tchar(uint8_t c)
+/* What a byte may be part of: a token; an authority; a target. */
+enum { RC_HTTP_TCHAR = 1, RC_HTTP_AUTHORITY = 2, RC_HTTP_TARGET = 4 };
+extern const uint8_t rc_http_class[256];
+
+static inline bool rc_http_is(char c, unsigned classes)
 {
-    if ((uint8_t)((c | 0x20) - 'a') < 26 || (uint8_t)(c - '0') < 10 || c == '-')
-        return true;
-    return c > ' ' && c < 0x7F && strchr("!#$%&'*+.^_`|~", c) != NULL;
+    return (rc_http_class[(uint8_t)c] & classes) != 0;
+}
+
+/* How many bytes at the start of s are of the class, which is one. */
+static inline size_t rc_http_span(struct rc_str s, unsigned one)
+{
+    const uint8_t *p = (const uint8_t *)s.p, *of = rc_http_class;
+    size_t n = 0;
+
+    while (s.len - n >= 4 && (of[p[n]] & of[p[n + 1]] & of[p[n + 2]] & of[p[n + 3]] & one) != 0)
+        n += 4;
+    while (n < s.len && (of[p[n]] & one) != 0)
+        n++;
+    return n;
 }
 
 /* Field values: no controls but the tab. CR and LF are controls, so a bare CR never passes. */
@@ -24,20 +39,26 @@ static inline bool rc_http_is_vchar(uint8_t c)
     return (c >= ' ' && c != 0x7F) || c == '\t';
 }
 
-static inline bool rc_http_all_vchars(struct rc_str s)
+/* Eight bytes of which none is below a blank or DEL. The borrow of a low byte can only make a word
+ * look worse than it is. */
+static inline bool rc_http_plain_word(const char *p)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
     uint64_t w, del;
+
+    memcpy(&w, p, sizeof(w));
+    del = w ^ 0x7F * ones;
+    return ((((w - ' ' * ones) & ~w) | ((del - ones) & ~del)) & high) == 0;
+}
+
+static inline bool rc_http_all_vchars(struct rc_str s)
+{
     size_t i = 0;
 
-    /* A word at a time as long as no byte is below a blank or DEL. The borrow of a low byte can
-     * only make a word look worse than it is. */
-    for (; s.len - i >= sizeof(w); i += sizeof(w)) {
-        memcpy(&w, s.p + i, sizeof(w));
-        del = w ^ 0x7F * ones;
-        if ((((w - ' ' * ones) & ~w) | ((del - ones) & ~del)) & high)
-            break;
-    }
+    while (s.len - i >= 8 && rc_http_plain_word(s.p + i))
+        i += 8;
+    if (i != 0 && s.len - i < 8 && rc_http_plain_word(s.p + s.len - 8))
+        return true; /* some of these were looked at twice */
     for (; i < s.len; i++)
         if (!rc_http_is_vchar((uint8_t)s.p[i]))
             return false;
