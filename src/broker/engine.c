@@ -116,21 +116,34 @@ static void on_join_overdue(struct rc_timer *t, void *arg)
 RC_ON_SHARD static void send_open(struct rc_shard *sh, struct rc_session *s,
                                   char sid[RC_SID_LEN + 1])
 {
-    const struct rc_conf *conf = sh->app->conf;
-    struct rc_buf packet = RC_BUF_INIT;
-    struct rc_eio_open open = {
-        .upgrade_websocket = s->kind == RC_SESSION_POLLING && sh->app->websocket &&
-                             conf->socketio_allow_upgrades,
-        .ping_interval_ms = conf->socketio_ping_interval,
-        .ping_timeout_ms = conf->socketio_ping_timeout,
-        .max_payload = (uint32_t)conf->socketio_max_payload,
-    };
+    bool upgrades = s->kind == RC_SESSION_POLLING && sh->app->websocket &&
+                    sh->app->conf->socketio_allow_upgrades;
+    struct rc_seg *frame = rc_seg_new(sh->open[upgrades]->data, sh->open[upgrades]->len);
 
     rc_session_sid(sh, s, sid);
-    open.sid = rc_str_of(sid);
-    rc_eio_put_open(&packet, &open);
-    rc_session_text(sh, s, rc_buf_str(&packet));
-    rc_buf_deinit(&packet);
+    memcpy(rc_seg_bytes(frame) + sh->open_sid[upgrades], sid, RC_SID_LEN);
+    rc_session_push(sh, s, frame);
+}
+
+/* The frame of the open packet, but for the sid: that has its place, but is none. */
+static void make_open(struct rc_shard *sh, bool upgrades)
+{
+    static const char blank[RC_SID_LEN + 1] = "....................";
+    const struct rc_conf *conf = sh->app->conf;
+    const struct rc_eio_open open = {.sid = rc_str_of(blank),
+                                     .upgrade_websocket = upgrades,
+                                     .ping_interval_ms = conf->socketio_ping_interval,
+                                     .ping_timeout_ms = conf->socketio_ping_timeout,
+                                     .max_payload = (uint32_t)conf->socketio_max_payload};
+    struct rc_str frame;
+
+    rc_frames_begin(&sh->scratch);
+    rc_eio_put_open(&sh->scratch, &open);
+    rc_frames_end(&sh->scratch);
+    frame = rc_frames(&sh->scratch);
+    sh->open[upgrades] = rc_seg_new(frame.p, frame.len);
+    sh->open_sid[upgrades] =
+        (uint8_t)((const char *)memmem(frame.p, frame.len, blank, RC_SID_LEN) - frame.p);
 }
 
 RC_ON_SHARD static void start_timers(struct rc_shard *sh, struct rc_session *s)
@@ -212,4 +225,6 @@ void rc_engine_init(struct rc_shard *sh)
     rc_loop_add_timerq(&sh->loop, &sh->q_join);
     rc_polling_init(sh);
     sh->ping = rc_seg_new(ping, sizeof(ping));
+    make_open(sh, false);
+    make_open(sh, true);
 }

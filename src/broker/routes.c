@@ -21,13 +21,14 @@ static void negotiate(const struct rc_shard *sh, const struct rc_http_req *req, 
 
 /* Queues the 101 in the connection's queue and frees what HTTP needed; the queue is handed over
  * in *out for the protocol that follows. */
-RC_ON_SHARD static void switch_protocols(struct rc_conn *c, const struct rc_http_req *req,
-                                         const char accept[29],
+RC_ON_SHARD static void switch_protocols(struct rc_shard *sh, struct rc_conn *c,
+                                         const struct rc_http_req *req,
+                                         const char accept[RC_WS_ACCEPT_LEN + 1],
                                          const struct rc_deflate_params *deflate,
                                          struct rc_outq *out)
 {
     struct rc_http *h = c->user;
-    struct rc_buf b = RC_BUF_INIT;
+    struct rc_buf *b = &sh->scratch;
     const char *comma =
         memchr(req->ws_protocol.p != NULL ? req->ws_protocol.p : "", ',', req->ws_protocol.len);
     /* A browser that offers subprotocols fails unless one is chosen: the first, as ws does. */
@@ -35,22 +36,22 @@ RC_ON_SHARD static void switch_protocols(struct rc_conn *c, const struct rc_http
         rc_str_make(req->ws_protocol.p, comma != NULL ? (size_t)(comma - req->ws_protocol.p)
                                                       : req->ws_protocol.len);
 
-    rc_buf_putz(&b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                    "Connection: Upgrade\r\nSec-WebSocket-Accept: ");
-    rc_buf_putz(&b, accept);
+    rc_buf_reset(b);
+    rc_buf_puts(b, RC_STR("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                          "Connection: Upgrade\r\nSec-WebSocket-Accept: "));
+    rc_buf_put(b, accept, RC_WS_ACCEPT_LEN);
     if (protocol.p != NULL && protocol.len != 0) {
-        rc_buf_putz(&b, "\r\nSec-WebSocket-Protocol: ");
-        rc_buf_puts(&b, protocol);
+        rc_buf_puts(b, RC_STR("\r\nSec-WebSocket-Protocol: "));
+        rc_buf_puts(b, protocol);
     }
     if (deflate->on) {
-        rc_buf_putz(&b, "\r\nSec-WebSocket-Extensions: ");
-        rc_deflate_answer(deflate, &b);
+        rc_buf_puts(b, RC_STR("\r\nSec-WebSocket-Extensions: "));
+        rc_deflate_answer(deflate, b);
     }
-    rc_buf_putz(&b, "\r\n");
-    rc_buf_puts(&b, rc_buf_str(&h->extra));
-    rc_buf_putz(&b, "\r\n");
-    rc_outq_push(&h->out, rc_seg_new(b.data, b.len));
-    rc_buf_deinit(&b);
+    rc_buf_puts(b, RC_STR("\r\n"));
+    rc_buf_puts(b, rc_buf_str(&h->extra));
+    rc_buf_puts(b, RC_STR("\r\n"));
+    rc_outq_push(&h->out, rc_seg_new(b->data, b->len));
     *out = h->out;
     h->out = (struct rc_outq){0};
     c->out = out;
@@ -61,7 +62,8 @@ RC_ON_SHARD static void switch_protocols(struct rc_conn *c, const struct rc_http
 
 /* False: it was answered with what is wrong. */
 RC_ON_SHARD static bool handshake_ok(struct rc_shard *sh, struct rc_conn *c,
-                                     const struct rc_http_req *req, char accept[29])
+                                     const struct rc_http_req *req,
+                                     char accept[RC_WS_ACCEPT_LEN + 1])
 {
     struct rc_http_answer old = {.status = 426,
                                  .extra = RC_STR("Sec-WebSocket-Version: 13\r\n"),
@@ -90,22 +92,9 @@ RC_ON_SHARD static bool handshake_ok(struct rc_shard *sh, struct rc_conn *c,
 
 /* ---- Engine.IO ---- */
 
-/* A value of the query; "" when it is absent. */
-static struct rc_str query(const struct rc_http_req *req, const char *name, struct rc_buf *buf)
-{
-    (void)rc_http_query_get(req->query, name, buf);
-    return rc_buf_str(buf);
-}
-
-/* Is binary data to be text? Any value says so. */
-static bool wants_b64(const struct rc_http_req *req)
-{
-    struct rc_buf value = RC_BUF_INIT;
-    bool b64 = query(req, "b64", &value).len != 0;
-
-    rc_buf_deinit(&value);
-    return b64;
-}
+/* What the query of a request may say. b64: is binary data to be text? Any value says so. j:
+ * the callback of JSONP. */
+enum { Q_TRANSPORT, Q_SID, Q_EIO, Q_B64, Q_J, Q_COUNT };
 
 /* Without the transport an Upgrade header means nothing, as in the reference. */
 static bool is_upgrade(const struct rc_shard *sh, const struct rc_http_req *req)
@@ -205,14 +194,16 @@ RC_ON_SHARD static void move(struct rc_shard *sh, struct rc_conn *c, unsigned sh
 }
 
 RC_ON_SHARD static void upgrade_session(struct rc_shard *sh, struct rc_conn *c,
-                                        const struct rc_http_req *req, struct rc_str sid,
-                                        bool misfit, struct rc_str head)
+                                        const struct rc_http_req *req,
+                                        const struct rc_http_param q[Q_COUNT], bool misfit,
+                                        struct rc_str head)
 {
+    struct rc_str sid = q[Q_SID].value;
     int shard = rc_engine_sid_shard(sh, sid), error;
     struct rc_deflate_params deflate;
-    struct rc_handshake hs = {.b64 = wants_b64(req), .deflate = &deflate};
+    struct rc_handshake hs = {.b64 = q[Q_B64].value.len != 0, .deflate = &deflate};
     struct rc_outq out = {0};
-    char accept[29];
+    char accept[RC_WS_ACCEPT_LEN + 1];
 
     if (shard >= 0 && shard != (int)sh->index) {
         move(sh, c, (unsigned)shard, head);
@@ -228,7 +219,7 @@ RC_ON_SHARD static void upgrade_session(struct rc_shard *sh, struct rc_conn *c,
     if (!handshake_ok(sh, c, req, accept))
         return;
     negotiate(sh, req, sh->app->conf->socketio_per_message_deflate, &deflate);
-    switch_protocols(c, req, accept, &deflate, &out);
+    switch_protocols(sh, c, req, accept, &deflate, &out);
     rc_engine_probe(sh, rc_engine_find(sh, sid), c, &hs);
 }
 
@@ -266,18 +257,15 @@ RC_ON_SHARD static void request_session(struct rc_shard *sh, struct rc_conn *c,
 }
 
 RC_ON_SHARD static void open_polling(struct rc_shard *sh, struct rc_conn *c,
-                                     const struct rc_http_req *req, struct rc_handshake hs)
+                                     const struct rc_http_param *callback,
+                                     struct rc_handshake hs)
 {
     struct rc_http *h = c->user;
-    struct rc_buf j = RC_BUF_INIT;
-    bool jsonp = rc_http_query_get(req->query, "j", &j) != 0;
-    struct rc_str callback = rc_buf_str(&j);
 
-    hs.jsonp = jsonp ? &callback : NULL;
+    hs.jsonp = callback->n != 0 ? &callback->value : NULL;
     h->asked = true;
     h->state = RC_HTTP_AT_WAIT;
     rc_engine_open_polling(sh, rc_http_request_id(sh, c), &hs);
-    rc_buf_deinit(&j);
 }
 
 /* Sets *token if the request has a good one; a namespace may still ask for another. False: it
@@ -310,14 +298,16 @@ static int handshake_error(const struct rc_shard *sh, const struct rc_http_req *
 }
 
 RC_ON_SHARD static void open_session(struct rc_shard *sh, struct rc_conn *c,
-                                     const struct rc_http_req *req, bool websocket, bool v4)
+                                     const struct rc_http_req *req,
+                                     const struct rc_http_param q[Q_COUNT], bool websocket,
+                                     bool v4)
 {
     bool upgrade = is_upgrade(sh, req);
     struct rc_outq out = {0};
     struct rc_deflate_params deflate;
-    struct rc_handshake hs = {.eio3 = !v4, .b64 = wants_b64(req), .deflate = &deflate};
+    struct rc_handshake hs = {.eio3 = !v4, .b64 = q[Q_B64].value.len != 0, .deflate = &deflate};
     int error = handshake_error(sh, req, websocket, v4);
-    char accept[29];
+    char accept[RC_WS_ACCEPT_LEN + 1];
 
     if (error >= 0) {
         refuse(sh, c, upgrade, (enum rc_eio_error)error);
@@ -326,10 +316,10 @@ RC_ON_SHARD static void open_session(struct rc_shard *sh, struct rc_conn *c,
     } else if (!identify(sh, req, &hs.token)) {
         refuse(sh, c, upgrade, RC_EIO_FORBIDDEN);
     } else if (!websocket) {
-        open_polling(sh, c, req, hs);
+        open_polling(sh, c, &q[Q_J], hs);
     } else {
         negotiate(sh, req, sh->app->conf->socketio_per_message_deflate, &deflate);
-        switch_protocols(c, req, accept, &deflate, &out);
+        switch_protocols(sh, c, req, accept, &deflate, &out);
         rc_engine_open_websocket(sh, c, &hs);
     }
 }
@@ -349,30 +339,35 @@ static bool has_text(struct rc_str s, const char *text)
 RC_ON_SHARD static void engine_io(struct rc_shard *sh, struct rc_conn *c,
                                   const struct rc_http_req *req, struct rc_str head)
 {
+    struct rc_http_param q[Q_COUNT] = {[Q_TRANSPORT] = {.name = RC_STR("transport")},
+                                       [Q_SID] = {.name = RC_STR("sid")},
+                                       [Q_EIO] = {.name = RC_STR("EIO")},
+                                       [Q_B64] = {.name = RC_STR("b64")},
+                                       [Q_J] = {.name = RC_STR("j")}};
     struct rc_http *h = c->user;
-    struct rc_buf transport = RC_BUF_INIT, sid = RC_BUF_INIT, version = RC_BUF_INIT;
-    struct rc_str name = query(req, "transport", &transport);
-    bool websocket = rc_str_eq(name, RC_STR("websocket")), upgrade = is_upgrade(sh, req);
-    bool polling = rc_str_eq(name, RC_STR("polling")), v4, misfit;
+    struct rc_buf decoded = RC_BUF_INIT;
+    bool websocket, polling, upgrade = is_upgrade(sh, req), v4, misfit;
 
-    h->coding = (uint8_t)rc_coding_choose(req, true);
-    h->old_ie = has_text(req->user_agent, ";MSIE") || has_text(req->user_agent, "Trident/");
-    (void)query(req, "sid", &sid);
-    v4 = rc_str_eq(query(req, "EIO", &version), RC_STR("4"));
-    misfit = v4 == rc_engine_sid_is_eio3(rc_buf_str(&sid));
+    rc_http_query_read(req->query, q, Q_COUNT, &decoded);
+    websocket = rc_str_eq(q[Q_TRANSPORT].value, RC_STR("websocket"));
+    polling = rc_str_eq(q[Q_TRANSPORT].value, RC_STR("polling"));
+    v4 = rc_str_eq(q[Q_EIO].value, RC_STR("4"));
+    misfit = v4 == rc_engine_sid_is_eio3(q[Q_SID].value);
+    if (!upgrade) {
+        h->coding = (uint8_t)rc_coding_choose(req, true);
+        h->old_ie = has_text(req->user_agent, ";MSIE") || has_text(req->user_agent, "Trident/");
+    }
     if (!(websocket && sh->app->websocket) && !(polling && sh->app->polling))
         refuse(sh, c, upgrade, RC_EIO_UNKNOWN_TRANSPORT);
-    else if (sid.len == 0)
-        open_session(sh, c, req, websocket, v4);
+    else if (q[Q_SID].value.len == 0)
+        open_session(sh, c, req, q, websocket, v4);
     else if (!upgrade)
-        request_session(sh, c, req, rc_buf_str(&sid), websocket || misfit);
+        request_session(sh, c, req, q[Q_SID].value, websocket || misfit);
     else if (!websocket)
         refuse(sh, c, true, RC_EIO_BAD_REQUEST);
     else
-        upgrade_session(sh, c, req, rc_buf_str(&sid), misfit, head);
-    rc_buf_deinit(&transport);
-    rc_buf_deinit(&sid);
-    rc_buf_deinit(&version);
+        upgrade_session(sh, c, req, q, misfit, head);
+    rc_buf_deinit(&decoded);
 }
 
 void rc_route_body(struct rc_shard *sh, struct rc_conn *c)
@@ -431,7 +426,7 @@ RC_ON_SHARD static void endpoint(struct rc_shard *sh, struct rc_conn *c,
     struct rc_token *token = NULL;
     enum rc_token_fault fault;
     struct rc_outq out = {0};
-    char accept[29];
+    char accept[RC_WS_ACCEPT_LEN + 1];
 
     if (req->upgrade_websocket) {
         if (!rc_origin_allowed(&sh->app->headers, req->origin)) {
@@ -439,7 +434,7 @@ RC_ON_SHARD static void endpoint(struct rc_shard *sh, struct rc_conn *c,
         } else if (handshake_ok(sh, c, req, accept)) {
             negotiate(sh, req, nsp->deflate, &deflate);
             fault = identify_endpoint(sh, req, nsp, &token);
-            switch_protocols(c, req, accept, &deflate, &out);
+            switch_protocols(sh, c, req, accept, &deflate, &out);
             rc_endpoint_open(sh, nsp, c, &deflate, fault, token);
         }
     } else if (!rc_files_site(sh, c, req)) {
@@ -466,7 +461,7 @@ void rc_route(struct rc_shard *sh, struct rc_conn *c, const struct rc_http_req *
               struct rc_str head)
 {
     const struct rc_conf *conf = sh->app->conf;
-    const struct rc_nsp *nsp = rc_app_nsp(sh->app, req->path, true);
+    const struct rc_nsp *nsp;
 
     if (is_engine_io(conf, req->path)) {
         rc_cors_put(&sh->app->headers, req, &((struct rc_http *)c->user)->extra);
@@ -474,7 +469,7 @@ void rc_route(struct rc_shard *sh, struct rc_conn *c, const struct rc_http_req *
             preflight(sh, c);
         else if (!rc_files_bundle(sh, c, req))
             engine_io(sh, c, req, head);
-    } else if (nsp != NULL) {
+    } else if ((nsp = rc_app_nsp(sh->app, req->path, true)) != NULL) {
         endpoint(sh, c, req, nsp);
     } else if (req->upgrade_websocket) {
         rc_http_page(sh, c, 404, "no WebSocket endpoint has this path", true);

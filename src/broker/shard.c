@@ -404,6 +404,8 @@ void rc_shard_free(struct rc_shard *sh)
     rc_loop_remove(&sh->loop, sh->mail);
     event_free(sh->mail);
     rc_seg_unref(sh->ping);
+    rc_seg_unref(sh->open[0]);
+    rc_seg_unref(sh->open[1]);
     rc_hmap_deinit(&sh->lroom_by_name);
     rc_hmap_deinit(&sh->room_by_name);
     rc_pool_deinit(&sh->sessions);

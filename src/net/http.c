@@ -112,34 +112,85 @@ static int next_query_char(struct rc_str *s)
     return c < 0 ? '%' : c;
 }
 
-static bool decodes_to(struct rc_str s, const char *name)
+static bool has_escapes(struct rc_str s)
 {
-    while (s.len != 0 && *name != '\0')
-        if (next_query_char(&s) != (uint8_t)*name++)
+    for (size_t i = 0; i < s.len; i++)
+        if (s.p[i] == '%' || s.p[i] == '+')
+            return true;
+    return false;
+}
+
+static bool decodes_to(struct rc_str s, struct rc_str name)
+{
+    while (s.len != 0 && name.len != 0) {
+        if (next_query_char(&s) != (uint8_t)name.p[0])
             return false;
-    return s.len == 0 && *name == '\0';
+        name = rc_str_skip(name, 1);
+    }
+    return s.len == 0 && name.len == 0;
+}
+
+/* Finds the values; they are not decoded yet. */
+static void find_params(struct rc_str query, struct rc_http_param *param, unsigned nparams)
+{
+    struct rc_str part, key;
+
+    for (unsigned i = 0; i < nparams; i++) {
+        param[i].value = RC_STR_NONE;
+        param[i].n = 0;
+    }
+    while (rc_http_split(&query, '&', &part)) {
+        bool escapes;
+
+        (void)rc_http_split(&part, '=', &key);
+        escapes = has_escapes(key);
+        for (unsigned i = 0; i < nparams; i++) {
+            if (escapes ? !decodes_to(key, param[i].name) : !rc_str_eq(key, param[i].name))
+                continue;
+            param[i].value = part;
+            param[i].n++;
+        }
+    }
+}
+
+/* Appends to out; false: there is no memory for it. */
+static bool decode_value(struct rc_str *value, struct rc_buf *out)
+{
+    uint8_t *to = rc_buf_reserve(out, value->len), *start = to;
+
+    if (to == NULL)
+        return false;
+    while (value->len != 0)
+        *to++ = (uint8_t)next_query_char(value);
+    out->len += (size_t)(to - start);
+    *value = rc_str_make(start, (size_t)(to - start));
+    return true;
+}
+
+void rc_http_query_read(struct rc_str query, struct rc_http_param *param, unsigned nparams,
+                        struct rc_buf *buf)
+{
+    rc_buf_reset(buf);
+    find_params(query, param, nparams);
+    for (unsigned i = 0; i < nparams; i++) {
+        if (!has_escapes(param[i].value))
+            continue;
+        /* Room for all of them at once, or the first ones would move. */
+        if (rc_buf_reserve(buf, query.len - buf->len) == NULL ||
+            !decode_value(&param[i].value, buf)) {
+            param[i].value = RC_STR_NONE;
+            param[i].n = 0;
+        }
+    }
 }
 
 unsigned rc_http_query_get(struct rc_str query, const char *name, struct rc_buf *out)
 {
-    struct rc_str part, key, value = RC_STR_NONE;
-    unsigned n = 0;
-    uint8_t *to;
+    struct rc_http_param param = {.name = rc_str_of(name)};
 
     rc_buf_reset(out);
-    while (rc_http_split(&query, '&', &part)) {
-        (void)rc_http_split(&part, '=', &key);
-        if (decodes_to(key, name)) {
-            value = part;
-            n++;
-        }
-    }
-    to = rc_buf_reserve(out, value.len);
-    if (to == NULL)
-        return 0;
-    for (; value.len != 0; out->len++)
-        *to++ = (uint8_t)next_query_char(&value);
-    return n;
+    find_params(query, &param, 1);
+    return decode_value(&param.value, out) ? param.n : 0;
 }
 
 struct rc_str rc_http_cookie_get(struct rc_str cookie, const char *name)

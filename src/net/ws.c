@@ -365,7 +365,7 @@ int rc_ws_init(void)
     return sha1 != NULL ? RC_OK : RC_ESYS;
 }
 
-int rc_ws_accept(struct rc_str key, char out[29])
+int rc_ws_accept(struct rc_str key, char out[RC_WS_ACCEPT_LEN + 1])
 {
     static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     uint8_t text[24 + sizeof(guid) - 1], digest[SHA_DIGEST_LENGTH];

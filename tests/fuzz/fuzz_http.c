@@ -38,18 +38,34 @@ static void check_value(struct rc_str s)
     CHECK(s.len == 0 || memchr(s.p, '\0', s.len) == NULL);
 }
 
+/* Several at once are what each one is by itself. */
+static void check_query(struct rc_str query)
+{
+    struct rc_http_param p[] = {{.name = RC_STR("a")}, {.name = RC_STR("bc")}};
+    struct rc_buf all = RC_BUF_INIT, one = RC_BUF_INIT;
+
+    rc_http_query_read(query, p, 2, &all);
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned n = rc_http_query_get(query, p[i].name.p, &one);
+
+        CHECK(n == p[i].n && n <= query.len);
+        CHECK(rc_str_eq(rc_buf_str(&one), p[i].value) && one.len <= query.len);
+        CHECK(n != 0 || one.len == 0);
+    }
+    rc_buf_deinit(&all);
+    rc_buf_deinit(&one);
+}
+
 static void check_small_grammars(const struct rc_http_req *r)
 {
     struct rc_buf b = RC_BUF_INIT;
     enum rc_coding coding;
     struct rc_str s;
-    unsigned n;
     int err = rc_http_decode_path(r->path, &b);
 
     CHECK(err == RC_OK || err == RC_EPROTO);
     CHECK(b.len <= r->path.len && (b.len == 0 || memchr(b.data, '\0', b.len) == NULL));
-    n = rc_http_query_get(r->query, "a", &b);
-    CHECK(n <= r->query.len && b.len <= r->query.len && (n != 0 || b.len == 0));
+    check_query(r->query);
     coding = rc_coding_choose(r, true);
     CHECK(coding <= RC_CODING_DEFLATE);
     CHECK(rc_coding_choose(r, false) == RC_CODING_NONE || coding != RC_CODING_NONE);

@@ -71,6 +71,8 @@ struct rc_shard {
     struct rc_deflater *deflater;     /* for all connections */
     struct rc_compressor *compressor; /* of answers to polls; NULL until one is compressed */
     struct rc_seg *ping;              /* the frame of an Engine.IO ping, shared */
+    struct rc_seg *open[2];           /* that of an open packet; [1]: upgrades are offered */
+    uint8_t open_sid[2];              /* where its sid begins */
 
     struct rc_timerq q_ping, q_pong, q_join, q_head, q_idle;
     struct rc_timerq q_client_ping;           /* Engine.IO 3 */

@@ -108,9 +108,17 @@ struct rc_http_resp {
 };
 void rc_http_respond(struct rc_buf *out, const struct rc_http_resp *r);
 
-/* A value of a query string or form ("a=1&b=2") as browsers read them: percent- and
- * plus-decoded into out (reset first), a bad escape stands for itself, and the last of several
- * counts. Returns how many there are; 0 also when there is no memory for it. */
+/* Values of a query string or form ("a=1&b=2") as browsers read them: percent- and plus-decoded, a
+ * bad escape stands for itself, and the last of several counts. */
+struct rc_http_param {
+    struct rc_str name;
+    struct rc_str value; /* a slice of the query, or where it has escapes of buf */
+    unsigned n;          /* how many there are; 0 also when there is no memory for it */
+};
+/* Sets value and n of all params, whose names differ. buf is reset first and stays unused without escapes. */
+void rc_http_query_read(struct rc_str query, struct rc_http_param *param, unsigned nparams,
+                        struct rc_buf *buf);
+/* The same for one, decoded into out in any case. Returns how many there are. */
 unsigned rc_http_query_get(struct rc_str query, const char *name, struct rc_buf *out);
 /* One cookie of a Cookie header, not decoded; RC_STR_NONE when absent. */
 struct rc_str rc_http_cookie_get(struct rc_str cookie, const char *name);

@@ -112,6 +112,7 @@ bool rc_ws_close_code_valid(unsigned code);
 int rc_ws_init(void) RC_MUSTCHECK;
 /* Sec-WebSocket-Accept for a key: 28 characters and a NUL. RC_EPROTO when the key is not
  * base64 of 16 bytes. */
-int rc_ws_accept(struct rc_str key, char out[29]) RC_MUSTCHECK;
+enum { RC_WS_ACCEPT_LEN = 28 };
+int rc_ws_accept(struct rc_str key, char out[RC_WS_ACCEPT_LEN + 1]) RC_MUSTCHECK;
 
 #endif /* RC_NET_WS_H */

@@ -742,6 +742,38 @@ Test(http, a_bad_escape_in_a_query_stands_for_itself)
     cr_assert_eq(query("a=%%41%zz+", "a", "%A%zz "), 1u);
 }
 
+Test(http, several_query_values_are_read_at_once)
+{
+    struct rc_http_param p[] = {
+        {.name = RC_STR("a")}, {.name = RC_STR("b c")}, {.name = RC_STR("none")}};
+    struct rc_str plain = RC_STR("a=1&b=2&a=x&none2=3");
+    struct rc_str escaped = RC_STR("a=%31%32&b+c=3+4&%61=%35%36%37&b%20c=8+9&none%zz=0");
+    struct rc_buf b = RC_BUF_INIT;
+
+    rc_buf_putz(&b, "left over");
+    rc_http_query_read(plain, p, 3, &b);
+    cr_assert(p[0].n == 2 && is(p[0].value, "x") && p[0].value.p == plain.p + 10);
+    cr_assert(p[1].n == 0 && p[1].value.len == 0 && p[2].n == 0 && b.len == 0);
+    rc_http_query_read(escaped, p, 3, &b);
+    cr_assert(p[0].n == 2 && is(p[0].value, "567"));
+    cr_assert(p[1].n == 2 && is(p[1].value, "8 9"));
+    cr_assert(p[2].n == 0 && p[2].value.len == 0);
+    rc_http_query_read(RC_STR_NONE, p, 3, &b);
+    cr_assert(p[0].n == 0 && p[0].value.len == 0 && p[1].n == 0);
+    rc_buf_deinit(&b);
+}
+
+Test(http, query_values_without_memory_are_none)
+{
+    struct rc_http_param p[] = {{.name = RC_STR("a")}, {.name = RC_STR("b")}};
+    struct rc_buf b = {.max = 4};
+
+    rc_http_query_read(RC_STR("a=%41%41&b=2"), p, 2, &b);
+    cr_assert(b.failed && p[0].n == 0 && p[0].value.len == 0);
+    cr_assert(p[1].n == 1 && is(p[1].value, "2"));
+    rc_buf_deinit(&b);
+}
+
 Test(http, an_escape_is_not_read_beyond_its_end)
 {
     struct rc_buf b = RC_BUF_INIT;
