@@ -115,8 +115,9 @@ static unsigned section_names(const char **names)
 
 static void unknown_section(const struct loader *l)
 {
-    static const char *const kinds[] = {"event", "connect", "namespace", "endpoint"};
-    const char *names[NKEYS + 4] = {NULL}, *near;
+    static const char *const kinds[] = {"event", "connect", "namespace", "room", "endpoint"};
+    enum { NKINDS = sizeof(kinds) / sizeof(kinds[0]) };
+    const char *names[NKEYS + NKINDS] = {NULL}, *near;
     struct rc_str word = l->header;
     struct rc_buf why = RC_BUF_INIT;
     unsigned n = section_names(names);
@@ -125,7 +126,7 @@ static void unknown_section(const struct loader *l)
     for (size_t i = 0; i < word.len; i++)
         if (word.p[i] == ' ')
             word.len = i;
-    near = rc_conf_nearest(word, names, n + 4);
+    near = rc_conf_nearest(word, names, n + NKINDS);
     rc_buf_putz(&why, "unknown section");
     if (near != NULL)
         rc_buf_printf(&why, " (did you mean %s?)", near);
@@ -133,7 +134,8 @@ static void unknown_section(const struct loader *l)
     for (unsigned i = 0; i < n; i++)
         rc_buf_printf(&why, "[%s], ", names[i]);
     rc_buf_putz(&why, "[event NAME], [event /namespace NAME], [connect], [connect /namespace], "
-                      "[namespace /NAME] or [endpoint /PATH]");
+                      "[namespace /NAME], [room PATTERN], [room /namespace PATTERN] or "
+                      "[endpoint /PATH]");
     header_fault(l, text_of(&why));
     rc_buf_deinit(&why);
 }

@@ -170,7 +170,12 @@ static void check_section(const struct rc_conf *conf, const struct rc_conf_secti
             "%.*s: expected a namespace of at most limits.max_namespace_length (%llu)",
             RC_STR_ARG(rc_buf_str(&header)),
             (unsigned long long)conf->limits_max_namespace_length);
-    if (strlen(s->name) > conf->limits_max_event_length)
+    if (s->kind == RC_CONF_ROOM && strlen(s->name) > conf->limits_max_room_length)
+        rc_conf_error(e, s->file, s->line,
+                      "%.*s: expected a pattern of at most limits.max_room_length (%llu)",
+                      RC_STR_ARG(rc_buf_str(&header)),
+                      (unsigned long long)conf->limits_max_room_length);
+    if (s->kind == RC_CONF_EVENT && strlen(s->name) > conf->limits_max_event_length)
         rc_conf_error(e, s->file, s->line,
                       "%.*s: expected an event of at most limits.max_event_length (%llu)",
                       RC_STR_ARG(rc_buf_str(&header)),

@@ -1,5 +1,6 @@
 /*
- * conf_section.c - the sections that hold lists: [event], [connect], [namespace], [endpoint].
+ * conf_section.c - the sections that hold lists: [event], [connect], [namespace], [room],
+ * [endpoint].
  */
 #include "conf_int.h"
 
@@ -32,6 +33,11 @@ static const struct entry_key {
     {"max_payload", ON(RC_CONF_ENDPOINT), true},
     {"per_message_deflate", ON(RC_CONF_ENDPOINT), true},
     {"auth", ON(RC_CONF_NAMESPACE) | ON(RC_CONF_ENDPOINT), true},
+    {"join", ON(RC_CONF_ROOM), true},
+    {"publish", ON(RC_CONF_ROOM), true},
+    {"history", ON(RC_CONF_ROOM), true},
+    {"presence", ON(RC_CONF_ROOM), true},
+    {"presence_hold", ON(RC_CONF_ROOM), true},
 };
 enum { NKEYS = sizeof(entry_keys) / sizeof(entry_keys[0]) };
 
@@ -69,9 +75,11 @@ static struct rc_str first_word(struct rc_str s)
     return rc_str_make(s.p, n);
 }
 
-static int parse_event(struct rc_str rest, struct rc_conf_header *h, struct rc_buf *expected)
+/* NAME, or /namespace NAME. */
+static int parse_named(struct rc_str rest, struct rc_conf_header *h, struct rc_buf *expected)
 {
-    h->kind = RC_CONF_EVENT;
+    bool event = h->kind == RC_CONF_EVENT;
+
     h->name = rest;
     if (rest.len != 0 && rest.p[0] == '/') {
         h->nsp = first_word(rest);
@@ -80,10 +88,11 @@ static int parse_event(struct rc_str rest, struct rc_conf_header *h, struct rc_b
             return RC_EINVAL;
     }
     if (h->name.len == 0) {
-        rc_buf_putz(expected, "[event NAME] or [event /namespace NAME]");
+        rc_buf_putz(expected, event ? "[event NAME] or [event /namespace NAME]"
+                                    : "[room PATTERN] or [room /namespace PATTERN]");
         return RC_EINVAL;
     }
-    return rc_conf_check_event(h->name, expected) ? RC_OK : RC_EINVAL;
+    return !event || rc_conf_check_event(h->name, expected) ? RC_OK : RC_EINVAL;
 }
 
 int rc_conf_header_parse(struct rc_str text, struct rc_conf_header *h, struct rc_buf *expected)
@@ -91,8 +100,9 @@ int rc_conf_header_parse(struct rc_str text, struct rc_conf_header *h, struct rc
     struct rc_str word = first_word(text), rest = rc_ini_trim(rc_str_skip(text, word.len));
 
     *h = (struct rc_conf_header){.nsp = RC_STR("/"), .name = RC_STR("")};
-    if (rc_str_eq(word, RC_STR("event")))
-        return parse_event(rest, h, expected);
+    h->kind = rc_str_eq(word, RC_STR("room")) ? RC_CONF_ROOM : RC_CONF_EVENT;
+    if (h->kind == RC_CONF_ROOM || rc_str_eq(word, RC_STR("event")))
+        return parse_named(rest, h, expected);
     if (rc_str_eq(word, RC_STR("endpoint"))) {
         h->kind = RC_CONF_ENDPOINT;
         h->nsp = rest;
@@ -113,17 +123,17 @@ int rc_conf_header_parse(struct rc_str text, struct rc_conf_header *h, struct rc
 void rc_conf_header_put(const struct rc_conf_section *s, struct rc_buf *to)
 {
     static const char *const words[] = {
-        [RC_CONF_EVENT] = "event",
-        [RC_CONF_CONNECT] = "connect",
-        [RC_CONF_NAMESPACE] = "namespace",
-        [RC_CONF_ENDPOINT] = "endpoint",
+        [RC_CONF_EVENT] = "event",         [RC_CONF_CONNECT] = "connect",
+        [RC_CONF_NAMESPACE] = "namespace", [RC_CONF_ENDPOINT] = "endpoint",
+        [RC_CONF_ROOM] = "room",
     };
-    bool has_default = s->kind == RC_CONF_EVENT || s->kind == RC_CONF_CONNECT;
+    bool has_name = s->kind == RC_CONF_EVENT || s->kind == RC_CONF_ROOM;
+    bool has_default = has_name || s->kind == RC_CONF_CONNECT;
 
     rc_buf_printf(to, "[%s", words[s->kind]);
     if (!has_default || strcmp(s->nsp, "/") != 0 || s->name[0] == '/')
         rc_buf_printf(to, " %s", s->nsp);
-    if (s->kind == RC_CONF_EVENT)
+    if (has_name)
         rc_buf_printf(to, " %s", s->name);
     rc_buf_putc(to, ']');
 }

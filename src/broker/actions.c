@@ -86,6 +86,14 @@ int rc_action_join_room(struct rc_exec *x, struct rc_str room)
     return RC_OK;
 }
 
+/* May it join? Who is in the room already may. */
+RC_ON_SHARD static int may_join(struct rc_exec *x, struct rc_str room)
+{
+    if (x->nsp->rooms.n == 0 || rc_local_is_member(x->sh, x->socket, room))
+        return RC_OK;
+    return rc_access_check(x, RC_ACCESS_JOIN, room);
+}
+
 /* All or, but for the limits of rooms, none. May be called again: what is joined stays so. */
 RC_ON_SHARD static int join_list(struct rc_exec *x, const struct rc_audience *list)
 {
@@ -96,6 +104,9 @@ RC_ON_SHARD static int join_list(struct rc_exec *x, const struct rc_audience *li
             !rc_socket_is(x->sh, x->socket, rc_audience_address(&list->part[i])))
             return rc_exec_refuse(x, "bad_room",
                                   "the room of another socket's id cannot be joined");
+    for (uint32_t i = 0; i < list->nto && rc == RC_OK; i++)
+        if (list->part[i].len != 0)
+            rc = may_join(x, rc_audience_name(list, &list->part[i]));
     for (uint32_t i = 0; i < list->nto && rc == RC_OK; i++) {
         struct rc_str room = rc_audience_name(list, &list->part[i]);
 
@@ -157,7 +168,8 @@ int rc_action_join(struct rc_exec *x, const struct rc_action *a)
     if (of.id != 0)
         return rc_exec_refuse(x, "bad_room",
                               "the room of another socket's id cannot be joined");
-    return rc_action_join_room(x, x->key);
+    rc = may_join(x, x->key);
+    return rc == RC_OK ? rc_action_join_room(x, x->key) : rc;
 }
 
 int rc_action_leave(struct rc_exec *x, const struct rc_action *a)

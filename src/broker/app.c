@@ -5,6 +5,7 @@
 #include "rc/base/hash.h"
 #include "rc/base/log.h"
 #include "rc/base/mem.h"
+#include "rc/base/wild.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -55,35 +56,12 @@ static bool is_wild(char ch)
     return (unsigned char)ch >= 0x20 && ch != 0x7f && ch != '/' && ch != '?' && ch != ',';
 }
 
-/* Each * takes one character or more. What one * took at least is never given back to an earlier one: the
- * last * alone can make up for what follows, as long as no / lies between. */
-static bool fits(struct rc_str pattern, struct rc_str name)
-{
-    size_t p = 0, n = 0, star = SIZE_MAX, taken = 0;
-
-    while (n < name.len) {
-        if (p < pattern.len && pattern.p[p] == '*' && is_wild(name.p[n])) {
-            star = p++;
-            taken = ++n;
-        } else if (p < pattern.len && pattern.p[p] != '*' && pattern.p[p] == name.p[n]) {
-            p++;
-            n++;
-        } else if (star != SIZE_MAX && is_wild(name.p[taken])) {
-            p = star + 1;
-            n = ++taken;
-        } else {
-            return false;
-        }
-    }
-    return p == pattern.len;
-}
-
 const struct rc_nsp *rc_app_pattern(const struct rc_app *app, struct rc_str name)
 {
     for (unsigned i = 0, left = app->npatterns; left != 0; i++) {
         if (!app->nsp[i].is_pattern)
             continue;
-        if (fits(app->nsp[i].name, name))
+        if (rc_wild_fits(app->nsp[i].name, name, is_wild))
             return &app->nsp[i];
         left--;
     }
@@ -159,11 +137,25 @@ static void add_namespaces(struct rc_app *app, struct rc_conf_errors *e)
         nsp = add_nsp(app, s->nsp, RC_ENDPOINT_NONE);
         if (s->kind == RC_CONF_NAMESPACE)
             read_namespace(app, nsp, s, e);
-        else
+        else if (s->kind != RC_CONF_ROOM)
             rc_ruleset_add(&nsp->rules, s, e);
     }
     for (unsigned i = 0; i < app->nnsps; i++)
         rc_ruleset_seal(&app->nsp[i].rules);
+}
+
+/* Once all of their namespaces is known. */
+static void add_rooms(struct rc_app *app, struct rc_conf_errors *e)
+{
+    for (unsigned i = 0; i < app->conf->nsections; i++) {
+        const struct rc_conf_section *s = &app->conf->section[i];
+        struct rc_nsp *nsp;
+
+        if (s->kind != RC_CONF_ROOM)
+            continue;
+        nsp = add_nsp(app, s->nsp, RC_ENDPOINT_NONE); /* it is there */
+        rc_room_rules_add(&nsp->rooms, s, nsp->auth != RC_AUTHMODE_OFF, &app->npresence, e);
+    }
 }
 
 /* ---- endpoints ---- */
@@ -420,6 +412,7 @@ struct rc_app *rc_app_new(const struct rc_conf *conf, const char *exe_dir,
     app->nsp = rc_calloc((size_t)conf->nsections + 1, sizeof(*app->nsp));
     set_limits(app);
     add_namespaces(app, e);
+    add_rooms(app, e);
     add_endpoints(app, e);
     if (app->nnsps > NSPS_MAX)
         rc_conf_error(e, conf->file, 0,
@@ -439,8 +432,10 @@ void rc_app_free(struct rc_app *app)
 {
     if (app == NULL)
         return;
-    for (unsigned i = 0; i < app->nnsps; i++)
+    for (unsigned i = 0; i < app->nnsps; i++) {
+        rc_room_rules_deinit(&app->nsp[i].rooms);
         rc_ruleset_free(&app->nsp[i].rules);
+    }
     free(app->nsp);
     rc_hmap_deinit(&app->by_name);
     rc_headers_deinit(&app->headers);

@@ -78,12 +78,47 @@ RC_ON_SHARD static int emit_to_audience(struct rc_exec *x, struct rc_audience *t
     return RC_OK;
 }
 
+/* Does the rule itself name all its rooms, whatever the event says? */
+static bool is_fixed(const struct rc_action *a)
+{
+    const struct rc_target_list *l = a->list;
+
+    if (l == NULL)
+        return a->name == NULL || rc_template_is_constant(a->name);
+    for (unsigned i = 0; i < l->nto; i++)
+        if (l->item[i].name != NULL && !rc_template_is_constant(l->item[i].name))
+            return false;
+    return true;
+}
+
+/* Where somebody may publish is said of those who send events. What [connect] sends to a room that it
+ * names is the server's own word. */
+static bool is_free(const struct rc_exec *x, const struct rc_action *a)
+{
+    return x->nsp->rooms.n == 0 || (x->connect && is_fixed(a));
+}
+
+RC_ON_SHARD static int may_publish_to(struct rc_exec *x, const struct rc_audience *to)
+{
+    int rc = RC_OK;
+
+    for (uint32_t i = 0; i < to->nto && rc == RC_OK; i++) {
+        struct rc_str room = rc_audience_name(to, &to->part[i]);
+
+        if (room.len > x->home.len && !rc_space_is_hidden(rc_str_skip(room, x->home.len)))
+            rc = rc_access_check(x, RC_ACCESS_PUBLISH, room);
+    }
+    return rc;
+}
+
 RC_ON_SHARD static int emit_to_list(struct rc_exec *x, const struct rc_action *a)
 {
     struct rc_audience *to = NULL;
     int rc = rc_exec_fill_list(x, a->list, &to);
     bool one_room;
 
+    if (rc == RC_OK && !is_free(x, a) && (rc = may_publish_to(x, to)) != RC_OK)
+        free(to);
     if (rc != RC_OK)
         return rc;
     one_room = !to->is_volatile && to->nto == 1 && to->nexcept == 0 && to->part[0].len != 0;
@@ -124,8 +159,10 @@ RC_ON_SHARD static int emit(struct rc_exec *x, const struct rc_action *a)
     case RC_TARGET_ROOM: break;
     }
     to = rc_socket_parse(x->env.nsp, x->env.room);
-    if (to.id == 0)
-        return emit_to_room(x, x->key, rc_exec_hash(x, x->key), a);
+    if (to.id == 0) {
+        rc = is_free(x, a) ? RC_OK : rc_access_check(x, RC_ACCESS_PUBLISH, x->key);
+        return rc == RC_OK ? emit_to_room(x, x->key, rc_exec_hash(x, x->key), a) : rc;
+    }
     if (a->except_sender && rc_socket_is(x->sh, x->socket, to))
         return RC_OK;
     return emit_to_socket(x, to, a);

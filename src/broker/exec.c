@@ -212,10 +212,11 @@ void rc_exec_tell_refusal(struct rc_exec *x)
         send_json(x, NULL, rc_buf_str(&json), x->data_attached);
     else if (event[0] != '\0' && !x->connect)
         send_json(x, event, rc_buf_str(&json), x->data_attached);
-    rc_shard_log(x->sh, x->connect ? RC_LOG_WARN : RC_LOG_DEBUG,
-                 "socket=%.*s refused event=%.*s error=%s: %s", RC_STR_ARG(rc_exec_own_id(x)),
-                 RC_STR_ARG(x->ev != NULL ? x->ev->packet->event : RC_STR("connect")), x->code,
-                 x->text);
+    /* What [connect] cannot do is worth a look, but not who is denied something there. */
+    rc_shard_log(
+        x->sh, x->connect && strcmp(x->code, "denied") != 0 ? RC_LOG_WARN : RC_LOG_DEBUG,
+        "socket=%.*s refused event=%.*s error=%s: %s", RC_STR_ARG(rc_exec_own_id(x)),
+        RC_STR_ARG(x->ev != NULL ? x->ev->packet->event : RC_STR("connect")), x->code, x->text);
     rc_buf_deinit(&json);
 }
 

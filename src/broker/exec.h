@@ -100,6 +100,12 @@ static inline uint64_t rc_exec_hash(const struct rc_exec *x, struct rc_str key)
     return rc_space_hash(x->sh, x->nsp->index, key);
 }
 
+/* ---- allow.c ---- */
+
+/* May the sender do that in a room, by its key? RC_OK; or refused as `denied`, with the line of the INI
+ * that says so. */
+int rc_access_check(struct rc_exec *x, enum rc_access access, struct rc_str key) RC_ON_SHARD;
+
 /* ---- actions.c ---- */
 
 int rc_action_require(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;

@@ -158,7 +158,10 @@ static bool compile_condition(struct rc_compiler *c, struct rc_str *src, struct 
         a->require = RC_REQUIRE_MEMBER;
         if (c->section->kind == RC_CONF_CONNECT)
             return rc_rules_fault(c, "a client that is about to connect is in no room");
-        return rc_rules_compile_name(c, word[0], "room", &a->name);
+        if (!rc_rules_compile_name(c, word[0], "room", &a->name))
+            return false;
+        rc_rules_name_room(c);
+        return true;
     }
     if (rc_str_eq(kind, RC_STR("auth"))) {
         a->require = RC_REQUIRE_AUTH;
@@ -183,7 +186,10 @@ static bool compile_join(struct rc_compiler *c, struct rc_str src, struct rc_act
     a->list = rc_calloc(1, sizeof(*a->list) + sizeof(struct rc_target_item));
     a->list->nto = 1;
     a->list->item[0].target = RC_TARGET_ROOMS;
-    return rc_rules_compile_list(c, rest, &a->list->item[0].name);
+    if (!rc_rules_compile_list(c, rest, &a->list->item[0].name))
+        return false;
+    rc_rules_name_room(c);
+    return true;
 }
 
 static bool compile_require(struct rc_compiler *c, struct rc_str src, struct rc_action *a)

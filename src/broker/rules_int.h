@@ -27,6 +27,8 @@ struct rc_compiler {
     struct rc_rule *rule;
     enum rc_verb verb;
     const char *form; /* what the verb's value looks like */
+    bool named;       /* a line before names a room: {room} is something */
+    bool joined;      /* a join before does; in [connect] these come first */
 };
 
 /* ---- rules_text.c ---- */
@@ -47,9 +49,11 @@ size_t rc_rules_word_len(struct rc_str s);
 bool rc_rules_next_word(struct rc_compiler *c, struct rc_str *src, struct rc_str *word);
 
 bool rc_rules_compile_args(struct rc_compiler *c, struct rc_str src, struct rc_template **to);
-/* The name of a room, or a socket's id: a word, or a text in quotes, in which \" is a quote. */
+/* The name of a room or a user, or a socket's id: a word, or a text in quotes, in which \" is a quote. */
 bool rc_rules_compile_name(struct rc_compiler *c, struct rc_str src, const char *what,
                            struct rc_template **to);
+/* A room was named: it is {room} from now on. */
+void rc_rules_name_room(struct rc_compiler *c);
 /* The name of a room, behind which nothing may follow. */
 bool rc_rules_compile_room(struct rc_compiler *c, struct rc_str src, struct rc_template **to);
 /* A list of names: one argument, or what is written as a JSON array without blanks. */

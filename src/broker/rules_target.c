@@ -39,6 +39,17 @@ static bool read_word(struct rc_compiler *c, struct rc_str *src, struct rc_targe
     return true;
 }
 
+/* Blanks in a list cut it into words. */
+static bool is_cut_list(const struct rc_target_words *t)
+{
+    struct rc_str last;
+
+    if (t->n < 2 || !rc_str_eq(t->word[t->n - 2], RC_STR("rooms")))
+        return false;
+    last = t->word[t->n - 1];
+    return last.p[0] == '[' && last.p[last.len - 1] != ']';
+}
+
 bool rc_rules_read_target(struct rc_compiler *c, struct rc_str *src, struct rc_target_words *t)
 {
     static const char no_colon[] = "no : with a blank behind it ends the target";
@@ -48,6 +59,8 @@ bool rc_rules_read_target(struct rc_compiler *c, struct rc_str *src, struct rc_t
         *src = rc_rules_skip_blanks(*src);
         if (src->len == 0)
             return rc_rules_fault(c, no_colon);
+        if (is_cut_list(t))
+            return rc_rules_fault(c, "the list of rooms has blanks; write [\"a\",\"b\"]");
         if (!read_word(c, src, t, &ends))
             return false;
         if (ends && src->len != 0 && !rc_rules_is_blank(src->p[0]))
@@ -87,9 +100,13 @@ static bool compile_item(struct rc_compiler *c, const struct rc_target_words *t,
     if (*i + 1 == t->n || t->comma[*i])
         return rc_rules_fault(c, "the %s is missing", targets[k].name);
     *i += 2;
-    if (item->target == RC_TARGET_ROOMS)
-        return rc_rules_compile_list(c, t->word[*i - 1], &item->name);
-    return rc_rules_compile_name(c, t->word[*i - 1], targets[k].name, &item->name);
+    if (!(item->target == RC_TARGET_ROOMS
+              ? rc_rules_compile_list(c, t->word[*i - 1], &item->name)
+              : rc_rules_compile_name(c, t->word[*i - 1], targets[k].name, &item->name)))
+        return false;
+    if (item->target != RC_TARGET_USER)
+        rc_rules_name_room(c);
+    return true;
 }
 
 /* Items with commas between them, into item[*n] and up. */

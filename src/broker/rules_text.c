@@ -128,6 +128,16 @@ bool rc_rules_compile_args(struct rc_compiler *c, struct rc_str src, struct rc_t
     return keep(c, rc_template_args(src, why, sizeof(why)), why, to);
 }
 
+/* A name with {room} needs one. */
+static bool check_room(struct rc_compiler *c, const struct rc_template *name)
+{
+    bool joins_first = c->section->kind == RC_CONF_CONNECT && c->verb == RC_VERB_JOIN;
+
+    return (joins_first ? c->joined : c->named) || !rc_template_uses_room(name) ||
+           rc_rules_fault(c, "there is no {room}: no %s before it names one",
+                          joins_first ? "join" : "line");
+}
+
 bool rc_rules_compile_name(struct rc_compiler *c, struct rc_str src, const char *what,
                            struct rc_template **to)
 {
@@ -147,7 +157,13 @@ bool rc_rules_compile_name(struct rc_compiler *c, struct rc_str src, const char 
     }
     t = rc_template_text(rc_buf_str(&text), why, sizeof(why));
     rc_buf_deinit(&text);
-    return keep(c, t, why, to);
+    return keep(c, t, why, to) && check_room(c, t);
+}
+
+void rc_rules_name_room(struct rc_compiler *c)
+{
+    c->named = true;
+    c->joined = c->joined || c->verb == RC_VERB_JOIN;
 }
 
 bool rc_rules_compile_room(struct rc_compiler *c, struct rc_str src, struct rc_template **to)
@@ -161,7 +177,10 @@ bool rc_rules_compile_room(struct rc_compiler *c, struct rc_str src, struct rc_t
         return rc_rules_fault(
             c, "there is more behind the room, whose name needs \" around it if it "
                "has blanks");
-    return rc_rules_compile_name(c, src, "room", to);
+    if (!rc_rules_compile_name(c, src, "room", to))
+        return false;
+    rc_rules_name_room(c);
+    return true;
 }
 
 static bool is_array(const struct rc_template *constant)

@@ -452,6 +452,14 @@ bool rc_template_passes_args(const struct rc_template *t)
     return t->passes_args;
 }
 
+bool rc_template_uses_room(const struct rc_template *t)
+{
+    for (size_t i = 0; i < t->nparts; i++)
+        if (t->part[i].kind == PART_ROOM)
+            return true;
+    return false;
+}
+
 bool rc_template_is_value(const struct rc_template *t)
 {
     return t->nvalues == 1 && !t->spreads;

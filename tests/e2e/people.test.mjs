@@ -222,3 +222,162 @@ describe('devices of users', roomcastOnly, () => {
       });
     });
 });
+
+const ACCESS = `
+[room vip-*]
+join = claim rooms
+publish = member
+[room user/*]
+join = user
+publish = authenticated
+[room lobby]
+publish = claim level
+[room news*]
+join = authenticated
+publish = claim role
+[room /team-* *]
+join = authenticated
+publish = member
+[connect]
+join = {auth.room}
+emit = room lobby: hello {id}
+emit = room news-{auth.news}: hello {id}
+[event join]
+join = {1}
+[event joins]
+join = rooms {1}
+[event say]
+emit = room {1}: said {2}
+[event lobby]
+emit = room lobby: said {1}
+[event says]
+emit = rooms {1}, user ann: said {2}
+[event poll]
+ask = room {1} within 300ms: said {2}
+[event tell]
+emit = socket {1}: said {2}
+[event mark]
+ack = auto
+[event /team-* join]
+join = {1}
+[event /team-* say]
+emit = room {1}: said {2}
+[event /team-* everybody]
+emit = all except room {1}: said {2}
+`;
+
+describe('access rules', roomcastOnly, () => {
+  for (const shards of SHARDS)
+    describe(label(shards), () => {
+      let server;
+      before(async () => {
+        server = await start({ ini: ACCESS, shards, options: OPTIONS });
+      });
+      after(() => server.stop());
+      afterEach(closeAll);
+
+      const denied = (rule) => ({ ok: false, error: 'denied', message: rule });
+      const ok = { ok: true };
+
+      test('who may join', async () => {
+        const ann = await device(server, 'ann', { claims: { rooms: ['vip-1', 7, ['vip-4'], { x: 'vip-5' }] } });
+        const bob = await device(server, 'bob', { claims: { rooms: 'vip-2' } });
+        const nobody = await device(server, null);
+        for (const [who, room, answer] of [
+          [ann, 'vip-1', ok],
+          [ann, 'vip-2', denied('[room vip-*] join = claim rooms')],
+          [ann, 'vip-4', denied('[room vip-*] join = claim rooms')],
+          [ann, 'vip-5', denied('[room vip-*] join = claim rooms')],
+          [ann, 'vip-a/b', denied('[room vip-*] join = claim rooms')],
+          [ann, 'vip-', ok],
+          [bob, 'vip-1', denied('[room vip-*] join = claim rooms')],
+          [bob, 'vip-2', ok],
+          [nobody, 'vip-1', denied('[room vip-*] join = claim rooms')],
+          [ann, 'user/ann', ok],
+          [ann, 'user/bob', denied('[room user/*] join = user')],
+          [nobody, 'user/', ok],
+          [nobody, 'user/ann', denied('[room user/*] join = user')],
+          [nobody, 'lobby', ok],
+          [nobody, 'another', ok],
+          [ann, 'news', ok],
+          [ann, 'newspaper', ok],
+          [nobody, 'newspaper', denied('[room news*] join = authenticated')],
+        ])
+          assert.deepEqual(await ask(who, 'join', room), answer, room);
+      });
+
+      test('lists are joined as a whole, or not at all', async () => {
+        const ann = await device(server, 'ann', { claims: { rooms: ['vip-1'] } });
+        assert.deepEqual(await ask(ann, 'joins', ['a', 'vip-2']), denied('[room vip-*] join = claim rooms'));
+        await ask(ann, 'say', 'a', 1);
+        assert.deepEqual((await harvest(ann, [ann]))[0], []);
+        assert.deepEqual(await ask(ann, 'joins', ['a', 'vip-1', ann.id]), ok);
+        await ask(ann, 'say', 'a', 2);
+        await ask(ann, 'say', 'vip-1', 3);
+        assert.deepEqual((await harvest(ann, [ann]))[0], [['said', 2], ['said', 3]]);
+      });
+
+      test('who may publish', async () => {
+        const ann = await device(server, 'ann', { claims: { rooms: ['vip-1'], level: 'lobby', role: ['news', 'newsletter'] } });
+        const bob = await device(server, 'bob', { claims: { level: ['other'] } });
+        const nobody = await device(server, null);
+        await ask(ann, 'join', 'vip-1');
+        for (const [who, event, answer] of [
+          [ann, ['say', 'vip-1', 1], ok],
+          [ann, ['say', 'vip-2', 1], denied('[room vip-*] publish = member')],
+          [bob, ['say', 'vip-1', 1], denied('[room vip-*] publish = member')],
+          [bob, ['say', 'user/ann', 1], ok],
+          [nobody, ['say', 'user/ann', 1], denied('[room user/*] publish = authenticated')],
+          [ann, ['say', 'lobby', 1], ok],
+          [bob, ['say', 'lobby', 1], denied('[room lobby] publish = claim level')],
+          [ann, ['lobby', 1], ok],
+          [nobody, ['lobby', 1], denied('[room lobby] publish = claim level')],
+          [ann, ['say', 'newsletter', 1], ok],
+          [ann, ['says', ['newsletter', 'vip-1', 'x'], 1], ok],
+          [ann, ['says', ['news', 'vip-2'], 1], denied('[room vip-*] publish = member')],
+          [ann, ['says', ['news-1', 'vip-1'], 1], denied('[room news*] publish = claim role')],
+          [nobody, ['says', [], 1], ok],
+          [bob, ['poll', 'vip-1', 1], denied('[room vip-*] publish = member')],
+          [nobody, ['tell', ann.id, 1], ok],
+          [nobody, ['say', ann.id, 1], ok],
+        ])
+          assert.deepEqual(await ask(who, ...event), answer, JSON.stringify(event));
+        ann.on('said', (_, answer) => answer?.('yes'));
+        assert.deepEqual(await ask(ann, 'poll', 'vip-1', 1), { ok: true, answers: [['yes']] });
+      });
+
+      test('without an acknowledgement the error event tells the rule, and the rest of the rule is off', async () => {
+        const nobody = await device(server, null);
+        const told = event(nobody, 'error');
+        nobody.emit('say', 'newsletter', 1);
+        assert.deepEqual(await told, { event: 'say', error: 'denied', message: '[room news*] publish = claim role' });
+      });
+
+      test('[connect]: joins are checked, greetings to its own rooms are not', async () => {
+        const nobody = await device(server, null, { auth: { room: 'lobby' } });
+        const ann = await device(server, null, { auth: { token: sign({ sub: 'ann', rooms: 'vip-1' }), room: 'vip-1', news: 'x' } });
+        const eve = await device(server, null, { auth: { room: 'vip-1', news: 'x' } });
+        const spy = await device(server, null, { auth: { token: sign({ sub: 'spy' }), room: 'news-x' } });
+        await device(server, null, { auth: { token: sign({ sub: 'bob', role: 'news-x' }), news: 'x', room: 'else' } });
+        assert.deepEqual(await ask(ann, 'say', 'vip-1', 1), ok);
+        assert.deepEqual(await ask(eve, 'say', 'vip-1', 1), denied('[room vip-*] publish = member'));
+        const [lobby, vip, , news] = await harvest(ann, [nobody, ann, eve, spy]);
+        assert.equal(lobby.filter(([name]) => name === 'hello').length, 4);
+        assert.deepEqual(vip, [['said', 1]]);
+        assert.equal(news.length, 1);
+      });
+
+      test('dynamic namespaces', async () => {
+        const ann = await device(server, 'ann', { nsp: '/team-1' });
+        const nobody = await device(server, null, { nsp: '/team-1' });
+        assert.deepEqual(await ask(ann, 'join', 'a'), ok);
+        assert.deepEqual(await ask(nobody, 'join', 'a'), denied('[room /team-* *] join = authenticated'));
+        assert.deepEqual(await ask(ann, 'say', 'a', 1), ok);
+        assert.deepEqual(await ask(ann, 'say', 'b', 1), denied('[room /team-* *] publish = member'));
+        assert.deepEqual(await ask(nobody, 'say', 'a', 1), denied('[room /team-* *] publish = member'));
+        assert.deepEqual(await ask(nobody, 'everybody', 'a', 2), ok);
+        assert.deepEqual(await ask(nobody, 'say', nobody.id, 3), ok);
+        assert.deepEqual(ann.box.splice(0), [['said', 1]]);
+      });
+    });
+});

@@ -3,7 +3,7 @@
  *
  * The table (RC_CONF_MAP) has one row per key: it drives parsing, defaults, ranges, --check,
  * --print-config, --help and the check that conf/roomcast.ini and docs/configuration.md name every key.
- * [event ...], [connect ...], [namespace ...] and [endpoint ...] sections are lists of entries
+ * [event ...], [connect ...], [namespace ...], [room ...] and [endpoint ...] sections are lists of entries
  * in the order in which they were written; broker/rules compiles them.
  *
  * Threads:   load, free: main.  A struct rc_conf is immutable once the threads run: any reads.
@@ -219,6 +219,7 @@ enum rc_conf_section_kind {
     RC_CONF_CONNECT,   /* [connect], [connect /nsp] */
     RC_CONF_NAMESPACE, /* [namespace /nsp]: declares it */
     RC_CONF_ENDPOINT,  /* [endpoint /path] */
+    RC_CONF_ROOM,      /* [room PATTERN], [room /nsp PATTERN] */
 };
 
 struct rc_conf_entry {
@@ -230,7 +231,7 @@ struct rc_conf_entry {
 struct rc_conf_section {
     enum rc_conf_section_kind kind;
     char *nsp;  /* "/" when the header named none; the path of an endpoint */
-    char *name; /* event name, else "" */
+    char *name; /* event name or pattern of rooms, else "" */
     struct rc_conf_entry *entry;
     unsigned nentries;
     const char *file;

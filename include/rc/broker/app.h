@@ -9,6 +9,7 @@
 
 #include "rc/auth/auth.h"
 #include "rc/base/conf.h"
+#include "rc/broker/access.h"
 #include "rc/broker/headers.h"
 #include "rc/broker/rules.h"
 #include "rc/broker/store_port.h"
@@ -35,12 +36,14 @@ struct rc_nsp {
     uint32_t max_payload;  /* of an endpoint: bytes of a message */
     bool deflate;          /* of an endpoint: permessage-deflate is on */
     struct rc_ruleset rules;
+    struct rc_room_rules rooms;
 };
 
 struct rc_app {
     const struct rc_conf *conf;
     struct rc_nsp *nsp; /* [0] is "/"; endpoints come last */
     unsigned nnsps, npatterns;
+    unsigned npresence;      /* [room] sections with presence */
     struct rc_hmap by_name;  /* of rc_nsp */
     struct rc_auth *auth;    /* NULL: nobody is asked for a token */
     bool auth_socketio;      /* some namespace looks at tokens */

@@ -54,6 +54,7 @@ struct rc_template *rc_template_args(struct rc_str src, char *why, size_t why_le
 void rc_template_free(struct rc_template *t);
 
 bool rc_template_uses_auth(const struct rc_template *t);
+bool rc_template_uses_room(const struct rc_template *t);
 /* True when the result may contain raw arguments, and so placeholders of attachments. */
 bool rc_template_passes_args(const struct rc_template *t);
 /* True when an argument list is one value, whatever it is filled with. */

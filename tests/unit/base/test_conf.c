@@ -368,12 +368,15 @@ Test(conf, sections_keep_their_order_and_names)
         {RC_CONF_CONNECT, "/", "", 7},        {RC_CONF_CONNECT, "/chat", "", 8},
         {RC_CONF_NAMESPACE, "/empty", "", 9}, {RC_CONF_NAMESPACE, "/", "", 10},
         {RC_CONF_ENDPOINT, "/", "", 11},      {RC_CONF_ENDPOINT, "/a/b", "", 12},
+        {RC_CONF_ROOM, "/", "vip *", 13},     {RC_CONF_ROOM, "/chat", "*", 14},
+        {RC_CONF_ROOM, "/", "/odd", 15},
     };
     struct rc_conf conf;
 
     load_ok(&conf, "[event joinRoom]\njoin = {1}\nleave = b\n[event  /chat   talk to me]\n"
                    "[event *]\n[event / /odd]\n[connect]\n[connect /chat]\n"
-                   "[namespace /empty]\n[namespace /]\n[endpoint /]\n[endpoint /a/b]\n");
+                   "[namespace /empty]\n[namespace /]\n[endpoint /]\n[endpoint /a/b]\n"
+                   "[room vip *]\n[room /chat *]\n[room / /odd]\n");
     cr_assert_eq(conf.nsections, sizeof(expected) / sizeof(expected[0]));
     for (unsigned i = 0; i < conf.nsections; i++) {
         const struct rc_conf_section *s = &conf.section[i];

@@ -59,7 +59,8 @@ static void check_faults(const char *text, const char *option, const char *expec
     "expected [server], [log], [socketio], [auth], [store], [limits], [event NAME], [event " \
     "/namespace "                                                                            \
     "NAME], "                                                                                \
-    "[connect], [connect /namespace], [namespace /NAME] or [endpoint /PATH]\n"
+    "[connect], [connect /namespace], [namespace /NAME], [room PATTERN], [room /namespace "  \
+    "PATTERN] or [endpoint /PATH]\n"
 #define EVENT_KEYS \
     "expected require, refuse, join, leave, emit, ask, ack, watch, unwatch or disconnect\n"
 

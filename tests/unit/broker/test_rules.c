@@ -163,6 +163,8 @@ Test(rules, rooms)
     check_event("join = a\"b", "join <a\"b>");
     check_event("require = member {1}", "require <lobby>");
     check_event("require = member\t \"a b\"", "require <a b>");
+    check_event("require = member a\nleave = {room}x", "require <a>; leave <Rx>");
+    check_event("emit = sender: x {room}\njoin = b", "emit sender (\"x\") (\"R\"); join <b>");
     check_event("join = {1}\nleave = {2}\njoin = {room}", "join <lobby>; leave <5>; join <R>");
 }
 
@@ -416,6 +418,11 @@ Test(rules, room_faults)
                               "missing), {room}, {id}, {user}, {time}, {event}, {nsp}, "
                               "{auth.KEY}, {claim.KEY}; a literal { is "
                               "written {{" JOIN_FORM);
+    check_fault("join = {room}", "there is no {room}: no line before it names one" JOIN_FORM);
+    check_fault("leave = x-{room}",
+                "there is no {room}: no line before it names one" JOIN_FORM);
+    check_fault_in("[connect]", "join = {room}",
+                   "there is no {room}: no join before it names one" JOIN_FORM);
     check_fault("join = {1", "{1 is not closed by }; a literal { is written {{" JOIN_FORM);
 }
 
@@ -503,6 +510,12 @@ Test(rules, list_faults)
                 "there is no comma before except" EMIT_FORM);
     check_fault("emit = rooms: ev", "the list of rooms is missing" EMIT_FORM);
     check_fault("emit = rooms a: ev", NO_LIST EMIT_FORM);
+    check_fault("emit = rooms [\"a\", \"b\"]: ev",
+                "the list of rooms has blanks; write [\"a\",\"b\"]" EMIT_FORM);
+    check_fault("emit = room a except rooms [\"a\" , \"b\"]: ev",
+                "the list of rooms has blanks; write [\"a\",\"b\"]" EMIT_FORM);
+    check_fault("emit = user {room}: ev",
+                "there is no {room}: no line before it names one" EMIT_FORM);
     check_fault("emit = rooms {args}: ev", NO_LIST EMIT_FORM);
     check_fault("emit = rooms {2..}: ev", NO_LIST EMIT_FORM);
     check_fault("emit = rooms {1}{2}: ev", NO_LIST EMIT_FORM);
