@@ -61,8 +61,11 @@ struct mailbox {
     _Atomic uint64_t spilled;
 };
 
+/* What a consumer and its producers tell each other. */
+enum { AWAKE, MAIL, ASLEEP };
+
 struct consumer {
-    _Alignas(RC_CACHELINE) _Atomic int pending; /* 1: a wake-up is on its way */
+    _Alignas(RC_CACHELINE) _Atomic int state;
     int efd;
     /* By producer: its results rest. The consumer's own. */
     bool held[RC_MESH_MAX_SHARDS + OTHERS];
@@ -107,7 +110,7 @@ struct rc_mesh *rc_mesh_new(unsigned nshards, uint32_t ring_slots)
             ok = rc_spsc_init(&m->box[i].q, ring_slots, sizeof(struct rc_msg)) == RC_OK && ok;
     }
     for (unsigned i = 0; i < nshards; i++) {
-        atomic_init(&m->consumer[i].pending, 0);
+        atomic_init(&m->consumer[i].state, AWAKE);
         memset(m->consumer[i].held, 0, sizeof(m->consumer[i].held));
         m->consumer[i].efd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         ok = m->consumer[i].efd >= 0 && ok;
@@ -199,9 +202,9 @@ static void wake(struct consumer *c)
     static const uint64_t one = 1;
     ssize_t n;
 
-    /* acq_rel: our pushes are visible before the flag; if the consumer has cleared it since, its
-     * drain comes after and finds them, or we see 0 here and write. */
-    if (atomic_exchange_explicit(&c->pending, 1, memory_order_acq_rel) != 0)
+    /* acq_rel: our pushes are visible before the state. The consumer takes MAIL back and drains
+     * before it can be ASLEEP; if it is already, we see that here and write. */
+    if (atomic_exchange_explicit(&c->state, MAIL, memory_order_acq_rel) != ASLEEP)
         return;
     do
         n = write(c->efd, &one, sizeof(one));
@@ -352,16 +355,33 @@ void rc_mesh_drain_own(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_
     }
 }
 
+bool rc_mesh_sleep(struct rc_mesh *m, unsigned to)
+{
+    int was = AWAKE;
+
+    /* relaxed, here and below: the value decides, what was pushed is acquired by the drain. */
+    return atomic_compare_exchange_strong_explicit(&m->consumer[to].state, &was, ASLEEP,
+                                                   memory_order_relaxed,
+                                                   memory_order_relaxed) ||
+           was == ASLEEP;
+}
+
+bool rc_mesh_rise(struct rc_mesh *m, unsigned to)
+{
+    int was = ASLEEP;
+
+    (void)atomic_compare_exchange_strong_explicit(&m->consumer[to].state, &was, AWAKE,
+                                                  memory_order_relaxed, memory_order_relaxed);
+    return was == MAIL;
+}
+
 bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn, void *arg)
 {
     struct consumer *c = &m->consumer[to];
-    uint64_t count;
     bool all;
 
-    while (read(c->efd, &count, sizeof(count)) < 0 && errno == EINTR)
-        continue;
-    /* Clear before popping: a push that misses this drain sees 0 and wakes us again. */
-    (void)atomic_exchange_explicit(&c->pending, 0, memory_order_acq_rel);
+    /* Before popping: a push that misses this drain makes it MAIL again. */
+    (void)atomic_exchange_explicit(&c->state, AWAKE, memory_order_acq_rel);
     all = drain_class(m, to, RC_MESH_RESULTS, budget, fn, arg);
     all = drain_class(m, to, RC_MESH_REQUESTS, budget, fn, arg) && all;
     if (!all && !rc_mesh_blocked(m, to))

@@ -166,13 +166,10 @@ static void on_mail(struct rc_msg *msg, void *arg)
     RC_ASSERT(false);
 }
 
-static void on_mail_ready(evutil_socket_t fd, short what, void *arg)
+RC_ON_SHARD static void take_mail(struct rc_shard *sh)
 {
-    struct rc_shard *sh = arg;
-
-    (void)fd;
-    (void)what;
-    rc_loop_enter(&sh->loop);
+    if (!rc_mesh_rise(sh->mesh, sh->index))
+        return;
     sh->mail_waits = !rc_mesh_drain(sh->mesh, sh->index, DRAIN_BUDGET, on_mail, sh);
     if (sh->own_mail) {
         rc_mesh_drain_own(sh->mesh, sh->index, DRAIN_BUDGET, on_mail, sh);
@@ -228,13 +225,15 @@ static void put_back_dead(struct rc_shard *sh)
     sh->ndead = 0;
 }
 
-/* Others are woken before this shard's own writes, which may take long. */
+/* Mail comes last, so that all that came meanwhile is in this turn; others are woken before this shard's
+ * own writes, which may take long. */
 static void on_turn_end(void *arg)
 {
     struct rc_shard *sh = arg;
     bool clear;
 
     rc_assert_on_shard(sh);
+    take_mail(sh);
     resume_publishers(sh);
     do {
         (void)rc_loop_ready(&sh->loop);
@@ -325,10 +324,15 @@ struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct r
     for (unsigned i = 0; i < app->nnsps; i++)
         sh->all[i] = rc_calloc(1, sizeof(**sh->all));
     init_timers(sh);
-    sh->mail = event_new(sh->loop.base, rc_mesh_fd(mesh, index), EV_READ | EV_PERSIST,
-                         on_mail_ready, sh);
-    RC_ASSERT(sh->mail != NULL && rc_loop_add(&sh->loop, sh->mail) == RC_OK);
+    RC_ASSERT(rc_loop_add_waker(&sh->loop, rc_mesh_fd(mesh, index)) == RC_OK);
     return sh;
+}
+
+static bool may_wait(void *arg)
+{
+    struct rc_shard *sh = arg;
+
+    return rc_mesh_sleep(sh->mesh, sh->index);
 }
 
 static void *run(void *arg)
@@ -339,7 +343,7 @@ static void *run(void *arg)
     (void)snprintf(name, sizeof(name), "shard-%u", sh->index);
     rc_thread_enter(name, sh);
     rc_assert_on_shard(sh);
-    rc_loop_run(&sh->loop, on_turn_end, sh);
+    rc_loop_run(&sh->loop, may_wait, on_turn_end, sh);
     (void)rc_outq_trim();
     return NULL;
 }
@@ -401,8 +405,6 @@ void rc_shard_free(struct rc_shard *sh)
     free(sh->all);
     free(sh->union_at);
     free(sh->q_endpoint);
-    rc_loop_remove(&sh->loop, sh->mail);
-    event_free(sh->mail);
     rc_seg_unref(sh->ping);
     rc_seg_unref(sh->open[0]);
     rc_seg_unref(sh->open[1]);

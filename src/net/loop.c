@@ -77,7 +77,9 @@ void rc_loop_deinit(struct rc_loop *l)
     free(l->timerq);
 }
 
-enum { LIBEVENT = 0 }; /* in epoll's data: no id of a connection */
+/* In epoll's data: no ids of connections, which have a generation. */
+#define LIBEVENT rc_id_make(0, 0, 0)
+#define WAKER    rc_id_make(1, 0, 0)
 
 int rc_loop_add(struct rc_loop *l, struct event *ev)
 {
@@ -98,6 +100,16 @@ void rc_loop_remove(struct rc_loop *l, struct event *ev)
     (void)epoll_ctl(l->epfd, EPOLL_CTL_DEL, event_get_fd(ev), NULL);
     (void)event_del(ev);
     l->nevents--;
+}
+
+int rc_loop_add_waker(struct rc_loop *l, int fd)
+{
+    struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data.u64 = WAKER};
+
+    if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, fd, &e) != 0)
+        return RC_ESYS;
+    l->nevents++;
+    return RC_OK;
 }
 
 void rc_loop_add_timerq(struct rc_loop *l, struct rc_timerq *q)
@@ -192,7 +204,7 @@ RC_ON_SHARD static void dispatch(struct rc_loop *l, const struct epoll_event *ev
         if (id == LIBEVENT && !looked) {
             looked = true;
             (void)event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-        } else if (id != LIBEVENT) {
+        } else if (id != LIBEVENT && id != WAKER) {
             c = conn_of(l, id);
             if (c != NULL)
                 rc_conn_event(c, ev[i].events);
@@ -220,9 +232,9 @@ bool rc_loop_turn(struct rc_loop *l, bool wait, rc_turn_fn *turn, void *arg)
     return true;
 }
 
-void rc_loop_run(struct rc_loop *l, rc_turn_fn *turn, void *arg)
+void rc_loop_run(struct rc_loop *l, rc_may_wait_fn *may_wait, rc_turn_fn *turn, void *arg)
 {
-    while (!l->stop && rc_loop_turn(l, true, turn, arg))
+    while (!l->stop && rc_loop_turn(l, may_wait(arg), turn, arg))
         continue;
 }
 

@@ -2,7 +2,7 @@
  * Messages through small rings: all of them, in order, and no consumer ever sleeps while mail
  * waits. First ten million from one producer to one shard, then as many from four producers
  * (two of them shards) to two shards that answer every fourth to shards. Rings of 64 slots and bursts
- * that are longer make spills; a consumer sleeps in poll() until it is woken, and five seconds
+ * that are longer make spills; a consumer sleeps in epoll_wait() until it is woken, and five seconds
  * without a wake-up are a failure.
  *
  * ROOMCAST_STRESS sets another number of messages.
@@ -10,11 +10,11 @@
 #include "rc/base/timer.h"
 #include "rc/broker/mesh.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 enum { SLOTS = 64, ENDPOINTS = 6, LIMIT_MS = 5000, ANSWER_EACH = 4 };
@@ -107,15 +107,16 @@ static void send_some(struct end *e)
     }
 }
 
-/* Sleeps until there is mail; but not when there is something else to do. */
-static void wait_for_mail(struct end *e, bool clear)
+/* Sleeps until there is mail; not for long when there is something else to do, as a shard with
+ * connections and timers does. */
+static void wait_for_mail(struct end *e, int epfd, bool clear)
 {
-    struct pollfd p = {.fd = rc_mesh_fd(mesh, e->index), .events = POLLIN};
-    bool idle = clear && e->said;
-    int n = poll(&p, 1, idle ? LIMIT_MS : !clear);
+    bool idle = clear && e->said, sleeps = rc_mesh_sleep(mesh, e->index);
+    struct epoll_event ev;
+    int n = epoll_wait(epfd, &ev, 1, !sleeps ? 0 : idle ? LIMIT_MS : !clear);
 
-    e->sleeps += idle;
-    if (n < 0 || (n == 0 && idle))
+    e->sleeps += idle && sleeps;
+    if (n < 0 || (n == 0 && idle && sleeps))
         fail("not woken; open producers, missing answers", e->index, e->open, e->unanswered);
 }
 
@@ -123,19 +124,25 @@ static void wait_for_mail(struct end *e, bool clear)
 static void *run_shard(void *arg)
 {
     struct end *e = arg;
-    bool clear = true, mail_waits;
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
+    bool clear = true, mail_waits = false;
+    int epfd = epoll_create1(EPOLL_CLOEXEC);
 
+    if (epoll_ctl(epfd, EPOLL_CTL_ADD, rc_mesh_fd(mesh, e->index), &ev) != 0)
+        fail("no epoll", e->index, 0, 0);
     e->said = e->ntos == 0;
     while (!e->said || !clear || e->open != 0 || e->unanswered != 0) {
-        wait_for_mail(e, clear);
-        mail_waits =
-            !rc_mesh_drain(mesh, e->index, (unsigned)(next_random(e) % SLOTS) + 1, receive, e);
+        wait_for_mail(e, epfd, clear);
+        if (rc_mesh_rise(mesh, e->index))
+            mail_waits = !rc_mesh_drain(mesh, e->index, (unsigned)(next_random(e) % SLOTS) + 1,
+                                        receive, e);
         if (!e->said && !rc_mesh_spilling(mesh, e->index))
             send_some(e);
         clear = rc_mesh_wake(mesh, e->index);
         if (mail_waits && !rc_mesh_blocked(mesh, e->index))
             rc_mesh_poke(mesh, e->index);
     }
+    (void)close(epfd);
     return NULL;
 }
 

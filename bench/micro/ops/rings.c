@@ -63,17 +63,19 @@ static void take(struct rc_msg *msg, void *arg)
     (*got)++;
 }
 
-/* Posts, wakes and drains as a shard does in its turn. */
+/* Posts, wakes a consumer that is asleep, and drains, as shards do in their turns. */
 static void post(unsigned n, unsigned burst)
 {
     const struct rc_msg msg = {.type = RC_MSG_LEAVE};
     unsigned got = 0;
 
     for (unsigned i = 0; i < n; i++) {
+        (void)rc_mesh_sleep(mesh, 1);
         for (unsigned k = 0; k < burst; k++)
             rc_mesh_post(mesh, 0, 1, &msg);
         (void)rc_mesh_wake(mesh, 0);
-        (void)rc_mesh_drain(mesh, 1, 2 * burst, take, &got);
+        if (rc_mesh_rise(mesh, 1))
+            (void)rc_mesh_drain(mesh, 1, 2 * burst, take, &got);
     }
     if (got != n * burst)
         exit(1);

@@ -6,12 +6,15 @@
  * which is emptied first, in order, at the end of each of its turns: nothing is ever dropped
  * and nobody ever blocks.
  *
- * The wake-up rule: a producer pushes, then exchanges the consumer's `pending` flag to 1 and
- * writes the eventfd if it was 0; the consumer clears the flag and then drains. ("Wake when the
- * ring was empty" loses wake-ups on a lock-free ring.)
+ * The wake-up rule: a consumer is AWAKE, ASLEEP, or has MAIL. A producer pushes, then exchanges the
+ * state to MAIL, and writes the eventfd only if it was ASLEEP. The consumer exchanges it to AWAKE
+ * and then drains; it falls ASLEEP only from AWAKE, by compare and exchange. ("Wake when the ring
+ * was empty" loses wake-ups on a lock-free ring.)
  *
- * Threads:   post, wake, flush: the producer endpoint's thread.  drain: the consumer's.
- *            quiet: any.  new, free: main, while no other thread runs.
+ *     turn:  wait for events if rc_mesh_sleep() ── rc_mesh_rise()? rc_mesh_drain() ── the rest
+ *
+ * Threads:   post, wake: the producer endpoint's thread.  sleep, rise, drain: the consumer's.
+ *            posted, done: any.  new, free: main, while no other thread runs.
  * Ownership: post takes over what the message owns.
  */
 #ifndef RC_BROKER_MESH_H
@@ -50,8 +53,14 @@ static inline unsigned rc_mesh_store(unsigned nshards)
     return nshards + 2;
 }
 
-/* The consumer's eventfd: readable when mail may be waiting. */
+/* The consumer's eventfd: written when mail comes while it is asleep. Nobody reads it: it is for an
+ * edge-triggered poll. */
 int rc_mesh_fd(const struct rc_mesh *m, unsigned to);
+/* The consumer wants to wait. False: it must not, mail has come since it last drained. */
+bool rc_mesh_sleep(struct rc_mesh *m, unsigned to);
+/* It no longer waits, whatever woke it: mail costs its producers no system call from now on. True: there
+ * is some, rc_mesh_drain is due. */
+bool rc_mesh_rise(struct rc_mesh *m, unsigned to);
 
 /* Copies *msg (its `from` is set here). The consumer is woken by rc_mesh_wake, or here once
  * enough has gathered. */
@@ -66,8 +75,8 @@ bool rc_mesh_blocked(const struct rc_mesh *m, unsigned from);
 
 typedef void rc_mesh_fn(struct rc_msg *msg, void *arg);
 /* Hands over waiting messages, at most `budget` of each ring. fn takes what the message owns.
- * Returns false when mail is left over: the eventfd is readable again then, unless it is left
- * because `to` is blocked: rc_mesh_poke once it is not. */
+ * Returns false when mail is left over: it cannot sleep then, unless it is left because `to` is
+ * blocked: rc_mesh_poke once it is not. */
 bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn, void *arg);
 
 /* The same for what `to` has posted to itself: results, by a ring that rc_mesh_drain leaves alone. */
@@ -79,7 +88,7 @@ void rc_mesh_drain_own(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_
 void rc_mesh_hold(struct rc_mesh *m, unsigned to, unsigned from);
 void rc_mesh_pass(struct rc_mesh *m, unsigned to, unsigned from);
 
-/* Makes the consumer's eventfd readable. */
+/* The consumer gets a turn, as if mail had come. */
 void rc_mesh_poke(struct rc_mesh *m, unsigned to);
 
 /* How many messages of a class `from` has ever posted to `to`, spilled ones included; as seen by a

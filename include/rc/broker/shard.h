@@ -45,7 +45,6 @@ struct rc_shard {
     unsigned index, nshards;
     const struct rc_app *app;
     struct rc_mesh *mesh;
-    struct event *mail;
     bool mail_waits; /* some was left over */
     /* Results to this shard itself wait in a ring, behind a part of a union: so others must, too. */
     bool own_mail;

@@ -5,9 +5,10 @@
  * everything that was produced in the turn is written.
  *
  * The loop waits in an epoll instance of its own. Connections are in it directly, named by slot
- * and generation: an event for one that has ended meanwhile is a miss. All else (mail, the tick
- * of the timers) are events of libevent, which gets its turn when one of their descriptors is
- * ready. So a connection costs no more than its own struct, and a turn one epoll_wait.
+ * and generation: an event for one that has ended meanwhile is a miss. So is the eventfd by which
+ * other threads end the wait. All else (the tick of the timers) are events of libevent, which gets its
+ * turn when one of their descriptors is ready. So a connection costs no more than its own struct, and a
+ * turn one epoll_wait.
  *
  * Threads:   one, the shard's; the event_base has no locks. rc_loop_init may run before.
  * Ownership: owns its event_base and buffers.
@@ -32,11 +33,13 @@ enum { RC_LOOP_NESTING = 4 };
 enum { RC_LOOP_BATCH = 256 }; /* connections with events that get their turn in one turn */
 
 typedef void rc_turn_fn(void *arg);
+/* Asked before each wait. False: there is work that no descriptor tells of. */
+typedef bool rc_may_wait_fn(void *arg);
 
 struct rc_loop {
     struct event_base *base;
     int epfd;                       /* what the loop waits for */
-    unsigned nevents;               /* of libevent, by rc_loop_add() */
+    unsigned nevents;               /* by rc_loop_add(), of libevent, and rc_loop_add_waker() */
     const void *owner;              /* what rc_assert_on_shard() compares */
     uint64_t now_ms;                /* monotonic, as of the start of this turn's callbacks */
     bool now_fresh;                 /* now_ms was read in this turn */
@@ -62,10 +65,13 @@ void rc_loop_deinit(struct rc_loop *l);
 /* Adds an event of l->base for reading a descriptor. Before its event_free(): rc_loop_remove(). */
 int rc_loop_add(struct rc_loop *l, struct event *ev) RC_MUSTCHECK;
 void rc_loop_remove(struct rc_loop *l, struct event *ev);
+/* Each write to fd, an eventfd that nobody has to read, ends the loop's wait. */
+int rc_loop_add_waker(struct rc_loop *l, int fd) RC_MUSTCHECK;
 /* Registers a queue that the loop expires from now on. */
 void rc_loop_add_timerq(struct rc_loop *l, struct rc_timerq *q);
 /* Turns until rc_loop_stop(); `turn` runs at the end of each. */
-void rc_loop_run(struct rc_loop *l, rc_turn_fn *turn, void *arg) RC_ON_SHARD;
+void rc_loop_run(struct rc_loop *l, rc_may_wait_fn *may_wait, rc_turn_fn *turn,
+                 void *arg) RC_ON_SHARD;
 /* One turn; wait false: only with what is ready already. False: nothing can ever be ready. */
 bool rc_loop_turn(struct rc_loop *l, bool wait, rc_turn_fn *turn, void *arg) RC_ON_SHARD;
 void rc_loop_stop(struct rc_loop *l) RC_ON_SHARD;

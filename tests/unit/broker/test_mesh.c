@@ -2,7 +2,6 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -43,11 +42,12 @@ static void receive(struct rc_msg *msg, void *arg)
              in->sent[in->answer_to]++);
 }
 
-static bool readable(const struct rc_mesh *m, unsigned to)
+/* Has its eventfd been written since the last call? */
+static bool written(const struct rc_mesh *m, unsigned to)
 {
-    struct pollfd p = {.fd = rc_mesh_fd(m, to), .events = POLLIN};
+    uint64_t times;
 
-    return poll(&p, 1, 0) == 1;
+    return read(rc_mesh_fd(m, to), &times, sizeof(times)) == (ssize_t)sizeof(times);
 }
 
 static bool drain(struct rc_mesh *m, unsigned to, struct inbox *in, unsigned budget)
@@ -74,7 +74,7 @@ Test(mesh, numbers)
     for (unsigned i = 0; i < 3; i++) {
         cr_assert_geq(rc_mesh_fd(m, i), 0);
         cr_assert_neq(fcntl(rc_mesh_fd(m, i), F_GETFL) & O_NONBLOCK, 0);
-        cr_assert_not(readable(m, i));
+        cr_assert_not(written(m, i));
     }
     rc_mesh_free(m);
     rc_mesh_free(NULL);
@@ -89,10 +89,10 @@ Test(mesh, one_shard)
     post(m, rc_mesh_main(1), 0, RC_MESH_RESULTS, 0);
     cr_assert(rc_mesh_wake(m, rc_mesh_acceptor(1)));
     cr_assert(rc_mesh_wake(m, rc_mesh_main(1)));
-    cr_assert(readable(m, 0));
+    cr_assert_not(rc_mesh_sleep(m, 0));
     cr_assert(drain(m, 0, &in, 10));
     cr_assert_eq(in.n, 2u);
-    cr_assert_not(readable(m, 0));
+    cr_assert(rc_mesh_sleep(m, 0));
     rc_mesh_free(m);
 }
 
@@ -122,7 +122,7 @@ Test(mesh, held_results)
     }
     for (int round = 0; round < 2; round++) {
         cr_assert(rc_mesh_drain(m, 0, 10, receive_or_hold, &in));
-        cr_assert_not(readable(m, 0), "it does not turn in vain");
+        cr_assert(rc_mesh_sleep(m, 0), "it does not turn in vain");
         cr_assert_eq(in.n, 6u);
         cr_assert_eq(in.next[RC_MESH_RESULTS][1], 1u);
         cr_assert_eq(in.next[RC_MESH_RESULTS][2], 3u);
@@ -132,7 +132,7 @@ Test(mesh, held_results)
     }
     rc_mesh_pass(m, 0, 1);
     cr_assert_eq(rc_mesh_done(m, 1, 0, RC_MESH_RESULTS), 2u);
-    cr_assert(readable(m, 0));
+    cr_assert_not(rc_mesh_sleep(m, 0));
     in.next[RC_MESH_RESULTS][1] = 2;
     cr_assert(rc_mesh_drain(m, 0, 10, receive_or_hold, &in));
     cr_assert_eq(in.n, 7u);
@@ -150,24 +150,24 @@ Test(mesh, own_results)
         post(m, 1, 1, RC_MESH_RESULTS, n);
     cr_assert(rc_mesh_blocked(m, 1));
     cr_assert_not(rc_mesh_wake(m, 1));
-    cr_assert(readable(m, 1));
+    cr_assert_not(rc_mesh_sleep(m, 1));
     cr_assert(rc_mesh_drain(m, 1, 10, receive_or_hold, &in));
     cr_assert_eq(in.n, 0u);
-    cr_assert_not(readable(m, 1));
+    cr_assert(rc_mesh_sleep(m, 1));
     rc_mesh_drain_own(m, 1, 10, receive_or_hold, &in);
     cr_assert_eq(in.n, 1u);
     rc_mesh_drain_own(m, 1, 10, receive_or_hold, &in);
     cr_assert_eq(in.n, 1u);
     rc_mesh_pass(m, 1, 1);
     in.next[RC_MESH_RESULTS][1] = 2;
-    cr_assert(readable(m, 1));
+    cr_assert_not(rc_mesh_sleep(m, 1));
     cr_assert(rc_mesh_drain(m, 1, 10, receive_or_hold, &in));
-    cr_assert_not(readable(m, 1));
+    cr_assert(rc_mesh_sleep(m, 1));
     for (unsigned n = 11; n < 2 * SLOTS; n += 10) {
         (void)rc_mesh_wake(m, 1); /* what was spilled */
         rc_mesh_drain_own(m, 1, 10, receive_or_hold, &in);
         cr_assert_eq(in.n, n);
-        cr_assert(readable(m, 1), "more is there");
+        cr_assert_not(rc_mesh_sleep(m, 1), "more is there");
     }
     (void)rc_mesh_wake(m, 1);
     rc_mesh_drain_own(m, 1, 2 * SLOTS, receive_or_hold, &in);
@@ -245,29 +245,66 @@ Test(mesh, wake_up)
     uint64_t i = 0;
 
     post(m, 0, 1, RC_MESH_REQUESTS, i++);
-    cr_assert_not(readable(m, 1)); /* not before the turn's end */
+    cr_assert(rc_mesh_sleep(m, 1)); /* not before the turn's end */
     cr_assert(rc_mesh_wake(m, 0));
-    cr_assert(readable(m, 1));
-    cr_assert_not(readable(m, 0));
+    cr_assert_not(rc_mesh_sleep(m, 1));
+    cr_assert(rc_mesh_sleep(m, 0));
     cr_assert(drain(m, 1, &in, 100));
     cr_assert_eq(in.n, 1u);
-    cr_assert_not(readable(m, 1));
+    cr_assert(rc_mesh_sleep(m, 1));
     cr_assert(rc_mesh_wake(m, 0)); /* nothing new: nobody is woken */
-    cr_assert_not(readable(m, 1));
-    while (!readable(m, 1) && i < 1000) /* a long turn wakes earlier */
+    cr_assert(rc_mesh_sleep(m, 1));
+    while (rc_mesh_sleep(m, 1) && i < 1000) /* a long turn wakes earlier */
         post(m, 0, 1, RC_MESH_REQUESTS, i++);
     cr_assert_lt(i, 200u);
     cr_assert(drain(m, 1, &in, 1000));
     cr_assert_eq(in.next[RC_MESH_REQUESTS][0], i);
     rc_mesh_poke(m, 0);
-    cr_assert(readable(m, 0));
+    cr_assert_not(rc_mesh_sleep(m, 0));
     cr_assert(drain(m, 0, &in, 1000));
     cr_assert_eq(in.n, 0u);
-    cr_assert_not(readable(m, 0));
+    cr_assert(rc_mesh_sleep(m, 0));
     rc_mesh_free(m);
 }
 
-/* The budget is per ring; what is left over makes the eventfd readable again. */
+/* A system call for the first mail of a sleeper alone, and none for a consumer that is awake. */
+Test(mesh, who_is_written_to)
+{
+    struct rc_mesh *m = rc_mesh_new(2, SLOTS);
+    struct inbox in = {.n = 0};
+    uint64_t i = 0;
+
+    post(m, 0, 1, RC_MESH_REQUESTS, i++);
+    (void)rc_mesh_wake(m, 0);
+    cr_assert_not(written(m, 1)); /* it has not slept yet */
+    cr_assert_not(rc_mesh_sleep(m, 1));
+    cr_assert(rc_mesh_rise(m, 1));
+    cr_assert(drain(m, 1, &in, 10));
+    cr_assert_not(rc_mesh_rise(m, 1));
+    for (unsigned round = 0; round < 3; round++) {
+        cr_assert(rc_mesh_sleep(m, 1));
+        cr_assert(rc_mesh_sleep(m, 1)); /* it may say so again */
+        for (unsigned k = 0; k < 2; k++) {
+            post(m, 0, 1, RC_MESH_REQUESTS, i++);
+            (void)rc_mesh_wake(m, 0);
+            cr_assert_eq(written(m, 1), k == 0);
+        }
+        cr_assert(rc_mesh_rise(m, 1));
+        cr_assert(drain(m, 1, &in, 10));
+    }
+    cr_assert(rc_mesh_sleep(m, 1));
+    cr_assert_not(rc_mesh_rise(m, 1)); /* woken by something else */
+    post(m, 0, 1, RC_MESH_REQUESTS, i++);
+    (void)rc_mesh_wake(m, 0);
+    cr_assert_not(written(m, 1));
+    cr_assert_not(rc_mesh_sleep(m, 1));
+    cr_assert(drain(m, 1, &in, 10));
+    cr_assert_eq(in.next[RC_MESH_REQUESTS][0], i);
+    cr_assert(rc_mesh_sleep(m, 1));
+    rc_mesh_free(m);
+}
+
+/* The budget is per ring; with what is left over nobody falls asleep. */
 Test(mesh, budget)
 {
     struct rc_mesh *m = rc_mesh_new(2, SLOTS);
@@ -281,13 +318,13 @@ Test(mesh, budget)
     (void)rc_mesh_wake(m, rc_mesh_main(2));
     cr_assert_not(drain(m, 1, &in, 10));
     cr_assert_eq(in.n, 20u);
-    cr_assert(readable(m, 1));
+    cr_assert_not(rc_mesh_sleep(m, 1));
     cr_assert_not(drain(m, 1, &in, 10));
     cr_assert_eq(in.n, 20u);
-    cr_assert(readable(m, 1));
+    cr_assert_not(rc_mesh_sleep(m, 1));
     cr_assert(drain(m, 1, &in, 10));
     cr_assert_eq(in.n, 10u);
-    cr_assert_not(readable(m, 1));
+    cr_assert(rc_mesh_sleep(m, 1));
     rc_mesh_free(m);
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@ struct bench {
     struct rc_timerq q, q2;
     uint64_t fired_at[16];
     unsigned fired;
+    int waker;
 };
 
 static void on_turn(void *arg)
@@ -24,6 +26,12 @@ static void on_turn(void *arg)
     b->turns++;
     if (b->turns == b->turns_max)
         rc_loop_stop(&b->loop);
+}
+
+static bool may_wait(void *arg)
+{
+    (void)arg;
+    return true;
 }
 
 static void on_due(struct rc_timer *t, void *arg)
@@ -68,7 +76,7 @@ Test(loop, many_timer_queues)
         rc_timer_start(&q[i], &t[i], start);
     }
     b.stop_after = N;
-    rc_loop_run(&b.loop, on_turn, &b);
+    rc_loop_run(&b.loop, may_wait, on_turn, &b);
     cr_assert_geq(b.fired, (unsigned)N);
     for (unsigned i = 0; i < N; i++)
         cr_assert_not(rc_timer_running(&t[i]));
@@ -106,13 +114,45 @@ Test(loop, a_turn_ends_in_the_hook)
     cr_assert_eq(b.turns, 2u);
     cr_assert_eq(b.fired, 1u);
     b.turns_max = 3; /* in the very hook of the turn that reads the second byte */
-    rc_loop_run(&b.loop, on_turn, &b);
+    rc_loop_run(&b.loop, may_wait, on_turn, &b);
     cr_assert_eq(b.turns, 3u);
     cr_assert_eq(b.fired, 2u);
     rc_loop_remove(&b.loop, ev);
     event_free(ev);
     (void)close(fd[0]);
     (void)close(fd[1]);
+    rc_loop_deinit(&b.loop);
+}
+
+static bool work_is_left(void *arg)
+{
+    struct bench *b = arg;
+
+    if (b->turns == 2) /* the next wait has to be ended by another thread, or not to be begun */
+        cr_assert_eq(write(b->waker, &(uint64_t){1}, 8), 8);
+    return b->turns >= 2;
+}
+
+/* Each write to a waker ends one wait, though nobody reads it; and there is none where there is work. */
+Test(loop, a_waker_ends_the_wait)
+{
+    struct bench b;
+
+    open_bench(&b);
+    rc_assert_on_shard(&b);
+    b.waker = eventfd(0, EFD_NONBLOCK);
+    cr_assert_geq(b.waker, 0);
+    cr_assert_eq(rc_loop_add_waker(&b.loop, -1), RC_ESYS);
+    cr_assert_eq(rc_loop_add_waker(&b.loop, b.waker), RC_OK);
+    b.turns_max = 3;
+    rc_loop_run(&b.loop, work_is_left, on_turn, &b);
+    cr_assert_eq(b.turns, 3u);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(write(b.waker, &(uint64_t){1}, 8), 8);
+        cr_assert(rc_loop_turn(&b.loop, true, on_turn, &b));
+    }
+    cr_assert_eq(b.turns, 6u);
+    (void)close(b.waker);
     rc_loop_deinit(&b.loop);
 }
 
@@ -123,7 +163,7 @@ Test(loop, without_anything_to_wait_for)
     open_bench(&b);
     rc_assert_on_shard(&b);
     cr_assert_not(rc_loop_turn(&b.loop, true, on_turn, &b));
-    rc_loop_run(&b.loop, on_turn, &b); /* ends instead of hanging */
+    rc_loop_run(&b.loop, may_wait, on_turn, &b); /* ends instead of hanging */
     cr_assert_eq(b.turns, 0u);
     rc_loop_deinit(&b.loop);
 }
@@ -142,7 +182,7 @@ Test(loop, timers_are_not_early)
     rc_timer_start(&b.q, &t[0], start);
     rc_timer_start_in(&b.q2, &t[2], start, 0);
     b.stop_after = 3;
-    rc_loop_run(&b.loop, on_turn, &b);
+    rc_loop_run(&b.loop, may_wait, on_turn, &b);
     cr_assert_eq(b.fired, 3u);
     cr_assert_geq(b.fired_at[0], start);
     cr_assert_geq(b.fired_at[1], start + 30);
@@ -181,7 +221,7 @@ Test(loop, an_earlier_timer_is_not_missed)
     rc_timer_start_in(&b.q2, &late, start, 3600000);
     rc_timer_start(&q, &first, start);
     b.stop_after = 1; /* `soon` fires */
-    rc_loop_run(&b.loop, on_turn, &b);
+    rc_loop_run(&b.loop, may_wait, on_turn, &b);
     cr_assert(rc_timer_running(&late));
     cr_assert_lt(rc_clock_ms(), start + 5000);
     rc_loop_deinit(&b.loop);
