@@ -15,7 +15,7 @@ endif
 
 # Newer Debian calls it msgpack-c.
 MSGPACK := $(shell $(PKG_CONFIG) --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
-PKGS    := libevent_core libevent_extra jose jansson libcrypto zlib $(MSGPACK)
+PKGS    := libevent_core libevent_extra jose jansson libcrypto zlib sqlite3 libmariadb $(MSGPACK)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wcast-qual \
         -Wpointer-arith -Wwrite-strings -Wmissing-prototypes -Wstrict-prototypes \
@@ -102,7 +102,8 @@ MISSING      = $(strip $(call need_cmd,$(PKG_CONFIG),pkg-config) \
                $(call need_lib,libevent_core libevent_extra,libevent-dev) \
                $(call need_lib,jansson,libjansson-dev) $(call need_lib,jose,libjose-dev) \
                $(call need_lib,libcrypto,libssl-dev) $(call need_lib,zlib,zlib1g-dev) \
-               $(call need_lib,$(MSGPACK),libmsgpack-dev))
+               $(call need_lib,$(MSGPACK),libmsgpack-dev) \
+               $(call need_lib,sqlite3,libsqlite3-dev) $(call need_lib,libmariadb,libmariadb-dev))
 MISSING_RUN  = $(MISSING) $(call need_cmd,npm)
 MISSING_TEST = $(MISSING_RUN) $(call need_lib,criterion,libcriterion-dev) $(call need_cmd,chromium) \
                $(call need_py,websockets,python3-websockets) \

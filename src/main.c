@@ -9,6 +9,7 @@
 #include "rc/broker/mesh.h"
 #include "rc/broker/shard.h"
 #include "rc/net/ws.h"
+#include "rc/store/store.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -50,6 +51,7 @@ struct server {
     uint32_t max_conns;
     struct rc_acceptor *acceptor;
     bool accepting;
+    struct rc_store *store; /* NULL: none */
 };
 
 RC_PRINTF(1, 2)
@@ -176,6 +178,8 @@ static int configure(struct server *s, const struct options *o)
     atomic_store_explicit(&rc_log_threshold, (int)s->conf.log_level, memory_order_relaxed);
     if (rc != RC_ENOENT && o->mode != MODE_PRINT_CONFIG)
         s->app = rc_app_new(&s->conf, exe_dir(path), &e);
+    if (rc != RC_ENOENT)
+        rc_store_check(&s->conf, &e);
     rc = e.n != 0 ? EXIT_CONF : EXIT_OK;
     print_faults(&e, "");
     return rc;
@@ -221,6 +225,28 @@ static uint32_t count_connections(const struct rc_conf *conf, unsigned nshards)
 
 /* ---- threads ---- */
 
+/* Wakes the shards that the store's thread has posted to. */
+static bool flush_store(void *mesh)
+{
+    return rc_mesh_wake(mesh, rc_mesh_store(rc_mesh_shards(mesh)));
+}
+
+static int create_store(struct server *s)
+{
+    struct rc_conf_errors e = {0};
+    int rc;
+
+    if (s->conf.store_engine == RC_STOREENGINE_NONE)
+        return EXIT_OK;
+    s->store = rc_store_new(&s->conf, s->nshards, flush_store, s->mesh);
+    if (s->store == NULL)
+        return fail("the store cannot be set up: %s", reason());
+    rc = rc_store_open(s->store, &e);
+    print_faults(&e, "roomcast: ");
+    s->app->store = rc_store_port(s->store);
+    return rc == RC_OK ? EXIT_OK : EXIT_RUN;
+}
+
 static int create(struct server *s)
 {
     struct rc_conf_errors e = {0};
@@ -233,6 +259,8 @@ static int create(struct server *s)
         return fail("no memory or no file descriptors for %u shards: use fewer "
                     "(server.shards), or smaller rings (server.ring_slots)",
                     s->nshards);
+    if (create_store(s) != EXIT_OK)
+        return EXIT_RUN;
     for (unsigned i = 0; i < s->nshards; i++) {
         s->shard[i] = rc_shard_new(i, s->app, s->mesh, per_shard);
         if (s->shard[i] == NULL)
@@ -245,6 +273,8 @@ static int create(struct server *s)
 
 static int start(struct server *s)
 {
+    if (s->store != NULL && rc_store_start(s->store) != RC_OK)
+        return fail("the store's thread cannot be started: %s", reason());
     for (; s->nstarted < s->nshards; s->nstarted++)
         if (rc_shard_start(s->shard[s->nstarted]) != RC_OK)
             return fail("the thread of shard %u cannot be started: %s", s->nstarted, reason());
@@ -278,6 +308,8 @@ static void stop(struct server *s)
         (void)usleep(1000);
     for (unsigned i = 0; i < s->nstarted; i++)
         rc_shard_join(s->shard[i]);
+    if (s->store != NULL)
+        rc_store_stop(s->store);
 }
 
 /* Returns with the name of the signal that ends the server. */
@@ -350,6 +382,7 @@ static void free_server(struct server *s)
         rc_acceptor_free(s->acceptor);
     for (unsigned i = 0; i < s->nshards && s->shard[i] != NULL; i++)
         rc_shard_free(s->shard[i]);
+    rc_store_free(s->store);
     if (s->mesh != NULL)
         rc_mesh_free(s->mesh);
     rc_app_free(s->app);
