@@ -1,87 +1,146 @@
-/* app.js - the demo page of roomcast: wires the connection, the rooms and what is on screen.
- * The room that is open stands in the address (#room=lobby), so that a link can be shared. */
+/* app.js - the demo page of roomcast: wires the connection, the conversations and what is on
+ * screen. The one that is open stands in the address (#room=lobby, #person=Ann), so that a link can
+ * be shared. What a server's rules do not offer is not shown. */
 
 import { byId, bdi, button, el, icon, setText, oncePerFrame } from './dom.js';
 import { count, reason } from './format.js';
-import { loadName, saveName, loadRooms, saveRooms } from './store.js';
-import { openConnection } from './connection.js';
-import { readRoomMessage, applyRooms } from './incoming.js';
-import { Conversation } from './conversation.js';
+import {
+  loadRooms, saveRooms, loadPeople, savePeople, loadSeen, saveSeen,
+} from './store.js';
+import { openConnection, isRefused } from './connection.js';
+import { readRoomMessage, readPrivate, readPresence, applyRooms } from './incoming.js';
+import { createSession } from './session.js';
+import { Room, roomKey } from './room.js';
+import { Person, personKey } from './person.js';
 import { createRoomList } from './room-list.js';
+import { createPeople } from './people.js';
 import { createProfile } from './profile.js';
+import { showHead } from './chat-head.js';
 import { showStatus } from './status.js';
+import { toast } from './toast.js';
 
 const FIRST_ROOM = 'lobby';
-const ROOM_NAME_MAX = 200;
+const NAME_MAX = 200;
 const LIST_VIEW = '#rooms';
-const TOAST_MS = 7000;
+const RENEWAL_MS = 10000; /* from one refused token to the next that is worth a try */
 const pageTitle = document.title;
 
 const state = {
-  name: loadName(),
   ownIds: new Set(), /* each reconnection brings a new id; all of them were us */
   counts: new Map(), /* room → members, as the server tells it */
-  joined: new Map(), /* room → Conversation, in the order in which we came in */
-  active: null,
+  rooms: new Map(), /* name → Room, in the order in which we came in */
+  people: new Map(), /* user → Person */
+  seen: new Map(), /* key of a conversation → id of the last message that was looked at */
+  canWrite: false, /* to people */
+  active: null, /* key of the open conversation */
+  renewed: 0, /* when a token was refused */
 };
 
-const active = () => state.joined.get(state.active) || null;
-const isOnline = () => connection.status.phase === 'online';
-const isLooking = (room) => room === state.active && !document.hidden && isChatShown();
-const isChatShown = () => document.body.dataset.view === 'chat' || !isNarrow.matches;
 const isNarrow = window.matchMedia('(max-width: 719px)');
+const isWide = window.matchMedia('(min-width: 1180px)');
 const hasKeyboard = window.matchMedia('(hover: hover) and (pointer: fine)');
 
-/* ---- rooms ---- */
+const all = () => [...state.rooms.values(), ...state.people.values()];
+const active = () => all().find(({ key }) => key === state.active) || null;
+const isOnline = () => connection.status.phase === 'online';
+const isChatShown = () => document.body.dataset.view === 'chat' || !isNarrow.matches;
+const isLooking = (key) => key === state.active && !document.hidden && isChatShown();
+const isHere = (user) => [...state.rooms.values()].some(({ people }) => people && people.has(user));
 
-function conversationFor(room) {
-  const known = state.joined.get(room);
-  if (known) return known;
-  const link = { request: connection.request, isOnline };
-  const conversation = new Conversation(room, link, { onChange: onUnread, onScroll: onScrolled });
-  state.joined.set(room, conversation);
-  saveRooms([...state.joined.keys()]);
-  fillBlank(conversation.transcript.blank, room);
-  conversation.transcript.element.hidden = true;
-  byId('transcripts').prepend(conversation.transcript.element);
-  if (isOnline()) join(conversation);
+/* ---- conversations ---- */
+
+const link = {
+  request: (...args) => connection.request(...args),
+  offer: (...args) => connection.offer(...args),
+  isOnline,
+  user: () => session.user,
+};
+
+const hooks = {
+  onChange: onUnread,
+  onScroll: oncePerFrame(() => showLatest(active() && active().transcript)),
+  onPerson: pickPerson,
+  onRead: whose,
+  onSeen(key, id) {
+    state.seen.delete(key); /* to the end, as the latest */
+    state.seen.set(key, id);
+    saveSeen(session.user, state.seen);
+  },
+};
+
+/* Is a message ours, from whichever device? Is its author somebody whom nobody has checked? */
+function whose(message) {
+  const mine = message.user ? message.user === session.user : state.ownIds.has(message.socket);
+  return { ...message, mine, isGuest: session.canSignIn && message.user === '' };
+}
+
+function show(conversation, fill) {
+  const { blank, element } = conversation.transcript;
+  fill(blank, conversation.name);
+  element.hidden = true;
+  byId('transcripts').prepend(element);
   return conversation;
 }
 
-async function join(conversation) {
-  const refusal = await conversation.join();
+function roomFor(name) {
+  if (state.rooms.has(name)) return state.rooms.get(name);
+  const room = new Room(name, link, hooks, state.seen.get(roomKey(name)) || 0);
+  state.rooms.set(name, room);
+  saveRooms([...state.rooms.keys()]);
+  show(room, fillRoom);
+  if (isOnline()) join(room);
+  return room;
+}
+
+function personFor(user) {
+  if (state.people.has(user)) return state.people.get(user);
+  const person = new Person(user, link, hooks, state.seen.get(personKey(user)) || 0);
+  state.people.set(user, person);
+  savePeople(session.user, [...state.people.keys()]);
+  show(person, fillPerson);
+  if (isOnline()) person.open();
+  return person;
+}
+
+async function join(room) {
+  const refusal = await room.join();
   if (!refusal) return;
-  toast(`You cannot join ${conversation.name}: ${reason(refusal)}.`);
-  forget(conversation);
+  toast(`You cannot join ${room.name}: ${reason(refusal)}.`);
+  forget(room);
 }
 
 function leave(conversation) {
-  conversation.leave();
+  if (conversation.kind === 'room') conversation.leave();
   forget(conversation);
 }
 
 function forget(conversation) {
-  const rooms = [...state.joined.keys()];
-  const at = rooms.indexOf(conversation.name);
-  state.joined.delete(conversation.name);
-  saveRooms([...state.joined.keys()]);
+  const keys = all().map(({ key }) => key);
+  const at = keys.indexOf(conversation.key);
+  state.rooms.delete(conversation.kind === 'room' ? conversation.name : null);
+  state.people.delete(conversation.kind === 'person' ? conversation.name : null);
+  saveRooms([...state.rooms.keys()]);
+  savePeople(session.user, [...state.people.keys()]);
   conversation.transcript.element.remove();
-  if (state.active === conversation.name) {
+  if (state.active === conversation.key) {
     state.active = null;
-    const next = rooms[at + 1] || rooms[at - 1];
-    /* replaced, so that Back does not lead into the room that was just left */
+    const next = all().find(({ key }) => key === (keys[at + 1] || keys[at - 1]));
+    /* replaced, so that Back does not lead into what was just left */
     navigate(next && !isNarrow.matches ? addressOf(next) : LIST_VIEW, 'replaceState');
   }
   refresh();
 }
 
-/* ---- which room is open ---- */
+/* ---- which one is open ---- */
 
-const addressOf = (room) => `#room=${encodeURIComponent(room)}`;
+const addressOf = ({ kind, name }) => `#${kind}=${encodeURIComponent(name)}`;
 
-function roomInAddress() {
-  const room = new URLSearchParams(window.location.hash.slice(1)).get('room');
-  return room ? room.slice(0, ROOM_NAME_MAX) : null;
+/** { kind, name } of the address, or null. */
+function inAddress() {
+  const params = new URLSearchParams(window.location.hash.slice(1));
+  const kind = ['room', 'person'].find((k) => params.get(k));
+  if (!kind || (kind === 'person' && !session.user)) return null;
+  return { kind, name: params.get(kind).slice(0, NAME_MAX) };
 }
 
 function navigate(address, how = 'pushState') {
@@ -90,22 +149,21 @@ function navigate(address, how = 'pushState') {
 }
 
 function route() {
-  const room = roomInAddress();
-  document.body.dataset.view = room ? 'chat' : 'rooms';
-  if (room) open(room);
+  const target = inAddress();
+  document.body.dataset.view = target ? 'chat' : 'rooms';
+  if (target) open(target.kind === 'room' ? roomFor(target.name) : personFor(target.name));
   refresh();
 }
 
-function open(room) {
+function open(conversation) {
   const before = active();
-  const conversation = conversationFor(room);
-  if (before && before !== conversation) {
+  if (before === conversation) return;
+  if (before) {
     before.draft = byId('message').value;
     before.transcript.clearNewMark();
     before.transcript.element.hidden = true;
   }
-  if (before === conversation) return;
-  state.active = room;
+  state.active = conversation.key;
   conversation.transcript.element.hidden = false;
   conversation.transcript.jumpToEnd();
   byId('message').value = conversation.draft;
@@ -113,15 +171,28 @@ function open(room) {
 }
 
 function openNext(step) {
-  const rooms = [...state.joined.keys()];
-  if (rooms.length === 0) return;
-  const at = rooms.indexOf(state.active);
-  navigate(addressOf(rooms[(at + step + rooms.length) % rooms.length]));
+  const list = all();
+  if (list.length === 0) return;
+  const at = list.findIndex(({ key }) => key === state.active);
+  navigate(addressOf(list[(at + step + list.length) % list.length]));
 }
 
-function pickRoom(room) {
-  navigate(addressOf(room.slice(0, ROOM_NAME_MAX)));
+function pick(target) {
+  navigate(addressOf(target));
   if (hasKeyboard.matches) byId('message').focus();
+}
+
+const pickRoom = (name) => pick({ kind: 'room', name: name.slice(0, NAME_MAX) });
+
+function pickPerson(name) {
+  if (!session.user) {
+    profile.open();
+  } else if (!state.canWrite) {
+    toast('This server does not pass on private messages.');
+  } else if (name !== session.user) {
+    if (!isWide.matches) showPeople(false);
+    pick({ kind: 'person', name });
+  }
 }
 
 /* ---- what the server says ---- */
@@ -129,19 +200,55 @@ function pickRoom(room) {
 function onConnect() {
   state.ownIds.add(connection.id);
   connection.request('watchRooms').catch(() => {});
-  state.joined.forEach(join);
+  state.rooms.forEach(join);
+  openPeople();
 }
 
-function onDisconnect() {
-  state.joined.forEach((conversation) => conversation.suspend());
+/* A user has conversations of their own, with themselves for one, if the server keeps any. */
+async function openPeople() {
+  const { user } = session;
+  if (!user) return;
+  const reply = await connection.offer('conversation', { type: 'private', with: user, limit: 1 });
+  state.canWrite = Boolean(reply) && !isRefused(reply);
+  state.people.forEach((person) => person.open());
+  refresh();
+}
+
+/* The next server may have started anew, with another secret: old tokens are worth nothing then. */
+function onDisconnect(why) {
+  const hasEnded = session.user && !session.isFresh();
+  all().forEach((conversation) => conversation.suspend());
+  session.expire();
+  if (why === 'io server disconnect' && hasEnded) connection.restart();
+}
+
+/* The token of last time is worth nothing any more. */
+function onRefused({ data }) {
+  const isToken = data && typeof data.code === 'string' && data.code.startsWith('token_');
+  if (!isToken || !session.user || Date.now() - state.renewed < RENEWAL_MS) return;
+  state.renewed = Date.now();
+  session.expire();
+  connection.restart();
 }
 
 function onRoomMessage(plain, detail) {
-  const message = readRoomMessage(plain, detail, [...state.joined.keys()]);
-  const conversation = message.room === null ? active() : state.joined.get(message.room);
-  if (!conversation) return;
-  const mine = state.ownIds.has(message.id);
-  conversation.receive({ ...message, mine }, isLooking(conversation.name));
+  const message = readRoomMessage(plain, detail, [...state.rooms.keys()]);
+  const open = active();
+  const room = message.room === null ? open : state.rooms.get(message.room);
+  if (room && room.kind === 'room') room.receive(whose(message), isLooking(room.key));
+}
+
+function onPrivate(row) {
+  const message = readPrivate(row);
+  if (!message || !session.user) return;
+  const person = personFor(message.user === session.user ? message.to : message.user);
+  person.receive(whose(message), isLooking(person.key));
+}
+
+function onPresence(value) {
+  const change = readPresence(value);
+  const room = change && state.rooms.get(change.room);
+  if (room) room.changePeople(change);
 }
 
 function onRooms(update) {
@@ -154,42 +261,66 @@ function onServerError(error) {
   toast(`${what}: ${reason(error)}.`);
 }
 
-function rename(name) {
-  state.name = saveName(name);
+/* ---- who we are ---- */
+
+async function signIn(name) {
+  await session.signIn(name);
+  becomeAnother();
+}
+
+function beGuest(name) {
+  const wasUser = Boolean(session.user);
+  session.beGuest(name);
+  if (wasUser || !isStarted()) {
+    becomeAnother();
+    return;
+  }
   refresh();
   /* the name is told when connecting, so it takes a new connection */
   connection.restart();
+}
+
+const isStarted = () => connection.status.phase !== 'idle';
+
+/* All that is on screen was somebody else's to see. */
+function becomeAnother() {
+  if (isStarted()) window.location.reload();
+  else start();
 }
 
 /* ---- the screen ---- */
 
 const refresh = oncePerFrame(() => {
   const conversation = active();
-  if (conversation && isLooking(conversation.name)) conversation.markRead();
+  if (conversation && isLooking(conversation.key)) conversation.markRead();
   showChat(conversation);
   showUnread();
-  profile.show(state.name);
-  document.querySelectorAll('.own-name').forEach((node) => setText(node, state.name));
+  profile.show();
+  document.querySelectorAll('.own-name').forEach((node) => setText(node, session.name));
   roomList.render();
 });
 
 function showChat(conversation) {
+  const { name, kind, people: here } = conversation || {};
   byId('chat').classList.toggle('empty', !conversation);
   byId('nowhere').hidden = Boolean(conversation);
-  byId('share').hidden = !conversation;
-  byId('leave').hidden = !conversation;
   byId('composer').hidden = !conversation;
-  setText(byId('room-title'), conversation ? conversation.name : '');
-  setText(byId('room-members'), conversation ? membersOf(conversation.name) : '');
+  byId('message').placeholder = kind === 'person' ? `Write to ${name}` : 'Write a message';
+  showHead(conversation, {
+    members: state.counts.get(name) || 0, online: kind === 'person' && isHere(name), user: session.user,
+  });
+  const isOpen = Boolean(here) && document.body.dataset.people === 'on';
+  byId('people').hidden = !isOpen;
+  byId('people-toggle').setAttribute('aria-expanded', String(isOpen));
+  if (isOpen) people.renderHere(conversation);
+  byId('here-hint').hidden = !session.canSignIn || Boolean(session.user);
   showLatest(conversation && conversation.transcript);
 }
 
-function membersOf(room) {
-  const members = state.counts.get(room) || 0;
-  return members > 0 ? count(members, 'member', 'members') : '';
+function showPeople(isShown) {
+  document.body.dataset.people = isShown ? 'on' : 'off';
+  refresh();
 }
-
-const onScrolled = oncePerFrame(() => showLatest(active() && active().transcript));
 
 function showLatest(transcript) {
   byId('latest').hidden = !transcript || transcript.atEnd;
@@ -205,30 +336,26 @@ function onUnread() {
 }
 
 function showUnread() {
-  let total = 0;
-  state.joined.forEach(({ unread }) => { total += unread; });
+  const total = all().reduce((sum, { unread }) => sum + unread, 0);
   document.title = total ? `(${total}) ${pageTitle}` : pageTitle;
   setText(byId('back-badge'), total > 99 ? '99+' : String(total));
   byId('back-badge').hidden = total === 0;
 }
 
-function fillBlank(node, room) {
+function fillRoom(node, room) {
   const title = el('h3');
   title.append('This is ', bdi(room, 'blank-room'));
   const who = el('p');
-  who.append('You are here as ', bdi(state.name, 'own-name'), '. ',
+  who.append('You are here as ', bdi(session.name, 'own-name'), '. ',
     button('link', 'Change your name', () => profile.open()));
   node.append(icon('cast'), title, el('p', '', 'What is said from now on appears here.'), who);
 }
 
-function toast(text) {
-  const node = el('div', 'toast');
-  const close = button('tool', '', () => node.remove());
-  close.setAttribute('aria-label', 'Dismiss');
-  close.append(icon('close'));
-  node.append(el('p', '', text), close);
-  byId('toasts').append(node);
-  setTimeout(() => node.remove(), TOAST_MS);
+function fillPerson(node, user) {
+  const title = el('h3');
+  title.append('You and ', bdi(user));
+  node.append(icon('person'), title,
+    el('p', '', 'What you write here only the two of you get, on all your devices.'));
 }
 
 /* ---- what the visitor does ---- */
@@ -275,6 +402,9 @@ function onShortcut(event) {
   } else if (event.altKey && (event.key === 'ArrowUp' || event.key === 'ArrowDown')) {
     event.preventDefault();
     openNext(event.key === 'ArrowUp' ? -1 : 1);
+  } else if (event.key === 'Escape' && !isWide.matches && !byId('people').hidden) {
+    showPeople(false);
+    byId('people-toggle').focus();
   }
 }
 
@@ -291,6 +421,11 @@ function listen() {
   byId('back').addEventListener('click', () => navigate(LIST_VIEW));
   byId('share').addEventListener('click', share);
   byId('leave').addEventListener('click', () => { if (active()) leave(active()); });
+  byId('people-toggle').addEventListener('click', () => showPeople(byId('people').hidden));
+  byId('people-close').addEventListener('click', () => {
+    showPeople(false);
+    byId('people-toggle').focus();
+  });
   byId('latest').addEventListener('click', () => active().transcript.jumpToEnd());
   byId('retry').addEventListener('click', () => connection.restart());
   byId('go-lobby').addEventListener('click', () => pickRoom(FIRST_ROOM));
@@ -302,29 +437,60 @@ function listen() {
   window.addEventListener('keydown', onShortcut);
   document.addEventListener('visibilitychange', refresh);
   isNarrow.addEventListener('change', refresh);
+  isWide.addEventListener('change', () => showPeople(isWide.matches));
 }
 
 /* ---- start ---- */
 
-/** The rooms of last time, and the one in the address; on a first visit the lobby. */
-function enterFirstRooms() {
-  const linked = roomInAddress();
-  const stored = loadRooms() || (linked ? [] : [FIRST_ROOM]);
-  stored.forEach(conversationFor);
-  if (!linked && stored.length > 0) window.history.replaceState(null, '', addressOf(stored[0]));
+/** Those of last time, and the one in the address; on a first visit the lobby. */
+function start() {
+  const linked = inAddress();
+  const rooms = loadRooms() || (linked && linked.kind === 'room' ? [] : [FIRST_ROOM]);
+  state.seen = loadSeen(session.user);
+  rooms.forEach(roomFor);
+  if (session.user) loadPeople(session.user).forEach(personFor);
+  if (!linked && rooms.length > 0) {
+    window.history.replaceState(null, '', addressOf({ kind: 'room', name: rooms[0] }));
+  }
+  showPeople(isWide.matches);
+  connection.restart();
   route();
   if (hasKeyboard.matches) byId('message').focus();
 }
 
-const profile = createProfile({ name: () => state.name, onRename: rename });
-const roomList = createRoomList({ state: () => state, onPick: pickRoom });
+/* A page that is served by something else has the mark itself in there. */
+function devTokensPath() {
+  const path = document.querySelector('meta[name="dev-tokens"]').content;
+  return path.startsWith('/') ? path : '';
+}
+
+const session = createSession(devTokensPath(), {
+  onToken: (token) => connection.request('refreshToken', token).catch(() => {}),
+});
+const profile = createProfile(session, { onGuest: beGuest, onSignIn: signIn });
+const people = createPeople({
+  state: () => ({ people: state.people, active: state.active, user: session.user }),
+  isHere,
+  onPick: pickPerson,
+});
+const roomList = createRoomList({
+  state: () => {
+    const open = active();
+    return { counts: state.counts, joined: state.rooms, active: open && open.kind === 'room' ? open.name : null };
+  },
+  onPick: pickRoom,
+  onDraw: people.renderDirect,
+});
 const connection = openConnection(window.io, {
-  auth: () => ({ name: state.name }),
+  auth: session.auth,
   onStatus: showStatus,
   events: {
     connect: onConnect,
     disconnect: onDisconnect,
+    connect_error: onRefused,
     roomMessage: onRoomMessage,
+    message: onPrivate,
+    presence: onPresence,
     rooms: onRooms,
     error: onServerError,
   },
@@ -332,4 +498,5 @@ const connection = openConnection(window.io, {
 
 listen();
 showStatus(connection.status);
-enterFirstRooms();
+if (session.resume()) profile.ask();
+else start();

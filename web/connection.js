@@ -9,14 +9,17 @@ const FIRST_PROBE_MS = 1500;
 export const isRefused = (reply) => Boolean(reply) && reply.ok === false;
 
 /**
- * io: the stock client. auth: () => what the server is told on each connect. onStatus gets
- * {phase, transport, latency, attempt, reason}, phase being one of connecting, online,
- * reconnecting, stopped. events: handlers by event name, with connect and disconnect among them.
+ * io: the stock client. auth: () => a promise of what the server is told on each connect; when it
+ * fails, so does the connection. onStatus gets {phase, transport, latency, attempt, reason}, phase
+ * being one of idle (until start()), connecting, online, reconnecting, stopped. events: handlers
+ * by event name, with connect, connect_error and disconnect among them.
  */
 export function openConnection(io, { auth, onStatus, events }) {
-  const status = { phase: 'connecting', transport: '', latency: null, attempt: 0, reason: '' };
+  const status = { phase: 'idle', transport: '', latency: null, attempt: 0, reason: '' };
+  const unknown = new Set(); /* events that this server has no rules for */
   const socket = io({
-    auth: (send) => send(auth()),
+    autoConnect: false,
+    auth: (send) => auth().then(send, giveUp),
     reconnectionDelay: 500,
     reconnectionDelayMax: 5000,
   });
@@ -34,6 +37,31 @@ export function openConnection(io, { auth, onStatus, events }) {
     return reply;
   }
 
+  /** The reply to an event that not every server has a rule for; null: this one has none. */
+  async function offer(event, ...args) {
+    if (unknown.has(event)) return null;
+    let reply = null;
+    try {
+      reply = await request(event, ...args);
+      if (isRefused(reply) && reply.error === 'unknown_event') unknown.add(event);
+    } catch (error) {
+      /* silence, or it even cost us the connection (unknown_event = disconnect) */
+      if (socket.connected || status.phase === 'stopped') unknown.add(event);
+    }
+    return unknown.has(event) ? null : reply;
+  }
+
+  /* No answer is a connection that is lost, and tried again; no as an answer is final. */
+  function giveUp(error) {
+    if (error instanceof TypeError) socket.io.engine.close();
+    else stop(error.message);
+  }
+
+  function stop(reason) {
+    socket.disconnect();
+    update({ phase: 'stopped', transport: '', latency: null, reason });
+  }
+
   /* The manager only tries again on its own schedule: ending its attempt starts a new one. */
   function restart() {
     socket.disconnect();
@@ -44,11 +72,13 @@ export function openConnection(io, { auth, onStatus, events }) {
   watchTransport(socket, update);
   watchState(socket, update);
   Object.entries(events).forEach(([name, handler]) => socket.on(name, handler));
-  retryWhenReachable(() => !socket.connected && status.phase !== 'stopped', restart);
-  keepLatencyFresh(socket, request);
+  retryWhenReachable(() => !socket.connected && isTrying(status), restart);
+  keepLatencyFresh(socket, offer);
 
-  return { status, request, restart, get id() { return socket.id; } };
+  return { status, request, offer, restart, stop, get id() { return socket.id; } };
 }
+
+const isTrying = ({ phase }) => phase === 'connecting' || phase === 'reconnecting';
 
 function watchTransport(socket, update) {
   const manager = socket.io;
@@ -81,18 +111,11 @@ function retryWhenReachable(isNeeded, restart) {
   document.addEventListener('visibilitychange', check);
 }
 
-/* Every reply is a measurement; in quiet times `ping` provides some. A server whose rules do not
- * know that event refuses it once and is left alone from then on. */
-function keepLatencyFresh(socket, request) {
-  let known = true;
-  async function probe() {
-    if (!known || !socket.connected || document.visibilityState !== 'visible') return;
-    try {
-      known = !isRefused(await request('ping'));
-    } catch (error) {
-      known = false; /* silence, or it even cost us the connection (unknown_event = disconnect) */
-    }
-  }
+/* Every reply is a measurement; in quiet times `ping` provides some. */
+function keepLatencyFresh(socket, offer) {
+  const probe = () => {
+    if (socket.connected && document.visibilityState === 'visible') offer('ping');
+  };
   setInterval(probe, PROBE_EVERY_MS);
   socket.on('connect', () => setTimeout(probe, FIRST_PROBE_MS));
 }

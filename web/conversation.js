@@ -1,61 +1,59 @@
-/* conversation.js - one room that we are in, or want to be in: its membership on the present
- * connection, the messages that wait for it, what is unread. */
+/* conversation.js - one room or one person that we write with: the messages that wait to be sent,
+ * those that were said before, and what is unread. room.js and person.js say how each does it. */
 
 import { Transcript } from './transcript.js';
 import { isRefused } from './connection.js';
+import { readHistory } from './incoming.js';
 import { reason } from './format.js';
 
+const PAGE = 50;
+const PAGES_MAX = 20; /* of what was missed, at once */
+
 export class Conversation {
-  /** connection: see connection.js. onChange(): the number of unread messages has changed.
-   * onScroll(): the transcript has moved. */
-  constructor(name, connection, { onChange, onScroll }) {
-    this.name = name;
-    this.connection = connection;
-    this.onChange = onChange;
-    this.member = false;
+  /**
+   * key: unique among all. link: { request, offer } of connection.js, isOnline(), user(): ours,
+   * or ''. hooks: onChange(): the number of unread messages has changed, onSeen(key, id): all up to
+   * this message was looked at, onPerson(user), onScroll(). seen: what onSeen said last, or 0.
+   *
+   * What is theirs to implement: transmitText(message) → the reply, fetchPage(options) → the
+   * reply or null, readRow(row) → a message or null.
+   */
+  constructor(key, name, label, link, hooks, seen) {
+    Object.assign(this, { key, name, link, hooks, seen });
+    this.ready = false; /* to send */
     this.queue = [];
     this.unread = 0;
     this.draft = '';
-    this.transcript = new Transcript(name, {
+    this.more = false; /* there are older messages than those here */
+    this.synced = false; /* all that was said until now is here, or can be loaded above */
+    this.syncedTo = 0; /* the last message for which that held */
+    this.transcript = new Transcript(label, {
       onRetry: (message) => this.retry(message),
       onDiscard: (message) => this.transcript.removePending(message),
-      onScroll,
+      onEarlier: () => this.loadEarlier(),
+      onPerson: hooks.onPerson,
+      onScroll: hooks.onScroll,
     });
   }
 
-  /* ---- membership ---- */
-
-  /** Joins, and sends what has waited for it. Answers a refusal, or null. */
-  async join() {
-    let reply = null;
-    try {
-      reply = await this.connection.request('joinRoom', this.name);
-    } catch (error) {
-      /* Without an answer but still connected, the server's rules do not ack: go on. */
-      if (!this.connection.isOnline()) return null;
-    }
-    if (isRefused(reply)) return reply;
-    this.member = true;
-    this.flush();
-    return null;
-  }
-
-  leave() {
-    this.member = false;
-    this.connection.request('leaveRoom', this.name).catch(() => {});
-  }
-
-  /** The connection is gone, and with it the membership. */
+  /** The connection is gone. */
   suspend() {
-    this.member = false;
+    this.ready = false;
+    if (this.synced) this.syncedTo = this.transcript.lastId;
+    this.synced = false;
+  }
+
+  resume() {
+    this.ready = true;
+    this.flush();
   }
 
   /* ---- sending ---- */
 
-  /* The client's own buffer would send before we have joined again, and be refused: messages
-   * wait here instead. */
+  /* The client's own buffer would send before we are back in the room, and be refused: messages
+   * wait here instead. What the client calls a message tells a second try from a second message. */
   send(text) {
-    const message = { text, time: Date.now() };
+    const message = { text, time: Date.now(), client: randomId() };
     this.transcript.clearNewMark();
     this.transcript.addPending(message);
     this.queue.push(message);
@@ -69,7 +67,7 @@ export class Conversation {
   }
 
   flush() {
-    if (!this.member) return;
+    if (!this.ready) return;
     this.queue.splice(0).forEach((message) => this.transmit(message));
   }
 
@@ -77,11 +75,12 @@ export class Conversation {
     const { transcript } = this;
     transcript.setState(message, 'sending');
     try {
-      const reply = await this.connection.request('sendMessageToRoom', this.name, message.text);
+      const reply = await this.transmitText(message);
       if (isRefused(reply)) this.fail(message, reason(reply));
+      else if (reply && Number.isSafeInteger(reply.id)) this.stored(message, reply);
       else transcript.setState(message, 'sent');
     } catch (error) {
-      this.fail(message, this.connection.isOnline()
+      this.fail(message, this.link.isOnline()
         ? 'the server did not answer' : 'the connection was lost on the way');
     }
   }
@@ -92,31 +91,100 @@ export class Conversation {
     }
   }
 
-  /* ---- receiving ---- */
-
-  /** isRead: somebody is looking at this room right now. */
-  receive(message, isRead) {
-    if (message.type !== 'message') {
-      if (!message.mine) this.transcript.addNotice(message);
-      return;
-    }
-    /* a rule that does not say who sent it: what we are waiting for must be ours */
-    const own = (message.mine || !message.id) && this.transcript.findPending(message.text);
-    const mine = message.mine || Boolean(own);
-    if (own) this.transcript.removePending(own);
-    if (!isRead && !mine) this.countUnread(message.time);
-    this.transcript.addMessage({ ...message, mine });
+  /* A second try of what was stored before is told its old place: it may be here already. */
+  stored(message, { id, time }) {
+    const { transcript } = this;
+    if (message.item && !message.item.id) transcript.confirm(message.item, { id, time });
+    if (!transcript.pending.includes(message)) return;
+    transcript.removePending(message);
+    this.arrived({ ...message, id, time, type: 'message', user: this.link.user(), mine: true }, true);
   }
 
-  countUnread(time) {
-    if (this.unread === 0) this.transcript.markNew(time);
-    this.unread += 1;
-    this.onChange();
+  /* ---- receiving ---- */
+
+  /** isRead: somebody is looking at it right now. */
+  receive(message, isRead) {
+    const own = message.mine && this.transcript.findPending(message);
+    if (own) this.transcript.removePending(own);
+    const item = this.arrived(message, isRead);
+    if (own) own.item = item;
+  }
+
+  arrived(message, isRead) {
+    const { transcript } = this;
+    if (transcript.has(message.id)) return transcript.known.get(message.id);
+    const item = transcript.addMessage(message);
+    if (isRead || message.mine) this.markSeen();
+    else if (message.id === null || message.id > this.seen) this.countUnread([item]);
+    return item;
+  }
+
+  countUnread(items) {
+    if (items.length === 0) return;
+    if (this.unread === 0) this.transcript.markNew(items[0]);
+    this.unread += items.length;
+    this.hooks.onChange();
   }
 
   markRead() {
+    this.markSeen();
     if (this.unread === 0) return;
     this.unread = 0;
-    this.onChange();
+    this.hooks.onChange();
   }
+
+  markSeen() {
+    const { lastId } = this.transcript;
+    if (lastId <= this.seen) return;
+    this.seen = lastId;
+    this.hooks.onSeen(this.key, lastId);
+  }
+
+  /* ---- what was said before ---- */
+
+  async page(options) {
+    const reply = await this.fetchPage({ limit: PAGE, ...options });
+    return readHistory(reply, (row) => this.readRow(row));
+  }
+
+  /** The newest messages; after a break in the connection all that was said in it. */
+  async catchUp() {
+    let after = this.syncedTo;
+    for (let pages = 0; !this.synced && pages < PAGES_MAX; pages += 1) {
+      const page = await this.page(after ? { after } : {}); // eslint-disable-line no-await-in-loop
+      if (!page) return;
+      this.show(page.messages, after ? this.more : page.more);
+      this.synced = !after || !page.more || page.messages.length === 0;
+      after = this.synced ? 0 : page.messages.at(-1).id;
+    }
+  }
+
+  async loadEarlier() {
+    const { transcript } = this;
+    transcript.showEarlier({ more: true, busy: true });
+    const page = await this.page({ before: transcript.firstId });
+    if (page) this.show(page.messages, page.more, false);
+    else transcript.showEarlier({ more: true, busy: false });
+    transcript.element.focus();
+  }
+
+  show(messages, more, mayBeNew = true) {
+    const isFirstVisit = !this.seen;
+    const items = this.transcript.addStored(messages);
+    for (const item of items.filter(({ mine }) => mine)) {
+      const own = this.transcript.findPending(item);
+      if (own && own.state !== 'sending') this.transcript.removePending(own);
+    }
+    if (mayBeNew && isFirstVisit) this.markSeen();
+    else if (mayBeNew) this.countUnread(items.filter(({ id, mine }) => !mine && id > this.seen));
+    this.more = more;
+    this.transcript.showEarlier({ more, busy: false });
+    this.hooks.onChange();
+  }
+}
+
+/* crypto.randomUUID() is for https only. */
+function randomId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

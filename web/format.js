@@ -76,6 +76,13 @@ const REASONS = {
   bad_argument: 'the server did not understand it',
   bad_target: 'there is nobody to send it to',
   unknown_event: 'the server does not know this event',
+  denied: 'you may not do that here',
+  no_user: 'you are not signed in',
+  store_busy: 'the server has too much to store at the moment',
+  store_down: 'the server cannot store it at the moment',
+  store_failed: 'the server could not store it',
+  store_unknown: 'it is not known whether it was stored',
+  too_long: 'it is too long',
 };
 
 /** Why the server said no, as the end of a sentence. */

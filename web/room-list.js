@@ -1,4 +1,4 @@
-/* room-list.js - the list of rooms: ours on top, then all others by size, narrowed down by what
+/* room-list.js - the list of rooms: ours, and all others by size, narrowed down by what
  * is typed above it. Made for thousands of rooms: at most one pass per frame, rows are reused,
  * and the order holds still while somebody is pointing at it. */
 
@@ -10,12 +10,17 @@ const byName = new Intl.Collator(undefined, { numeric: true }).compare;
 
 /**
  * state(): { counts: Map of members by room, joined: Map of conversations by room, active: room
- * or null }. onPick(room): a room was chosen, existing or not.
+ * or null }. onPick(room): a room was chosen, existing or not. onDraw(filter): it is drawn.
  */
-export function createRoomList({ state, onPick }) {
+export function createRoomList({ state, onPick, onDraw }) {
   const filter = byId('filter');
   const lists = { mine: createRows(byId('joined-list')), others: createRows(byId('other-list')) };
-  const render = oncePerFrame(() => draw(state(), filter.value.trim(), lists));
+  const render = oncePerFrame(() => {
+    const wanted = filter.value.trim();
+    draw(state(), wanted, lists);
+    onDraw(wanted);
+    keepOneTabStop();
+  });
 
   function pick(room) {
     filter.value = '';
@@ -58,7 +63,7 @@ function listenToRows(nav, filter, pick, render) {
 
 /* ---- keys: the rows are one stop for Tab, the arrows move inside ---- */
 
-const visibleRows = () => [...document.querySelectorAll('#rooms .room')];
+const visibleRows = () => [...document.querySelectorAll('#rooms :is(.room, .person:enabled)')];
 
 function focusRow(index) {
   const rows = visibleRows();
@@ -98,7 +103,6 @@ function draw({ counts, joined, active }, filter, lists) {
   setText(byId('others-total'), number(rest.length));
   offerCreate(filter, counts.has(filter) || joined.has(filter));
   tell(mine.length + rest.length, rest.length - ROWS_MAX, filter);
-  keepOneTabStop(active);
 }
 
 function bySize(rooms, counts) {
@@ -119,10 +123,10 @@ function tell(found, hidden, filter) {
   setText(hint, text);
 }
 
-function keepOneTabStop(active) {
+function keepOneTabStop() {
   const rows = visibleRows();
   const stop = rows.find((row) => row === document.activeElement)
-    || rows.find((row) => row.dataset.room === active) || rows[0];
+    || rows.find((row) => row.hasAttribute('aria-current')) || rows[0];
   rows.forEach((row) => { row.tabIndex = row === stop ? 0 : -1; });
 }
 

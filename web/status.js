@@ -8,6 +8,7 @@ const BANNER_AFTER_MS = 800;
 const TRANSPORTS = { websocket: 'WebSocket', polling: 'Polling', webtransport: 'WebTransport' };
 
 const LINES = {
+  idle: ['busy', 'Not connected'],
   connecting: ['busy', 'Connecting…'],
   online: ['good', 'Connected'],
   reconnecting: ['busy', 'Reconnecting…'],
@@ -38,7 +39,7 @@ function showLine(node, { phase, transport, latency: ms, attempt }) {
 function showBanner(status) {
   const banner = byId('banner');
   clearTimeout(bannerTimer);
-  if (status.phase === 'online') {
+  if (status.phase === 'online' || status.phase === 'idle') {
     banner.hidden = true;
     return;
   }

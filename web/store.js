@@ -1,8 +1,11 @@
-/* store.js - what this browser remembers: the nickname and the rooms. */
+/* store.js - what this browser remembers: the name, the rooms, the people one has written with and
+ * what was seen of all of them; and, in this tab only, who has signed in. */
 
 const PREFIX = 'roomcast.';
 const ROOMS_MAX = 50;
-export const NAME_MAX = 32;
+const PEOPLE_MAX = 50;
+const SEEN_MAX = 500;
+const NAME_MAX = 32;
 
 const FIRST = ('Amber Brave Calm Clever Coral Dapper Eager Gentle Golden Happy Jolly Keen Lucky '
   + 'Mellow Merry Nimble Quiet Rapid Silver Sunny Swift Teal Witty Young').split(' ');
@@ -10,17 +13,17 @@ const SECOND = ('Badger Beaver Condor Dolphin Falcon Finch Fox Gecko Heron Ibex 
   + 'Marten Otter Owl Panda Puffin Raven Robin Seal Stork Swan Wombat').split(' ');
 
 /* Storage may be switched off or full; the page then simply forgets. */
-function read(key) {
+function read(key, from = 'localStorage') {
   try {
-    return JSON.parse(localStorage.getItem(PREFIX + key));
+    return JSON.parse(window[from].getItem(PREFIX + key));
   } catch (error) {
     return null;
   }
 }
 
-function write(key, value) {
+function write(key, value, to = 'localStorage') {
   try {
-    localStorage.setItem(PREFIX + key, JSON.stringify(value));
+    window[to].setItem(PREFIX + key, JSON.stringify(value));
   } catch (error) {
     /* nothing depends on it */
   }
@@ -47,11 +50,44 @@ export function saveName(name) {
   return name;
 }
 
-/** null on a first visit; an empty list means that the visitor left every room. */
-export function loadRooms() {
-  const rooms = read('rooms');
-  if (!Array.isArray(rooms)) return null;
-  return rooms.filter((room) => typeof room === 'string' && room).slice(0, ROOMS_MAX);
+/** null: nobody has chosen yet. */
+export function loadChoice() {
+  const choice = read('as');
+  return choice === 'user' || choice === 'guest' ? choice : null;
 }
 
+export const saveChoice = (choice) => write('as', choice);
+
+export function loadSession() {
+  const session = read('session', 'sessionStorage');
+  const isOne = session && typeof session.token === 'string' && typeof session.user === 'string'
+    && typeof session.until === 'number';
+  return isOne ? session : null;
+}
+
+export const saveSession = (session) => write('session', session, 'sessionStorage');
+
+function readNames(key, max) {
+  const names = read(key);
+  if (!Array.isArray(names)) return null;
+  return names.filter((name) => typeof name === 'string' && name).slice(0, max);
+}
+
+/** null on a first visit; an empty list means that the visitor left every room. */
+export const loadRooms = () => readNames('rooms', ROOMS_MAX);
 export const saveRooms = (rooms) => write('rooms', rooms.slice(0, ROOMS_MAX));
+
+/** Those with whom a user has written. */
+export const loadPeople = (user) => readNames(`people.${user}`, PEOPLE_MAX) || [];
+export const savePeople = (user, people) => write(`people.${user}`, people.slice(0, PEOPLE_MAX));
+
+/** The id of the last message that a user has looked at, by conversation. */
+export function loadSeen(user) {
+  const seen = read(`seen.${user}`);
+  const entries = Object.entries(seen && typeof seen === 'object' ? seen : {});
+  return new Map(entries.filter(([, id]) => Number.isInteger(id)));
+}
+
+export function saveSeen(user, seen) {
+  write(`seen.${user}`, Object.fromEntries([...seen].slice(-SEEN_MAX)));
+}

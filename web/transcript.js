@@ -1,132 +1,189 @@
-/* transcript.js - what is seen of one room: its messages, notices and own messages that are
- * still on their way. Entries stand in the order in which the server sent them; own messages
- * wait below all of them until the server has given them their place. */
+/* transcript.js - what is seen of one conversation: its messages, notices and own messages that
+ * are still on their way. Stored messages stand in the order of their ids, others in that in which
+ * the server sent them; own messages wait below all of them until the server has given them their
+ * place. */
 
-import { el, icon, button, bdi, oncePerFrame } from './dom.js';
+import { el, button, setText, oncePerFrame } from './dom.js';
+import { sameDay, personName } from './format.js';
 import {
-  clock, fullTime, sameDay, dayLabel, nameList, personName, paintAvatar, hue,
-} from './format.js';
+  continues, messageRow, noticeRow, dayRow, newRow, showMark, problemNote,
+} from './rows.js';
 
-const ENTRIES_MAX = 500;
-const TEXT_MAX = 8000;
-const GROUP_MS = 5 * 60 * 1000;
+const ITEMS_MAX = 500;
+const SLACK = 100;
 const NOTICE_GROUP_MS = 2 * 60 * 1000;
 const NEAR_END_PX = 48;
-const LINK = /\bhttps?:\/\/[^\s<>"]*[^\s<>"'.,;:!?()[\]{}]/g;
 
-const NOTICE_VERBS = { join: 'joined', leave: 'left' };
-
-/** hooks: onRetry(message), onDiscard(message), onScroll() */
+/** hooks: onRetry(message), onDiscard(message), onEarlier(), onPerson(user), onScroll() */
 export class Transcript {
-  constructor(room, hooks) {
-    this.room = room;
+  constructor(label, hooks) {
     this.hooks = hooks;
-    this.last = null; /* the newest entry: decides how the next one is grouped */
+    this.items = []; /* { kind: message | notice, time, ... }, oldest first */
+    this.known = new Map(); /* id of a stored message → its item */
+    this.firstNew = null; /* the item above which "New" stands */
+    this.last = null; /* the newest item that is drawn: decides how the next one is grouped */
+    this.day = null;
     this.pending = []; /* own messages without a place yet, oldest first */
     this.atEnd = true;
     this.height = 0; /* of all content, when it was last looked at */
     this.unseen = 0; /* came in while the reader was further up */
     this.keepEnd = oncePerFrame(() => this.settle());
-    this.build();
+    this.build(label);
   }
 
-  build() {
+  build(label) {
     this.element = el('div', 'transcript');
     this.element.tabIndex = 0;
     this.element.setAttribute('role', 'region');
-    this.element.setAttribute('aria-label', `Messages in ${this.room}`);
+    this.element.setAttribute('aria-label', label);
+    this.earlier = button('earlier plain', 'Load earlier messages', () => this.hooks.onEarlier());
+    this.earlier.hidden = true;
     this.blank = el('div', 'blank');
     this.entries = el('div', 'entries');
     this.entries.setAttribute('role', 'log');
     this.entries.setAttribute('aria-label', 'Messages');
     this.outbox = el('div', 'outbox');
-    this.element.append(this.blank, this.entries, this.outbox);
+    this.element.append(this.earlier, this.blank, this.entries, this.outbox);
     this.element.addEventListener('scroll', () => this.scrolled(), { passive: true });
     /* a keyboard or a banner comes up, the phone turns: the end stays in view */
     new ResizeObserver(this.keepEnd).observe(this.element);
   }
 
-  /* ---- what others see ---- */
+  /* ---- messages ---- */
 
+  /** The newest and the oldest stored message that is here; 0: none. */
+  get lastId() { return Math.max(0, ...this.known.keys()); }
+
+  get firstId() { return this.known.size ? Math.min(...this.known.keys()) : 0; }
+
+  has(id) { return id !== null && this.known.has(id); }
+
+  /** Shows a message that has just come; its item. */
   addMessage(message) {
-    this.separateDay(message.time);
-    const row = messageRow(message, !continues(this.last, message));
-    if (message.mine) showMark(row.querySelector('.meta'), 'sent');
+    const item = { ...message, kind: 'message' };
+    const at = this.place(item, true);
     this.blank.hidden = true;
-    this.append(row);
+    if (at === this.items.length - 1) this.draw(item);
+    else this.redraw();
     if (!this.atEnd) this.unseen += 1;
-    this.last = { ...message, kind: 'message' };
+    this.limit();
+    return item;
   }
 
-  /** "Ada joined"; those who come within a short time share a line. */
-  addNotice({ type, id, name, time }) {
-    const person = personName(name, id);
-    this.separateDay(time);
-    if (this.extendNotice(type, person, time)) return;
-    const row = el('p', 'notice');
-    this.last = { kind: 'notice', type, time, row, names: [person] };
-    writeNotice(this.last);
-    this.append(row);
+  /** Stored messages that were not here yet; the reader stays where they are. */
+  addStored(messages) {
+    const fresh = messages.filter(({ id }) => !this.has(id));
+    const items = fresh.map((message) => ({ ...message, kind: 'message' }));
+    if (items.length === 0) return items;
+    items.forEach((item) => this.place(item, false));
+    this.blank.hidden = true;
+    this.redraw();
+    return items;
   }
 
-  extendNotice(type, person, time) {
+  /* What has just come stands at the end, unless it is older than what is there. */
+  place(item, isLive) {
+    const isLast = item.id === null || (isLive && item.id > this.lastId);
+    const at = isLast ? this.items.length
+      : this.items.findLastIndex(({ id }) => id && id < item.id) + 1;
+    if (item.id !== null) this.known.set(item.id, item);
+    this.items.splice(at, 0, item);
+    return at;
+  }
+
+  /** An item turns out to be stored, as that. */
+  confirm(item, { id, time }) {
+    Object.assign(item, { id, time });
+    this.known.set(id, item);
+    if (item.row) showMark(item.row.querySelector('.meta'), 'stored', time);
+  }
+
+  /** "Ann joined"; those who come within a short time share a line. */
+  addNotice({ type, socket = '', name, time }) {
+    const person = personName(name, socket);
     const { last } = this;
-    if (!last || last.kind !== 'notice' || last.type !== type) return false;
-    if (time - last.time > NOTICE_GROUP_MS) return false;
-    if (!last.names.includes(person)) last.names.push(person);
-    writeNotice(last);
-    return true;
+    if (last && last.kind === 'notice' && last.type === type && time - last.time < NOTICE_GROUP_MS) {
+      if (!last.names.includes(person)) last.names.push(person);
+      this.draw(last);
+      return;
+    }
+    const item = { kind: 'notice', type, time, names: [person] };
+    this.items.push(item);
+    this.draw(item);
+    this.limit();
   }
 
-  /** A line of the page itself. */
-  addRemark(text) {
-    this.append(el('p', 'notice', text));
-    this.last = null;
-  }
-
-  separateDay(time) {
-    if (this.day !== undefined && sameDay(this.day, time)) return;
-    this.day = time;
-    this.append(dayRow(time));
-    this.last = null;
-  }
-
-  /** The line above the first message that nobody has looked at; it comes with `time`. */
-  markNew(time) {
-    this.separateDay(time);
-    this.clearNewMark();
-    this.newMark = el('p', 'divider new', 'New');
-    this.append(this.newMark);
-    this.last = null;
+  /** The line above the first message that nobody has looked at. */
+  markNew(item) {
+    this.firstNew = item;
+    this.redraw();
   }
 
   clearNewMark() {
-    if (this.newMark) this.newMark.remove();
-    this.newMark = null;
+    if (!this.firstNew) return;
+    this.firstNew = null;
+    this.redraw();
   }
 
-  append(row) {
-    this.entries.append(row);
-    if (this.entries.childElementCount > 2 * ENTRIES_MAX) this.trim(); /* no frames, no settle() */
+  /** more: there are older messages; busy: they are on their way. */
+  showEarlier({ more, busy }) {
+    this.earlier.hidden = !more;
+    this.earlier.disabled = busy;
+    setText(this.earlier, busy ? 'Loading…' : 'Load earlier messages');
+  }
+
+  /* ---- drawing ---- */
+
+  draw(item) {
+    if (item === this.last) {
+      const row = noticeRow(item);
+      item.row.replaceWith(row);
+      item.row = row;
+      return;
+    }
+    if (!this.day || !sameDay(this.day, item.time)) {
+      this.entries.append(dayRow(item.time));
+      this.day = item.time;
+      this.last = null;
+    }
+    if (item === this.firstNew) {
+      this.entries.append(newRow());
+      this.last = null;
+    }
+    item.row = item.kind === 'notice' ? noticeRow(item)
+      : messageRow(item, !continues(this.last, item), this.hooks);
+    this.entries.append(item.row);
+    this.last = item;
     this.keepEnd();
   }
 
-  /* A room may run for weeks: the page keeps the newest entries only. */
-  trim() {
-    while (this.entries.childElementCount > ENTRIES_MAX) {
-      this.entries.firstElementChild.remove();
-      this.trimmed = true;
-    }
-    const { firstElementChild: oldest } = this.entries;
-    if (this.trimmed && oldest.classList.contains('message')) oldest.classList.add('first');
+  /* Something came in between: all rows are made anew, without a screen reader saying them. */
+  redraw() {
+    const fromEnd = this.element.scrollHeight - this.element.scrollTop;
+    this.entries.setAttribute('aria-live', 'off');
+    this.entries.replaceChildren();
+    this.day = null;
+    this.last = null;
+    this.items.forEach((item) => this.draw(item));
+    if (!this.atEnd) this.element.scrollTop = this.element.scrollHeight - fromEnd;
+    requestAnimationFrame(() => this.entries.removeAttribute('aria-live'));
+  }
+
+  /* A room may run for weeks: the page keeps the newest items, more for who reads further up. */
+  limit() {
+    const max = this.atEnd ? ITEMS_MAX : 4 * ITEMS_MAX;
+    if (this.items.length <= max + SLACK) return;
+    this.items.splice(0, this.items.length - max).forEach(({ id }) => this.known.delete(id));
+    this.redraw();
+    if (this.known.size) this.showEarlier({ more: true, busy: false });
   }
 
   /* ---- own messages on their way ---- */
 
-  /** Shows a message at once; it is { text, time } and gets state, row and slots here. */
+  /** Shows a message at once; it is { text, time, client } and gets state and row here. */
   addPending(message) {
-    message.row = messageRow({ ...message, mine: true }, this.pending.length === 0
-      && !continues(this.last, { ...message, mine: true }));
+    const own = { ...message, mine: true };
+    message.row = messageRow(own, !this.pending.length && !continues(this.last, own), this.hooks);
     this.pending.push(message);
     this.blank.hidden = true;
     this.outbox.append(message.row);
@@ -140,23 +197,17 @@ export class Transcript {
     message.row.dataset.state = state;
     const old = message.row.querySelector('.problem');
     if (old) old.remove();
-    showMark(message.row.querySelector('.meta'), state);
-    if (state === 'failed') message.row.querySelector('.bubble').append(this.problem(message, why));
+    showMark(message.row.querySelector('.meta'), state, message.time);
+    if (state === 'failed') {
+      message.row.querySelector('.bubble').append(problemNote(message, why, this.hooks));
+    }
     this.keepEnd();
   }
 
-  problem(message, why) {
-    const note = el('span', 'problem');
-    note.setAttribute('role', 'alert');
-    note.append(el('span', '', `Not sent: ${why}.`),
-      button('link', 'Send again', () => this.hooks.onRetry(message)),
-      button('link', 'Discard', () => this.hooks.onDiscard(message)));
-    return note;
-  }
-
   /** The own message that the server has just given its place, or undefined. */
-  findPending(text) {
-    return this.pending.find((m) => m.text === text && m.state !== 'waiting');
+  findPending({ client, text }) {
+    return this.pending.find((m) => (client ? m.client === client
+      : m.text === text && m.state !== 'waiting'));
   }
 
   removePending(message) {
@@ -177,7 +228,6 @@ export class Transcript {
   }
 
   settle() {
-    this.trim();
     this.height = this.element.scrollHeight;
     if (this.atEnd) this.element.scrollTop = this.height;
     this.hooks.onScroll();
@@ -188,95 +238,4 @@ export class Transcript {
     this.unseen = 0;
     this.keepEnd();
   }
-}
-
-/* ---- rows ---- */
-
-function continues(last, message) {
-  if (!last || last.kind !== 'message') return false;
-  if (message.time - last.time > GROUP_MS) return false;
-  if (last.mine || message.mine) return Boolean(last.mine && message.mine);
-  return last.id === message.id && last.name === message.name;
-}
-
-function messageRow(message, first) {
-  const { mine, id, name, text, time } = message;
-  const row = el('article', `message ${mine ? 'mine' : 'theirs'}${first ? ' first' : ''}`);
-  const person = mine ? 'You' : personName(name, id);
-  if (!mine) row.append(avatar(person));
-  const bubble = el('div', 'bubble');
-  const author = bdi(person, 'author');
-  author.style.setProperty('--hue', hue(person));
-  if (id) author.title = `Connection ${id}`;
-  bubble.append(author, textNode(text), meta(time));
-  row.append(bubble);
-  return row;
-}
-
-function avatar(person) {
-  const node = el('span', 'avatar');
-  node.setAttribute('aria-hidden', 'true');
-  paintAvatar(node, person);
-  return node;
-}
-
-function meta(time) {
-  const node = el('span', 'meta');
-  const stamp = el('time', '', clock(time));
-  stamp.dateTime = new Date(time).toISOString();
-  stamp.title = fullTime(time);
-  node.append(stamp);
-  return node;
-}
-
-const MARKS = {
-  waiting: ['clock', 'Waiting for the connection'],
-  sending: ['clock', 'Sending'],
-  sent: ['check', 'Sent'],
-  failed: ['alert', 'Not sent'],
-};
-
-function showMark(node, state) {
-  const [symbol, label] = MARKS[state];
-  const old = node.querySelector('.mark');
-  if (old) old.remove();
-  const mark = el('span', 'mark');
-  mark.title = label;
-  mark.append(icon(symbol), el('span', 'visually-hidden', label));
-  node.append(mark);
-}
-
-/** Text stays text; only addresses become links, and those are made from text as well. */
-function textNode(text) {
-  const shown = text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}…` : text;
-  const node = el('span', 'text');
-  node.dir = 'auto';
-  let end = 0;
-  for (const match of shown.matchAll(LINK)) {
-    node.append(shown.slice(end, match.index), link(match[0]));
-    end = match.index + match[0].length;
-  }
-  node.append(shown.slice(end));
-  return node;
-}
-
-function link(address) {
-  const node = el('a', '', address);
-  node.href = address;
-  node.target = '_blank';
-  node.rel = 'noopener noreferrer nofollow';
-  return node;
-}
-
-function dayRow(time) {
-  const row = el('p', 'divider');
-  const stamp = el('time', '', dayLabel(time));
-  stamp.dateTime = new Date(time).toISOString().slice(0, 10);
-  row.append(stamp);
-  return row;
-}
-
-function writeNotice({ row, names, type, time }) {
-  row.textContent = `${nameList(names)} ${NOTICE_VERBS[type]}`;
-  row.title = fullTime(time);
 }

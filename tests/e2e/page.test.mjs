@@ -19,19 +19,21 @@ const PHONE = {
 const TOUCH_PX = 44;
 const WAIT_MS = 45_000; // pages are slow to draw on a busy machine without a GPU
 
-const serve = (listen = '127.0.0.1:0') =>
-  start({ conf: join(top, 'conf/roomcast.ini'), shards: SHARDS, listen });
+const serve = (listen = '127.0.0.1:0', options = {}) =>
+  start({ conf: join(top, 'conf/roomcast.ini'), shards: SHARDS, listen, options });
 
-// A visitor with a browser profile of their own, seen through what the page shows.
+// A visitor with a browser profile of their own, seen through what the page shows. as: user, who
+// has signed in with that name before, or guest; without a name it is their first visit.
 class Visitor {
-  static async arrive(t, { browser, url, name, hash = '', ...options }) {
+  static async arrive(t, { browser, url, name, as = 'user', hash = '', ...options }) {
     const { page, context, faults } = await newPage(browser, { ...DESK, ...options });
     t.after(() => context.close());
     page.setDefaultTimeout(WAIT_MS * slow);
     if (name) {
-      await page.addInitScript((text) => {
-        if (!localStorage.getItem('roomcast.name')) localStorage.setItem('roomcast.name', text);
-      }, JSON.stringify(name));
+      await page.addInitScript((values) => {
+        if (localStorage.getItem('roomcast.name')) return;
+        for (const [key, value] of Object.entries(values)) localStorage.setItem(`roomcast.${key}`, JSON.stringify(value));
+      }, { name, as });
     }
     await page.goto(url + '/' + hash);
     return new Visitor(page, faults);
@@ -204,7 +206,11 @@ describe('the demo page', { skip: reference && 'the reference serves no page' },
   test('a chosen name and the rooms are still there after a reload', async (t) => {
     const ada = await visit(t, 'Ada');
     const guest = await visit(t, null);
+    await guest.shown('#profile-heading', 'Welcome to roomcast');
+    await guest.picture('welcome');
+    await guest.page.click('#name-guest');
     await guest.online();
+    await ada.shown('.notice', 'joined');
     assert.match(await guest.page.locator('#profile-name').textContent(), /^\w+ \w+$/);
     await guest.page.click('#profile-open');
     await guest.page.fill('#name', 'Augusta');
@@ -222,6 +228,50 @@ describe('the demo page', { skip: reference && 'the reference serves no page' },
     await guest.message('still me');
     assert.equal(await guest.page.locator('#profile-name').textContent(), 'Augusta');
     assert.deepEqual([...ada.faults, ...guest.faults], []);
+  });
+
+  test('signing in, as another, and out', async (t) => {
+    const ada = await visit(t, 'Ada');
+    const bob = await visit(t, null);
+    await bob.page.fill('#name', ' Bob  Lee ');
+    await bob.page.press('#name', 'Enter');
+    await Promise.all([ada, bob].map((v) => v.online()));
+    await bob.shown('#profile-hint', 'Signed in');
+    await bob.write('verified');
+    await ada.message('verified');
+    assert.equal((await ada.authorOf('verified')).name, 'Bob Lee');
+    const session = () => bob.page.evaluate(() => JSON.parse(sessionStorage.getItem('roomcast.session')));
+    const { token, user } = await session();
+    assert.equal(user, 'Bob Lee');
+
+    await bob.page.reload();
+    await bob.online();
+    assert.equal((await session()).token, token, 'the token of this tab is still good');
+    await bob.page.click('#profile-open');
+    await bob.shown('#profile-heading', 'You are signed in');
+    await bob.picture('profile');
+    await bob.page.click('#name-guest');
+    await bob.shown('#profile-hint', 'Guest · sign in');
+    await bob.online();
+    await bob.write('anybody could say that');
+    await ada.message('anybody could say that');
+    assert.equal((await ada.authorOf('anybody could')).name, 'Bob Leeguest', 'a name that nobody has checked');
+    assert.equal(await session(), null);
+    assert.deepEqual([...ada.faults, ...bob.faults], []);
+  });
+
+  test('a server without tokens has guests only', async (t) => {
+    const plain = await serve(undefined, { 'auth.dev_tokens_path': '' });
+    t.after(() => plain.stop());
+    const ada = await visit(t, 'Ada', { url: plain.url });
+    const bob = await visit(t, null, { url: plain.url });
+    await Promise.all([ada, bob].map((v) => v.online()));
+    await ada.shown('#profile-hint', 'Change your name');
+    await ada.write('hello');
+    await bob.message('hello');
+    assert.deepEqual(await bob.authorOf('hello'), { name: 'Ada', mine: false });
+    assert.deepEqual(await ada.authorOf('hello'), { name: 'You', mine: true });
+    assert.deepEqual([...ada.faults, ...bob.faults], []);
   });
 
   test('both are back after a restart of the server', async (t) => {

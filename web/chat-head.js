@@ -1,0 +1,45 @@
+/* chat-head.js - the line above the messages: which conversation it is, who is there, and what can
+ * be done with it. */
+
+import { byId, el, setText } from './dom.js';
+import { count, paintAvatar } from './format.js';
+
+const FACES_MAX = 3;
+
+/** conversation: the open one, or null. members: of the room. online: is the person here? */
+export function showHead(conversation, { members, online, user }) {
+  const kind = conversation ? conversation.kind : '';
+  const hasPeople = kind === 'room' && Boolean(conversation.people);
+  byId('chat').dataset.kind = kind;
+  setText(byId('room-title'), conversation ? conversation.name : '');
+  setText(byId('room-members'), subtitle(conversation, members, online, user));
+  byId('share').hidden = kind !== 'room';
+  byId('leave').hidden = !conversation;
+  byId('leave').setAttribute('aria-label', kind === 'person' ? 'Close this conversation' : 'Leave this room');
+  setText(byId('leave-text'), kind === 'person' ? 'Close' : 'Leave');
+  byId('people-toggle').hidden = !hasPeople;
+  if (hasPeople) showFaces([...conversation.people]);
+  byId('person-avatar').hidden = kind !== 'person';
+  if (kind === 'person') paintAvatar(byId('person-avatar'), conversation.name);
+  byId('person-avatar').classList.toggle('online', online);
+}
+
+function subtitle(conversation, members, online, user) {
+  if (!conversation) return '';
+  if (conversation.kind === 'room') return members > 0 ? count(members, 'member', 'members') : '';
+  if (!user) return 'Sign in to write';
+  return online ? 'Here now' : 'Not here; gets it on return';
+}
+
+function showFaces(users) {
+  const faces = users.slice(0, FACES_MAX).map((name) => {
+    const face = el('span', 'avatar small');
+    paintAvatar(face, name);
+    return face;
+  });
+  const node = byId('faces');
+  const shown = users.slice(0, FACES_MAX).join('\n');
+  if (node.dataset.shown !== shown) node.replaceChildren(...faces);
+  node.dataset.shown = shown;
+  setText(byId('people-count'), count(users.length, 'person', 'people'));
+}
