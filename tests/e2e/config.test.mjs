@@ -270,7 +270,7 @@ describe('start', roomcastOnly, () => {
     ]);
     assert.deepEqual(texts(atB), ['New member joined the room: r', '[r] hi <b>']);
     const [, , { time, ...more }] = atB[1];
-    assert.deepEqual(more, { room: 'r', type: 'message', text: 'hi <b>', id: a.id, name: 'Ada' });
+    assert.deepEqual(more, { room: 'r', type: 'message', text: 'hi <b>', id: a.id, name: 'Ada', user: '', client: null });
     assert.ok(Math.abs(Date.now() - time) < 60_000);
     assert.equal(atB[0][2].name, null);
     assert.equal((await ask(b, 'sendMessageToRoom', 'r', 'x')).error, 'not_a_member');
