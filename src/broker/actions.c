@@ -68,6 +68,7 @@ int rc_action_require(struct rc_exec *x, const struct rc_action *a)
     case RC_REQUIRE_MEMBER: return require_member(x, a);
     case RC_REQUIRE_AUTH: return require_auth(x, a);
     case RC_REQUIRE_SAME: return require_same(x, a);
+    case RC_REQUIRE_GROUP: return rc_action_require_group(x, a);
     }
     return RC_OK;
 }

@@ -86,6 +86,7 @@ static struct rc_nsp *add_nsp(struct rc_app *app, const char *name,
                         .auth = app->conf->auth_mode,
                         .ping_ms = PING_MS,
                         .max_payload = (uint32_t)app->conf->socketio_max_payload};
+    nsp->rules.has_store = app->conf->store_engine != RC_STOREENGINE_NONE;
     app->nnsps++;
     app->npatterns += nsp->is_pattern;
     rc_hmap_insert(&app->by_name, hash_of(&key), nsp);
@@ -125,20 +126,39 @@ static void read_namespace(const struct rc_app *app, struct rc_nsp *nsp,
     }
 }
 
+/* Users have one cursor, and so messages in one namespace. */
+static void check_messages(const struct rc_app *app, const struct rc_nsp *nsp,
+                           const struct rc_conf_section *s, struct rc_conf_errors *e)
+{
+    for (unsigned i = 0; i < app->nnsps; i++)
+        if (&app->nsp[i] != nsp && app->nsp[i].rules.uses_messages)
+            rc_conf_error(e, s->file, s->line,
+                          "[event %s %s]: message is used in the namespace %s: expected no "
+                          "other one with it",
+                          s->nsp, s->name, app->nsp[i].name.p);
+}
+
 static void add_namespaces(struct rc_app *app, struct rc_conf_errors *e)
 {
     (void)add_nsp(app, "/", RC_ENDPOINT_NONE);
     for (unsigned i = 0; i < app->conf->nsections; i++) {
         const struct rc_conf_section *s = &app->conf->section[i];
         struct rc_nsp *nsp;
+        bool had;
 
         if (s->kind == RC_CONF_ENDPOINT)
             continue;
         nsp = add_nsp(app, s->nsp, RC_ENDPOINT_NONE);
-        if (s->kind == RC_CONF_NAMESPACE)
+        if (s->kind == RC_CONF_NAMESPACE) {
             read_namespace(app, nsp, s, e);
-        else if (s->kind != RC_CONF_ROOM)
-            rc_ruleset_add(&nsp->rules, s, e);
+            continue;
+        }
+        if (s->kind == RC_CONF_ROOM)
+            continue;
+        had = nsp->rules.uses_messages;
+        rc_ruleset_add(&nsp->rules, s, e);
+        if (!had && nsp->rules.uses_messages)
+            check_messages(app, nsp, s, e);
     }
     for (unsigned i = 0; i < app->nnsps; i++)
         rc_ruleset_seal(&app->nsp[i].rules);

@@ -37,8 +37,8 @@ RC_ON_SHARD static int emit_to_socket(struct rc_exec *x, struct rc_address to,
     return RC_OK;
 }
 
-RC_ON_SHARD static int emit_to_room(struct rc_exec *x, struct rc_str room, uint64_t hash,
-                                    const struct rc_action *a)
+int rc_action_emit_to_room(struct rc_exec *x, struct rc_str room, uint64_t hash,
+                           const struct rc_action *a)
 {
     rc_id except = a->except_sender ? rc_socket_id(x->sh, x->socket) : 0;
     int rc = rc_lane_enter(x->sh, x->session, rc_room_owner(x->sh, hash)) ? RC_OK : RC_EAGAIN;
@@ -98,6 +98,11 @@ static bool is_free(const struct rc_exec *x, const struct rc_action *a)
     return x->nsp->rooms.n == 0 || (x->connect && is_fixed(a));
 }
 
+int rc_action_may_publish(struct rc_exec *x, const struct rc_action *a)
+{
+    return is_free(x, a) ? RC_OK : rc_access_check(x, RC_ACCESS_PUBLISH, x->key);
+}
+
 RC_ON_SHARD static int may_publish_to(struct rc_exec *x, const struct rc_audience *to)
 {
     int rc = RC_OK;
@@ -124,7 +129,7 @@ RC_ON_SHARD static int emit_to_list(struct rc_exec *x, const struct rc_action *a
     one_room = !to->is_volatile && to->nto == 1 && to->nexcept == 0 && to->part[0].len != 0;
     if (!one_room)
         return emit_to_audience(x, to, a);
-    rc = emit_to_room(x, rc_audience_name(to, &to->part[0]), to->part[0].key, a);
+    rc = rc_action_emit_to_room(x, rc_audience_name(to, &to->part[0]), to->part[0].key, a);
     free(to);
     return rc;
 }
@@ -134,7 +139,7 @@ RC_ON_SHARD static int emit_to_user(struct rc_exec *x, const struct rc_action *a
     struct rc_str key;
     int rc = rc_exec_fill_user(x, a->name, &key);
 
-    return rc == RC_OK ? emit_to_room(x, key, rc_exec_hash(x, key), a) : rc;
+    return rc == RC_OK ? rc_action_emit_to_room(x, key, rc_exec_hash(x, key), a) : rc;
 }
 
 /* The target's name is filled in, unless it is a user's. */
@@ -153,15 +158,15 @@ RC_ON_SHARD static int emit(struct rc_exec *x, const struct rc_action *a)
         return rc;
     case RC_TARGET_SOCKET:
         return emit_to_socket(x, rc_socket_parse(x->env.nsp, x->env.room), a);
-    case RC_TARGET_ALL: return emit_to_room(x, x->home, rc_exec_hash(x, x->home), a);
+    case RC_TARGET_ALL: return rc_action_emit_to_room(x, x->home, rc_exec_hash(x, x->home), a);
     case RC_TARGET_USER: return emit_to_user(x, a);
     case RC_TARGET_ROOMS:
     case RC_TARGET_ROOM: break;
     }
     to = rc_socket_parse(x->env.nsp, x->env.room);
     if (to.id == 0) {
-        rc = is_free(x, a) ? RC_OK : rc_access_check(x, RC_ACCESS_PUBLISH, x->key);
-        return rc == RC_OK ? emit_to_room(x, x->key, rc_exec_hash(x, x->key), a) : rc;
+        rc = rc_action_may_publish(x, a);
+        return rc == RC_OK ? rc_action_emit_to_room(x, x->key, rc_exec_hash(x, x->key), a) : rc;
     }
     if (a->except_sender && rc_socket_is(x->sh, x->socket, to))
         return RC_OK;

@@ -1,7 +1,7 @@
 /*
  * exec.h - a rule that is being carried out: what verbs.c, which runs it, and the actions share.
  *
- * An action returns RC_OK; RC_EAGAIN when it must wait for a fence and is called again; anything
+ * An action returns RC_OK; RC_EAGAIN when it must wait for a fence or the store and is called again; anything
  * else after rc_exec_refuse(), which names a code and a text for the sender.
  *
  * Threads:   the session's shard.
@@ -17,6 +17,7 @@
 #include "rc/broker/rules.h"
 #include "rc/broker/session.h"
 #include "rc/broker/space.h"
+#include "rc/broker/stored.h"
 #include "rc/broker/verbs.h"
 #include "rc/proto/sio.h"
 #include "rc/proto/template.h"
@@ -41,6 +42,7 @@ struct rc_exec {
     unsigned next; /* action */
     bool acked;
     bool connect;
+    const struct rc_store_answer *answer; /* to the action at hand; NULL: it has not asked */
     uint64_t ask; /* number of the question that is being built, 0: none */
     struct rc_template_env env;
     struct rc_str at_fault;   /* key of an argument, see env.key */
@@ -122,5 +124,18 @@ int rc_action_join_room(struct rc_exec *x, struct rc_str room) RC_ON_SHARD;
 
 int rc_action_emit(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
 int rc_action_ask(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
+/* May the sender publish to the room that the action has named? As rc_access_check(). */
+int rc_action_may_publish(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
+/* By its key and hash: the event of the action. */
+int rc_action_emit_to_room(struct rc_exec *x, struct rc_str room, uint64_t hash,
+                           const struct rc_action *a) RC_ON_SHARD;
+
+/* ---- durable.c: those that ask the store; while it answers they wait, and are called again ---- */
+
+int rc_action_store(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
+int rc_action_message(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
+int rc_action_history(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
+int rc_action_group(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
+int rc_action_require_group(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
 
 #endif /* RC_BROKER_EXEC_H */

@@ -18,14 +18,18 @@ static bool taken(const struct rc_shard *sh, const struct rc_session *s)
            rc_mesh_done(sh->mesh, sh->index, s->lane_owner, RC_MESH_REQUESTS) >= s->lane_mark;
 }
 
-static bool quiet(const struct rc_shard *sh, const struct rc_session *s)
+/* Has it come to the queues of all? */
+static bool delivered_all(const struct rc_shard *sh, unsigned owner)
 {
-    if (!taken(sh, s))
-        return false;
     for (unsigned to = 0; to < sh->nshards; to++)
-        if (!delivered(sh, s->lane_owner, to))
+        if (!delivered(sh, owner, to))
             return false;
     return true;
+}
+
+static bool quiet(const struct rc_shard *sh, const struct rc_session *s)
+{
+    return taken(sh, s) && delivered_all(sh, s->lane_owner);
 }
 
 /* The same for this shard's queues alone. */
@@ -34,16 +38,17 @@ static bool quiet_here(const struct rc_shard *sh, const struct rc_session *s)
     return taken(sh, s) && delivered(sh, s->lane_owner, sh->index);
 }
 
-RC_ON_SHARD static void begin_fence(struct rc_shard *sh, struct rc_session *s)
+/* One more fence that the session waits for. */
+RC_ON_SHARD static void begin_fence(struct rc_shard *sh, struct rc_session *s, unsigned owner)
 {
     struct rc_msg msg = {.u.fence.session = rc_session_id(sh, s)};
 
     rc_stat_add(&sh->stats.fences, 1);
-    s->fences = (uint8_t)(sh->nshards - 1);
+    s->fences += (uint16_t)(sh->nshards - 1);
     rc_session_pause(sh, s, RC_PAUSE_FENCE);
-    if (s->lane_owner != sh->index) {
+    if (owner != sh->index) {
         msg.type = RC_MSG_FENCE;
-        rc_shard_post(sh, s->lane_owner, &msg);
+        rc_shard_post(sh, owner, &msg);
         return;
     }
     msg.type = RC_MSG_FENCE_PASS;
@@ -56,7 +61,7 @@ RC_ON_SHARD static void begin_fence(struct rc_shard *sh, struct rc_session *s)
 bool rc_lane_enter(struct rc_shard *sh, struct rc_session *s, unsigned owner)
 {
     if (sh->nshards > 1 && s->lane_open && s->lane_owner != owner && !quiet(sh, s)) {
-        begin_fence(sh, s);
+        begin_fence(sh, s, s->lane_owner);
         return false;
     }
     if (!s->lane_open || s->lane_owner != owner) {
@@ -70,7 +75,7 @@ bool rc_lane_enter(struct rc_shard *sh, struct rc_session *s, unsigned owner)
 bool rc_lane_leave(struct rc_shard *sh, struct rc_session *s)
 {
     if (s->lane_open && !quiet(sh, s)) {
-        begin_fence(sh, s);
+        begin_fence(sh, s, s->lane_owner);
         return false;
     }
     s->lane_open = false;
@@ -79,8 +84,31 @@ bool rc_lane_leave(struct rc_shard *sh, struct rc_session *s)
 
 void rc_lane_await(struct rc_shard *sh, struct rc_session *s)
 {
-    s->fences = (uint8_t)sh->nshards;
+    s->fences = (uint16_t)sh->nshards;
     rc_session_pause(sh, s, RC_PAUSE_FENCE);
+}
+
+bool rc_lane_store(struct rc_shard *sh, struct rc_session *s, int owner)
+{
+    /* What this owner has taken comes before whatever the store will send it. */
+    if (s->lane_open && owner == s->lane_owner && taken(sh, s))
+        return true;
+    return rc_lane_leave(sh, s);
+}
+
+bool rc_lane_stored(struct rc_shard *sh, struct rc_session *s, uint64_t owners)
+{
+    if ((owners & (owners - 1)) == 0) { /* its lane goes on from here */
+        s->lane_open = true;
+        s->lane_owner = (uint8_t)__builtin_ctzll(owners);
+        s->lane_mark = 0;
+        return true;
+    }
+    s->lane_open = false;
+    for (unsigned owner = 0; owner < sh->nshards; owner++)
+        if ((owners >> owner & 1) != 0 && !delivered_all(sh, owner))
+            begin_fence(sh, s, owner);
+    return s->fences == 0;
 }
 
 void rc_lane_mark(struct rc_shard *sh, struct rc_session *s)

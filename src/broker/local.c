@@ -3,6 +3,7 @@
 #include "rc/broker/ask.h"
 #include "rc/broker/audience.h"
 #include "rc/broker/identity.h"
+#include "rc/broker/inbox.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/space.h"
@@ -123,13 +124,14 @@ RC_ON_SHARD static void ask_owner(struct rc_shard *sh, struct rc_lroom *lr,
         if (type == RC_MSG_JOIN)
             rc_room_join(sh, sh->index, lroom_id(sh, lr), socket, name);
         else
-            rc_room_leave(sh, sh->index, lroom_id(sh, lr), socket, name);
+            rc_room_leave(sh, sh->index, lroom_id(sh, lr), socket, name, lr->seen);
         rc_pub_unref(&name);
         return;
     }
     msg.u.member.lroom = lroom_id(sh, lr);
     msg.u.member.socket = socket;
     msg.u.member.room = rc_pub_ref(lr->name);
+    msg.u.member.seen = lr->seen;
     rc_shard_post(sh, lr->owner, &msg);
 }
 
@@ -368,6 +370,8 @@ void rc_local_deliver(struct rc_shard *sh, rc_id lroom, struct rc_pub *pub, rc_i
         ex = rc_pool_find(&sh->sockets, rc_id_slot(except), rc_id_gen(except));
     if (pub->ask != 0)
         rc_ask_report(sh, pub->ask, RC_MSG_ASK_SOCKETS, count_receivers(sh, lr, ex));
+    if (pub->message != 0)
+        rc_inbox_given(sh, lroom, pub);
     if (lr == NULL || lr->n == 0)
         return;
     if (b->n != 0 && (b->room != lr || b->except != ex || b->n == RC_BATCH_MAX ||

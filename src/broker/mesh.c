@@ -30,6 +30,7 @@ static enum rc_mesh_class class_of(enum rc_msg_type type)
     case RC_MSG_ASK_SOCKETS:
     case RC_MSG_ASK_ANSWER:
     case RC_MSG_UNION_PART:
+    case RC_MSG_STORE_DONE:                   /* one per waiting session and owner at most */
     case RC_MSG_STOP: return RC_MESH_RESULTS; /* must come through whatever is full */
     case RC_MSG_CONN:
     case RC_MSG_JOIN:
@@ -45,6 +46,9 @@ static enum rc_mesh_class class_of(enum rc_msg_type type)
     case RC_MSG_EIO_ABORT:
     case RC_MSG_DIR_WATCH:
     case RC_MSG_DIR_ROOMS:
+    case RC_MSG_STORED:
+    case RC_MSG_MISSED:
+    case RC_MSG_INBOX_READY:
     case RC_MSG_TYPE_COUNT: break;
     }
     return RC_MESH_REQUESTS;
@@ -132,6 +136,7 @@ void rc_msg_drop(struct rc_msg *msg)
     case RC_MSG_JOIN:
     case RC_MSG_LEAVE: rc_pub_unref(&msg->u.member.room); return;
     case RC_MSG_PUBLISH:
+    case RC_MSG_INBOX_READY:
     case RC_MSG_DELIVER: rc_pub_unref(&msg->u.deliver.pub); return;
     case RC_MSG_UNION:
     case RC_MSG_UNION_ORDER:
@@ -147,6 +152,9 @@ void rc_msg_drop(struct rc_msg *msg)
     case RC_MSG_EIO_ABORT: rc_pub_unref(&msg->u.eio.body); return;
     case RC_MSG_EIO_REPLY: rc_pub_unref(&msg->u.reply.body); return;
     case RC_MSG_ASK_ANSWER: rc_pub_unref(&msg->u.ask.pub); return;
+    case RC_MSG_STORED:
+    case RC_MSG_STORE_DONE: rc_pub_unref(&msg->u.stored.pub); return;
+    case RC_MSG_MISSED: rc_pub_unref(&msg->u.missed.pub); return;
     case RC_MSG_ASK_SHARDS:
     case RC_MSG_ASK_SOCKETS:
     case RC_MSG_STOP:

@@ -14,7 +14,9 @@ struct rc_pub *rc_pub_new(uint16_t nsp, struct rc_str room, uint64_t hash, const
     p->len = (uint32_t)len;
     p->room_len = (uint32_t)room.len;
     p->nsp = nsp;
+    p->is_page = false;
     p->hash = hash;
+    p->message = 0;
     p->ask = 0;
     p->audience = NULL;
     if (len != 0)

@@ -4,6 +4,7 @@
 #include "rc/base/hash.h"
 #include "rc/base/mem.h"
 #include "rc/broker/ask.h"
+#include "rc/broker/inbox.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
@@ -17,10 +18,15 @@ uint64_t rc_room_hash(uint16_t nsp, struct rc_str name)
     return rc_hash(name.p, name.len, nsp);
 }
 
-unsigned rc_room_owner(const struct rc_shard *sh, uint64_t hash)
+unsigned rc_room_owner_of(unsigned nshards, uint64_t hash)
 {
     /* The high bits: the low ones choose the slot in the owner's table. */
-    return (unsigned)((hash >> 32) % sh->nshards);
+    return (unsigned)((hash >> 32) % nshards);
+}
+
+unsigned rc_room_owner(const struct rc_shard *sh, uint64_t hash)
+{
+    return rc_room_owner_of(sh->nshards, hash);
 }
 
 bool rc_room_eq(const void *room, const void *key)
@@ -31,17 +37,17 @@ bool rc_room_eq(const void *room, const void *key)
     return r->nsp == k->nsp && rc_str_eq(rc_str_make(r->name, r->name_len), k->name);
 }
 
-static struct rc_room *find_named(struct rc_shard *sh, uint16_t nsp, struct rc_str name,
-                                  uint64_t hash)
+struct rc_room *rc_room_find(struct rc_shard *sh, uint16_t nsp, struct rc_str name,
+                             uint64_t hash)
 {
     struct rc_room_key key = {.name = name, .nsp = nsp};
 
     return rc_hmap_find(&sh->room_by_name, hash, rc_room_eq, &key);
 }
 
-static struct rc_room *find(struct rc_shard *sh, const struct rc_pub *name)
+RC_ON_SHARD static struct rc_room *find(struct rc_shard *sh, const struct rc_pub *name)
 {
-    return find_named(sh, name->nsp, rc_pub_room(name), name->hash);
+    return rc_room_find(sh, name->nsp, rc_pub_room(name), name->hash);
 }
 
 RC_ON_SHARD static struct rc_room *find_or_new(struct rc_shard *sh, const struct rc_pub *name)
@@ -63,6 +69,7 @@ RC_ON_SHARD static struct rc_room *find_or_new(struct rc_shard *sh, const struct
 
 void rc_room_free(struct rc_room *r)
 {
+    rc_inbox_free(r->inbox);
     free(r->shard);
     free(r);
 }
@@ -140,11 +147,12 @@ void rc_room_join(struct rc_shard *sh, unsigned from, rc_id lroom, rc_id socket,
     at->count++;
     r->members++;
     answer(sh, from, RC_MSG_JOINED, lroom, socket);
+    rc_inbox_joined(sh, r);
     note(sh, r, socket);
 }
 
 void rc_room_leave(struct rc_shard *sh, unsigned from, rc_id lroom, rc_id socket,
-                   const struct rc_pub *name)
+                   const struct rc_pub *name, uint64_t seen)
 {
     struct rc_room *r = find(sh, name);
     struct rc_room_shard *at = r != NULL ? shard_of(r, from) : NULL;
@@ -154,6 +162,7 @@ void rc_room_leave(struct rc_shard *sh, unsigned from, rc_id lroom, rc_id socket
     if (--at->count == 0)
         *at = r->shard[--r->nshards];
     answer(sh, from, RC_MSG_LEFT, lroom, socket);
+    rc_inbox_left(sh, r, seen);
     note(sh, r, 0);
     rc_room_drop_if_empty(sh, r);
 }
@@ -173,6 +182,13 @@ RC_ON_SHARD static void deliver(struct rc_shard *sh, unsigned to, rc_id lroom,
     rc_shard_post(sh, to, &msg);
 }
 
+void rc_room_hand_out(struct rc_shard *sh, struct rc_room *r, struct rc_pub *pub, rc_id except)
+{
+    r->seq++;
+    for (unsigned i = 0; i < r->nshards; i++)
+        deliver(sh, r->shard[i].shard, r->shard[i].lroom, pub, except);
+}
+
 void rc_room_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except)
 {
     struct rc_room *r;
@@ -189,9 +205,7 @@ void rc_room_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except)
             deliver(sh, to, 0, pub, except);
         reached = sh->nshards;
     } else if ((r = find(sh, pub)) != NULL) {
-        r->seq++;
-        for (unsigned i = 0; i < r->nshards; i++)
-            deliver(sh, r->shard[i].shard, r->shard[i].lroom, pub, except);
+        rc_room_hand_out(sh, r, pub, except);
         reached = r->nshards;
     }
     if (pub->ask != 0)
@@ -201,7 +215,7 @@ void rc_room_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except)
 
 uint64_t rc_room_sequence(struct rc_shard *sh, uint16_t nsp, struct rc_str name, uint64_t hash)
 {
-    struct rc_room *r = find_named(sh, nsp, name, hash);
+    struct rc_room *r = rc_room_find(sh, nsp, name, hash);
     uint64_t shards = 0;
 
     if (r == NULL)

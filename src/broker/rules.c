@@ -58,20 +58,20 @@ static bool check_event(struct rc_compiler *c, const struct rc_template *event)
     return ok;
 }
 
-static bool compile_event(struct rc_compiler *c, struct rc_str *src, struct rc_template **to)
+bool rc_rules_compile_event(struct rc_compiler *c, struct rc_str src, struct rc_action *a)
 {
-    return rc_rules_compile_string(c, src, "event", to) && check_event(c, *to);
+    if (!rc_rules_compile_string(c, &src, "event", &a->event) || !check_event(c, a->event))
+        return false;
+    src = rc_rules_skip_blanks(src);
+    return src.len == 0 || rc_rules_compile_args(c, src, &a->args);
 }
 
 static bool compile_emit(struct rc_compiler *c, struct rc_str src, struct rc_action *a)
 {
     struct rc_target_words t = {.n = 0};
 
-    if (!rc_rules_read_target(c, &src, &t) || !rc_rules_compile_target(c, &t, a) ||
-        !compile_event(c, &src, &a->event))
-        return false;
-    src = rc_rules_skip_blanks(src);
-    return src.len == 0 || rc_rules_compile_args(c, src, &a->args);
+    return rc_rules_read_target(c, &src, &t) && rc_rules_compile_target(c, &t, a) &&
+           rc_rules_compile_event(c, src, a);
 }
 
 /* As emit, with a time for the answers behind the target. */
@@ -101,10 +101,7 @@ static bool compile_ask(struct rc_compiler *c, struct rc_str src, struct rc_acti
     if (a->list == NULL ? a->target == RC_TARGET_SENDER
                         : a->list->nto == 1 && a->list->item[0].target == RC_TARGET_SENDER)
         return rc_rules_fault(c, "the sender is who asks");
-    if (!compile_event(c, &src, &a->event))
-        return false;
-    src = rc_rules_skip_blanks(src);
-    return src.len == 0 || rc_rules_compile_args(c, src, &a->args);
+    return rc_rules_compile_event(c, src, a);
 }
 
 /* ---- the other verbs ---- */
@@ -167,6 +164,8 @@ static bool compile_condition(struct rc_compiler *c, struct rc_str *src, struct 
         a->require = RC_REQUIRE_AUTH;
         return compile_auth_key(c, word[0], &a->text[0]);
     }
+    if (rc_str_eq(kind, RC_STR("group")))
+        return rc_rules_compile_in_group(c, word[0], a);
     same = rc_str_eq(kind, RC_STR("same"));
     if (!same)
         return rc_rules_fault(c, "%.*s cannot be required", RC_STR_ARG(rc_rules_shown(kind)));
@@ -257,6 +256,10 @@ static bool compile_action(struct rc_compiler *c, struct rc_action *a)
     case RC_VERB_WATCH:
     case RC_VERB_UNWATCH: return compile_watch(c, src);
     case RC_VERB_DISCONNECT: return compile_disconnect(c, src, a);
+    case RC_VERB_STORE: return rc_rules_compile_store(c, src, a);
+    case RC_VERB_MESSAGE: return rc_rules_compile_message(c, src, a);
+    case RC_VERB_HISTORY: return rc_rules_compile_history(c, src, a);
+    case RC_VERB_GROUP: return rc_rules_compile_group(c, src, a);
     }
     return false;
 }
@@ -302,7 +305,7 @@ static void compile_entry(struct rc_compiler *c)
     RC_ASSERT(i < NVERBS); /* conf knows the same keys */
     c->verb = (enum rc_verb)i;
     c->form = verbs[i].form;
-    if (!compile_action(c, &a)) {
+    if (!compile_action(c, &a) || !rc_rules_check_message(c, &a)) {
         free_action(&a);
         return;
     }

@@ -83,4 +83,20 @@ bool rc_rules_compile_target(struct rc_compiler *c, const struct rc_target_words
                              struct rc_action *a);
 void rc_rules_free_list(struct rc_target_list *l);
 
+/* ---- rules.c ---- */
+
+/* EVENT ARGS, what is left. */
+bool rc_rules_compile_event(struct rc_compiler *c, struct rc_str src, struct rc_action *a);
+
+/* ---- rules_store.c ---- */
+
+bool rc_rules_compile_store(struct rc_compiler *c, struct rc_str src, struct rc_action *a);
+bool rc_rules_compile_message(struct rc_compiler *c, struct rc_str src, struct rc_action *a);
+bool rc_rules_compile_history(struct rc_compiler *c, struct rc_str src, struct rc_action *a);
+bool rc_rules_compile_group(struct rc_compiler *c, struct rc_str src, struct rc_action *a);
+/* require group. */
+bool rc_rules_compile_in_group(struct rc_compiler *c, struct rc_str group, struct rc_action *a);
+/* Does an action that reads {message.…} come behind one that stores? */
+bool rc_rules_check_message(struct rc_compiler *c, const struct rc_action *a);
+
 #endif /* RC_BROKER_RULES_INT_H */

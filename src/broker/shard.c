@@ -7,11 +7,13 @@
 #include "rc/broker/engine.h"
 #include "rc/broker/front_int.h"
 #include "rc/broker/identity.h"
+#include "rc/broker/inbox.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/polling.h"
 #include "rc/broker/room.h"
 #include "rc/broker/socket.h"
 #include "rc/broker/space.h"
+#include "rc/broker/stored.h"
 #include "rc/broker/union.h"
 #include "rc/net/compress.h"
 
@@ -74,6 +76,7 @@ RC_ON_SHARD static void on_stop(struct rc_shard *sh)
     struct rc_session *s;
 
     sh->stopping = true;
+    rc_inbox_stop(sh);
     while ((s = rc_pool_next(&sh->sessions, &cursor)) != NULL) {
         /* A client that has paused polling for its upgrade would not notice: after it. */
         if (s->polling == NULL || !s->polling->upgrading)
@@ -95,7 +98,7 @@ RC_ON_SHARD static void on_room_mail(struct rc_shard *sh, struct rc_msg *msg)
         return;
     case RC_MSG_LEAVE:
         rc_room_leave(sh, msg->from, msg->u.member.lroom, msg->u.member.socket,
-                      msg->u.member.room);
+                      msg->u.member.room, msg->u.member.seen);
         rc_pub_unref(&msg->u.member.room);
         return;
     case RC_MSG_PUBLISH: rc_room_publish(sh, msg->u.deliver.pub, msg->u.deliver.except); return;
@@ -161,6 +164,10 @@ static void on_mail(struct rc_msg *msg, void *arg)
     case RC_MSG_ASK_SHARDS:
     case RC_MSG_ASK_SOCKETS:
     case RC_MSG_ASK_ANSWER: rc_ask_mail(sh, msg); return;
+    case RC_MSG_STORED:
+    case RC_MSG_STORE_DONE: rc_stored_mail(sh, msg); return;
+    case RC_MSG_MISSED:
+    case RC_MSG_INBOX_READY: rc_inbox_mail(sh, msg); return;
     case RC_MSG_TYPE_COUNT: break;
     }
     RC_ASSERT(false);
@@ -293,6 +300,7 @@ static void init_timers(struct rc_shard *sh)
     rc_endpoint_init(sh);
     rc_directory_init(sh);
     rc_ask_init(sh);
+    rc_inbox_init(sh);
     rc_identity_init(sh);
 }
 
@@ -397,6 +405,7 @@ void rc_shard_free(struct rc_shard *sh)
     rc_space_deinit(sh);
     rc_directory_deinit(sh);
     rc_ask_deinit(sh);
+    rc_inbox_deinit(sh);
     rc_hmap_deinit(&sh->known);
     for (unsigned i = 0; i < sh->app->nnsps; i++) {
         free(sh->all[i]->member);

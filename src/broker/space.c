@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#define USER_PREFIX "\002user:"
+
 /* ---- keys ---- */
 
 static bool is_dynamic(const struct rc_shard *sh, uint16_t nsp)
@@ -17,8 +19,15 @@ static bool is_dynamic(const struct rc_shard *sh, uint16_t nsp)
 void rc_space_put_user_key(struct rc_str home, struct rc_str user, struct rc_buf *to)
 {
     rc_buf_puts(to, home);
-    rc_buf_putz(to, "\002user:");
+    rc_buf_putz(to, USER_PREFIX);
     rc_buf_puts(to, user);
+}
+
+struct rc_str rc_space_user(struct rc_str key)
+{
+    struct rc_str prefix = RC_STR(USER_PREFIX);
+
+    return rc_str_starts(key, prefix) ? rc_str_skip(key, prefix.len) : RC_STR_NONE;
 }
 
 /* The length of "/name\0"; no name has a NUL. */

@@ -12,6 +12,8 @@
 #include "rc/broker/space.h"
 #include "rc/proto/json.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct rc_job {
@@ -23,6 +25,11 @@ struct rc_job {
     struct rc_str text;
     struct rc_str attachment[RC_SIO_ATTACHMENTS_MAX];
     unsigned nattachments;
+    uint64_t message_id, message_time_ms; /* of what was stored last */
+    uint64_t owners;                      /* that have handed it out, a bit each */
+    unsigned answers;                     /* of owners or the store, so far */
+    bool answered;                        /* all have come: */
+    struct rc_store_answer answer;
     char bytes[];
 };
 
@@ -39,6 +46,10 @@ RC_ON_SHARD static int call(struct rc_exec *x, const struct rc_action *a)
     case RC_VERB_WATCH: return rc_action_watch(x, a);
     case RC_VERB_UNWATCH: return rc_action_unwatch(x, a);
     case RC_VERB_DISCONNECT: return rc_action_disconnect(x, a);
+    case RC_VERB_STORE: return rc_action_store(x, a);
+    case RC_VERB_MESSAGE: return rc_action_message(x, a);
+    case RC_VERB_HISTORY: return rc_action_history(x, a);
+    case RC_VERB_GROUP: return rc_action_group(x, a);
     }
     return RC_OK;
 }
@@ -71,7 +82,9 @@ static void suspend(struct rc_exec *x)
                          .phase = x->phase,
                          .next = x->next,
                          .acked = x->acked,
-                         .connect = x->connect};
+                         .connect = x->connect,
+                         .message_id = x->env.message_id,
+                         .message_time_ms = x->env.message_time_ms};
     at = j->bytes;
     if (x->ev != NULL) {
         j->text = copy_to(&at, x->ev->text);
@@ -85,6 +98,8 @@ static void suspend(struct rc_exec *x)
 
 void rc_verbs_job_free(struct rc_job *job)
 {
+    if (job != NULL)
+        rc_pub_unref(&job->answer.pub);
     free(job);
 }
 
@@ -123,6 +138,7 @@ RC_ON_SHARD static bool run_actions(struct rc_exec *x)
             ((a->verb == RC_VERB_JOIN) != (x->phase == RC_PHASE_JOINS) || may_refuse(a)))
             continue; /* those that may refuse were before all others: rc_verbs_admit */
         rc = call(x, a);
+        x->answer = NULL; /* it was for this one */
         if (rc == RC_EAGAIN) {
             suspend(x);
             return false;
@@ -159,6 +175,20 @@ RC_ON_SHARD static bool enter(struct rc_exec *x)
     return true;
 }
 
+/* The automatic one. */
+RC_ON_SHARD static void send_ack(struct rc_exec *x)
+{
+    char json[80];
+
+    if (x->env.message_id == 0)
+        (void)snprintf(json, sizeof(json), "{\"ok\":true}");
+    else
+        (void)snprintf(json, sizeof(json),
+                       "{\"ok\":true,\"id\":%" PRIu64 ",\"time\":%" PRIu64 "}",
+                       x->env.message_id, x->env.message_time_ms);
+    rc_exec_send_ack_json(x, rc_str_of(json));
+}
+
 RC_ON_SHARD static void run(struct rc_exec *x)
 {
     if (x->phase == RC_PHASE_ENTER && !enter(x))
@@ -177,7 +207,7 @@ RC_ON_SHARD static void run(struct rc_exec *x)
     if (!run_actions(x) || x->socket->closed)
         return;
     if (rc_exec_wants_ack(x) && x->code == NULL && rc_exec_ack_mode(x) == RC_ACK_AUTO)
-        rc_exec_send_ack_json(x, RC_STR("{\"ok\":true}"));
+        send_ack(x);
 }
 
 RC_ON_SHARD static void begin(struct rc_exec *x, struct rc_shard *sh, struct rc_socket *k,
@@ -376,6 +406,9 @@ void rc_verbs_continue(struct rc_shard *sh, struct rc_session *s)
         x.next = j->next;
         x.acked = j->acked;
         x.connect = j->connect;
+        x.env.message_id = j->message_id;
+        x.env.message_time_ms = j->message_time_ms;
+        x.answer = j->answered ? &j->answer : NULL;
         restore_room(&x);
         run(&x);
         end(&x);
@@ -384,4 +417,27 @@ void rc_verbs_continue(struct rc_shard *sh, struct rc_session *s)
         rc_lane_reply(sh, s, RC_STR_NONE); /* the server has ended it: lets the queue go */
     }
     rc_verbs_job_free(j);
+}
+
+void rc_verbs_answer(struct rc_shard *sh, struct rc_session *s, struct rc_msg *msg)
+{
+    struct rc_job *j = s->job;
+
+    RC_ASSERT(j != NULL && !j->answered); /* nothing else has let the session go on */
+    if (msg->from < sh->nshards)
+        j->owners |= (uint64_t)1 << msg->from;
+    if (++j->answers < msg->u.stored.owners)
+        return;
+    j->answered = true;
+    j->answer = (struct rc_store_answer){.type = (enum rc_store_type)msg->nsp,
+                                         .fault = (enum rc_store_fault)msg->u.stored.fault,
+                                         .id = msg->u.stored.id,
+                                         .time_ms = msg->u.stored.time_ms,
+                                         .yes = msg->u.stored.yes,
+                                         .pub = msg->u.stored.pub};
+    s->paused &= (uint8_t)~RC_PAUSE_STORE;
+    if (j->owners != 0 && !rc_lane_stored(sh, s, j->owners))
+        return; /* the fence goes on */
+    rc_verbs_continue(sh, s);
+    rc_session_resume(sh, s, 0);
 }

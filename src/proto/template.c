@@ -22,6 +22,8 @@ enum kind {
     PART_AUTH,
     PART_CLAIM,
     PART_TIME,
+    PART_MESSAGE_ID,
+    PART_MESSAGE_TIME,
     PART_ROOM,
     PART_ID,
     PART_USER,
@@ -42,7 +44,7 @@ struct rc_template {
     size_t nparts;
     struct rc_buf bytes;
     unsigned highest, required;
-    bool uses_auth, passes_args;
+    bool uses_auth, uses_message, passes_args;
     unsigned nvalues; /* arguments of a list */
     bool spreads;     /* some of them stand for any number */
 };
@@ -58,7 +60,7 @@ struct compiler {
 #define ALLOWED_ANYWHERE                                                                       \
     "{1} to {16}, {1.KEY}, {1?} and {1.KEY?} (may be missing), {room}, {id}, {user}, {time}, " \
     "{event}, {nsp}, "                                                                         \
-    "{auth.KEY}, {claim.KEY}"
+    "{auth.KEY}, {claim.KEY}, {message.id}, {message.time}"
 #define ALLOWED_IN_LISTS ", and as a whole argument {args}, {2..} (the second and the rest)"
 #define LITERAL_BRACE    "a literal { is written {{"
 
@@ -209,8 +211,14 @@ static bool add_named(struct compiler *c, struct rc_str name, enum where where)
     static const struct {
         const char *name;
         enum kind kind;
-    } table[] = {{"room", PART_ROOM}, {"id", PART_ID},       {"user", PART_USER},
-                 {"time", PART_TIME}, {"event", PART_EVENT}, {"nsp", PART_NSP}};
+    } table[] = {{"room", PART_ROOM},
+                 {"id", PART_ID},
+                 {"user", PART_USER},
+                 {"time", PART_TIME},
+                 {"event", PART_EVENT},
+                 {"nsp", PART_NSP},
+                 {"message.id", PART_MESSAGE_ID},
+                 {"message.time", PART_MESSAGE_TIME}};
     size_t i;
 
     if (rc_str_eq(name, RC_STR("args")))
@@ -222,6 +230,8 @@ static bool add_named(struct compiler *c, struct rc_str name, enum where where)
     for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         if (rc_str_eq(name, rc_str_of(table[i].name))) {
             (void)add_part(c, table[i].kind, where);
+            c->t->uses_message |=
+                table[i].kind == PART_MESSAGE_ID || table[i].kind == PART_MESSAGE_TIME;
             return true;
         }
     }
@@ -447,6 +457,11 @@ bool rc_template_uses_auth(const struct rc_template *t)
     return t->uses_auth;
 }
 
+bool rc_template_uses_message(const struct rc_template *t)
+{
+    return t->uses_message;
+}
+
 bool rc_template_passes_args(const struct rc_template *t)
 {
     return t->passes_args;
@@ -575,6 +590,24 @@ static struct rc_str id_of(const struct rc_template_env *env)
     return env->id.p == NULL && env->id_of != NULL ? env->id_of(env->id_arg) : env->id;
 }
 
+/* A number that is known, or will be: a digit holds its place. */
+static void put_message(struct rc_buf *out, const struct part *part,
+                        const struct rc_template_env *env)
+{
+    bool is_time = part->kind == PART_MESSAGE_TIME;
+    struct rc_template_hole hole = {.at = out->len,
+                                    .kind = is_time ? RC_HOLE_TIME : RC_HOLE_ID};
+
+    if (env->holes != NULL) {
+        rc_buf_put(env->holes, &hole, sizeof(hole));
+        rc_buf_putc(out, '0');
+    } else if (env->message_id != 0) {
+        rc_buf_put_u64(out, is_time ? env->message_time_ms : env->message_id);
+    } else if (part->where == AS_VALUE) {
+        rc_buf_putz(out, "null");
+    }
+}
+
 static int fill(const struct rc_template *t, const struct rc_template_env *env,
                 struct rc_buf *out, unsigned *arg)
 {
@@ -597,6 +630,8 @@ static int fill(const struct rc_template *t, const struct rc_template_env *env,
         case PART_AUTH: rc = put_auth(out, part, own_bytes(t, part), env->auth, arg); break;
         case PART_CLAIM: rc = put_auth(out, part, own_bytes(t, part), env->claims, arg); break;
         case PART_TIME: rc_buf_put_u64(out, env->time_ms); break;
+        case PART_MESSAGE_ID:
+        case PART_MESSAGE_TIME: put_message(out, part, env); break;
         case PART_ROOM: put_plain(out, part->where, env->room); break;
         case PART_ID: put_plain(out, part->where, id_of(env)); break;
         case PART_USER: put_plain(out, part->where, env->user); break;

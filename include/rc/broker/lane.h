@@ -31,6 +31,12 @@ bool rc_lane_enter(struct rc_shard *sh, struct rc_session *s, unsigned owner) RC
 bool rc_lane_leave(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 /* It was taken: the session is paused until each shard has sent a FENCE_ACK. */
 void rc_lane_await(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
+/* The same for a step that goes through the store, and from there to an owner, or with RC_LANE_MANY
+ * to several. While it is under way the session takes no other. */
+enum { RC_LANE_MANY = -1 };
+bool rc_lane_store(struct rc_shard *sh, struct rc_session *s, int owner) RC_ON_SHARD;
+/* These, a bit each, have handed out. False: a fence is under way, as with rc_lane_enter. */
+bool rc_lane_stored(struct rc_shard *sh, struct rc_session *s, uint64_t owners) RC_ON_SHARD;
 /* A step was taken through the lane. Slows the session down when rings are full. */
 void rc_lane_mark(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 /* Sends WebSocket frames to the session itself, behind what it caused before: straight, or

@@ -13,6 +13,7 @@
 #include "rc/broker/pub.h"
 #include "rc/net/conn.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum rc_msg_type {
@@ -54,6 +55,11 @@ enum rc_msg_type {
     RC_MSG_ASK_SHARDS,  /* count: shards that were reached */
     RC_MSG_ASK_SOCKETS, /* count: sockets that were asked on one of them */
     RC_MSG_ASK_ANSWER,  /* socket, pub: its answer */
+    /* stored messages: see broker/stored.h */
+    RC_MSG_STORED,     /* stored: the store -> owner of the room, or of rooms of users */
+    RC_MSG_STORE_DONE, /* stored, nsp: what was asked: the store or an owner -> session's shard */
+    RC_MSG_MISSED,     /* missed: the store -> owner of a user's room */
+    RC_MSG_INBOX_READY, /* deliver: a page has left the queues of the user's devices -> owner */
     RC_MSG_TYPE_COUNT,
 };
 
@@ -72,6 +78,7 @@ struct rc_msg {
             rc_id lroom;         /* of the member shard */
             rc_id socket;        /* 0: nobody waits for the answer */
             struct rc_pub *room; /* JOIN, LEAVE: names nsp and room; not in answers */
+            uint64_t seen; /* LEAVE: id of the last stored message that members here got */
         } member;
         struct {
             rc_id lroom;  /* DELIVER */
@@ -101,6 +108,24 @@ struct rc_msg {
             rc_id socket;
             struct rc_pub *pub;
         } ask;
+        struct {
+            rc_id session; /* that waits for it; 0: nobody does */
+            rc_id except;  /* socket that is left out */
+            uint64_t id;   /* of the message */
+            uint64_t time_ms;
+            struct rc_pub *pub; /* STORE_DONE: rows or users as JSON, or NULL */
+            uint16_t owners;    /* how many of them answer with STORE_DONE */
+            uint8_t fault;      /* STORE_DONE: enum rc_store_fault */
+            bool yes;           /* STORE_DONE: the answer to a question; there is more */
+        } stored;
+        struct {
+            uint64_t asked;     /* number of the question */
+            uint64_t first;     /* id of the first message in pub */
+            uint64_t cursor;    /* the user's, as it is stored */
+            struct rc_pub *pub; /* to the user's room; empty: nothing was missed */
+            uint8_t fault;
+            bool more;
+        } missed;
         struct {
             rc_id conn;
             uint16_t status;

@@ -14,6 +14,7 @@
 #include "rc/base/str.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct rc_audience;
@@ -23,7 +24,9 @@ struct rc_pub {
     uint32_t len;      /* bytes of data */
     uint32_t room_len; /* bytes of the room name behind data */
     uint16_t nsp;      /* index of the namespace */
+    bool is_page;      /* of what a user has missed, see inbox.h */
     uint64_t hash;     /* of (nsp, room), see rc_room_hash() */
+    uint64_t message;  /* to users: id of the stored message, or the last one, in it; else 0 */
     uint64_t ask;      /* number of the question that this puts, 0: none; see ask.h */
     /* Who gets it, when that takes more than the name of one room; else NULL. Owned. */
     struct rc_audience *audience;

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 struct rc_address; /* see socket.h */
+struct rc_inbox;   /* see inbox.h */
 struct rc_shard;
 struct rc_space;
 
@@ -31,6 +32,7 @@ struct rc_room_shard {
     rc_id lroom;    /* of that shard */
     uint32_t count; /* its members */
     uint8_t shard;
+    bool behind; /* a page of what was missed has not left its queues, see inbox.h */
 };
 
 struct rc_room {
@@ -43,6 +45,7 @@ struct rc_room {
     bool changed;                /* in the shard's list of rooms to tell about */
     struct rc_room_shard *shard; /* [nshards], those with members */
     struct rc_space *space;      /* the dynamic namespace; or NULL */
+    struct rc_inbox *inbox;      /* of a user's room; or NULL */
     uint32_t name_len;
     char name[]; /* its key, see space.h */
 };
@@ -50,11 +53,19 @@ struct rc_room {
 /* In namespaces that are not dynamic; see rc_space_hash(). */
 uint64_t rc_room_hash(uint16_t nsp, struct rc_str name);
 unsigned rc_room_owner(const struct rc_shard *sh, uint64_t hash);
+/* The same for any thread. */
+unsigned rc_room_owner_of(unsigned nshards, uint64_t hash);
 /* What the owner does; `name` is a publication that names room and namespace. */
 void rc_room_join(struct rc_shard *sh, unsigned from, rc_id lroom, rc_id socket,
                   const struct rc_pub *name) RC_ON_SHARD;
 void rc_room_leave(struct rc_shard *sh, unsigned from, rc_id lroom, rc_id socket,
-                   const struct rc_pub *name) RC_ON_SHARD;
+                   const struct rc_pub *name, uint64_t seen) RC_ON_SHARD;
+/* A room that is owned here, or NULL. */
+struct rc_room *rc_room_find(struct rc_shard *sh, uint16_t nsp, struct rc_str name,
+                             uint64_t hash) RC_ON_SHARD;
+/* To its members, in its order. Borrows pub. */
+void rc_room_hand_out(struct rc_shard *sh, struct rc_room *r, struct rc_pub *pub,
+                      rc_id except) RC_ON_SHARD;
 /* Takes over pub. */
 void rc_room_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except) RC_ON_SHARD;
 /* A publication to that room and others takes its place in the room's order. Returns the shards
@@ -84,6 +95,8 @@ struct rc_lroom {
     uint32_t refs;       /* rc_member records of sockets here */
     struct rc_pub *name; /* names it; NULL: all sockets of a namespace */
     unsigned owner;
+    bool cursor_moved; /* since it was stored */
+    uint64_t seen;     /* of a user's room: last stored message that members got, see inbox.h */
 };
 
 /* What a socket asks for; rooms are named by their keys. RC_OK; RC_ELIMIT with *why the key. Requests go to the owner; the

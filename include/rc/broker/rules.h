@@ -21,7 +21,8 @@
     "; a TARGET is room ROOM, rooms LIST, user USER, socket ID, sender, or all alone"
 /* X(NAME, ini key, what its value looks like) */
 #define RC_VERB_MAP(X)                                                                        \
-    X(REQUIRE, "require", "member ROOM | auth KEY | same TEXT TEXT [else MESSAGE [DATA]]")    \
+    X(REQUIRE, "require",                                                                     \
+      "member ROOM | auth KEY | same TEXT TEXT | group GROUP [else MESSAGE [DATA]]")          \
     X(REFUSE, "refuse", "MESSAGE [DATA]")                                                     \
     X(JOIN, "join", "ROOM | rooms LIST")                                                      \
     X(LEAVE, "leave", "ROOM | rooms LIST")                                                    \
@@ -31,7 +32,11 @@
     X(ACK, "ack", "none | auto | ARGS")                                                       \
     X(WATCH, "watch", "rooms")                                                                \
     X(UNWATCH, "unwatch", "rooms")                                                            \
-    X(DISCONNECT, "disconnect", "namespace | connection")
+    X(DISCONNECT, "disconnect", "namespace | connection")                                     \
+    X(STORE, "store", "[later] room ROOM [except sender] [once CLIENT_ID]: EVENT ARGS")       \
+    X(MESSAGE, "message", "an object {conversationType, receiverId, content, clientId}")      \
+    X(HISTORY, "history", "room ROOM [OPTIONS] | conversation OPTIONS")                       \
+    X(GROUP, "group", "add GROUP USER | remove GROUP USER | list GROUP")
 
 enum rc_verb {
 #define RC_VERB_ENUM(name, key, form) RC_VERB_##name,
@@ -39,7 +44,8 @@ enum rc_verb {
 #undef RC_VERB_ENUM
 };
 
-enum rc_require { RC_REQUIRE_MEMBER, RC_REQUIRE_AUTH, RC_REQUIRE_SAME };
+enum rc_require { RC_REQUIRE_MEMBER, RC_REQUIRE_AUTH, RC_REQUIRE_SAME, RC_REQUIRE_GROUP };
+enum rc_group { RC_GROUP_ADD, RC_GROUP_REMOVE, RC_GROUP_LIST };
 enum rc_target {
     RC_TARGET_ROOM,
     RC_TARGET_ALL,
@@ -69,13 +75,17 @@ struct rc_action {
     uint32_t within_ms;          /* ASK */
     bool whole_connection;       /* DISCONNECT */
     enum rc_require require;     /* REQUIRE */
+    enum rc_group group;         /* GROUP */
+    bool later;                  /* STORE: sent before it is stored */
     struct rc_target_list *list; /* EMIT, JOIN and LEAVE: more than that, or NULL */
     struct rc_template *name;    /* text: the room, the user, or the socket's id */
     struct rc_template *event;   /* EMIT: the event name, as a JSON argument */
     struct rc_template *args;    /* EMIT and ACK: the arguments */
-    struct rc_template *text[2]; /* REQUIRE same: what is compared; auth: [0] the key's value */
+    /* REQUIRE same: what is compared; auth: [0] the key's value; group, GROUP: [0] the group, [1] the
+     * user; STORE: [0] the client's id */
+    struct rc_template *text[2];
     struct rc_template *message; /* REFUSE, REQUIRE: what the sender is told, a JSON string */
-    struct rc_template *data;    /* the same: one JSON value; or NULL */
+    struct rc_template *data;    /* the same, HISTORY: one JSON value; or NULL */
 };
 
 enum rc_ack_mode { RC_ACK_DEFAULT, RC_ACK_NONE, RC_ACK_AUTO, RC_ACK_OWN };
@@ -94,6 +104,8 @@ struct rc_ruleset {
     const struct rc_rule *fallback;
     struct rc_rule *connect; /* or NULL */
     bool uses_auth;          /* some template reads {auth.…} */
+    bool uses_messages;      /* some rule has `message`: users get what they have missed */
+    bool has_store;          /* set before rc_ruleset_add: rules may store */
 };
 
 /* Compiles one [event] or [connect] section into the set; faults go to e. */

@@ -39,7 +39,7 @@ enum rc_session_kind { RC_SESSION_POLLING, RC_SESSION_WEBSOCKET, RC_SESSION_ENDP
 enum { RC_SID_LEN = 20, RC_SID_BYTES = 15, RC_SID_SECRET = 9 };
 
 /* Why input stands still; a session reads while none of these is set. */
-enum { RC_PAUSE_FENCE = 1, RC_PAUSE_RING = 2 };
+enum { RC_PAUSE_FENCE = 1, RC_PAUSE_RING = 2, RC_PAUSE_STORE = 4 };
 
 /* connect_timeout of a session that has not joined a namespace yet. */
 struct rc_joining {
@@ -57,15 +57,15 @@ struct rc_session {
     bool dirty;           /* in the shard's list of queues to be flushed */
     bool closed;
     bool in_input;  /* input is being processed further up the stack */
-    bool eio3;      /* speaks Engine.IO 3 and Socket.IO 2 */
-    bool known;     /* its handshake had a token, see identity.h */
+    bool eio3 : 1;  /* speaks Engine.IO 3 and Socket.IO 2 */
+    bool known : 1; /* its handshake had a token, see identity.h */
     uint8_t form;   /* of what is queued, see form.h; while polling FRAMES or MSGPACK */
     uint8_t parser; /* enum rc_parser: what its packets are; AUTO until the first has come */
     uint8_t sid_secret[RC_SID_SECRET];
     uint8_t nsockets;
     uint8_t lane_owner; /* see lane.h */
     bool lane_open;
-    uint8_t fences;               /* FENCE_ACKs still to come */
+    uint16_t fences;              /* FENCE_ACKs still to come */
     uint16_t held;                /* CONNECTs whose joins are under way: nothing is written */
     uint16_t asks;                /* questions of its sockets that are open */
     uint16_t nsp;                 /* of an endpoint */

@@ -66,6 +66,12 @@ struct rc_shard {
     struct rc_batch batch;
     struct rc_ids ring_paused; /* sessions with RC_PAUSE_RING */
     struct rc_directory *directory;
+    /* Messages to users, see inbox.c. */
+    uint64_t inbox_asked;        /* number of the last question to the store */
+    struct rc_list inbox_retry;  /* of rc_inbox: the store could not answer */
+    struct rc_ids inbox_cursors; /* local rooms of users whose cursor has moved */
+    struct rc_buf inbox_pages;   /* of rc_inbox_page: are in the queues of devices */
+    struct rc_timer inbox_retry_timer, inbox_cursor_timer, inbox_page_timer;
     struct rc_buf scratch;            /* building packets; never across calls */
     struct rc_deflater *deflater;     /* for all connections */
     struct rc_compressor *compressor; /* of answers to polls; NULL until one is compressed */
@@ -74,6 +80,7 @@ struct rc_shard {
     uint8_t open_sid[2];              /* where its sid begins */
 
     struct rc_timerq q_ping, q_pong, q_join, q_head, q_idle;
+    struct rc_timerq q_inbox_retry, q_inbox_cursor, q_inbox_page;
     struct rc_timerq q_client_ping;           /* Engine.IO 3 */
     struct rc_timerq q_token[RC_TOKEN_STEPS]; /* see identity.c */
     struct rc_timerq q_upgrade, q_poll_close, q_directory, q_unwatched, q_ask, q_spill, q_stop;

@@ -58,6 +58,10 @@ static inline bool rc_space_is_hidden(struct rc_str label)
  * tokens are that user's. home: of a dynamic namespace, else empty. Any thread. */
 void rc_space_put_user_key(struct rc_str home, struct rc_str user, struct rc_buf *to);
 
+/* The user that it belongs to, if that is the room of a user's devices in a namespace that is not
+ * dynamic; else nothing. */
+struct rc_str rc_space_user(struct rc_str key);
+
 /* The owner has made the room, or is about to free it. */
 void rc_space_add(struct rc_shard *sh, struct rc_room *r) RC_ON_SHARD;
 void rc_space_remove(struct rc_shard *sh, struct rc_room *r) RC_ON_SHARD;

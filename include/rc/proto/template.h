@@ -6,6 +6,7 @@
  *                  when there is none, no object or no argument
  *   {args}         all arguments (only as a whole argument)  {2..}: the second and all after it
  *   {room} {id} {user} {time} {event} {nsp} {auth.KEY} {claim.KEY}    {{ is a literal brace
+ *   {message.id} {message.time}   of the message that was stored last: numbers
  *
  * In a JSON argument list a placeholder that stands for a whole value is filled with the raw
  * bytes of the argument, byte for byte; inside a JSON string, or in a text, it is filled with
@@ -38,12 +39,25 @@ struct rc_template_env {
     struct rc_str room, id, user, event, nsp; /* plain text, UTF-8 */
     struct rc_str auth, claims;               /* raw JSON objects, or empty */
     uint64_t time_ms;
+    uint64_t message_id,
+        message_time_ms; /* of what was stored; id 0: nothing was, they are null */
+    /* May be NULL. Of rc_template_hole: they are not known yet, and each place of one is noted here,
+     * a digit in the output that is to be replaced. */
+    struct rc_buf *holes;
     /* Called for an id that is needed while it is NULL. */
     struct rc_str (*id_of)(void *arg);
     void *id_arg;
     /* Out, may be NULL: after a fault of an argument the key that {N.KEY} names, of the template's
      * bytes; empty when the argument itself is at fault. */
     struct rc_str *key;
+};
+
+enum rc_hole_kind { RC_HOLE_ID, RC_HOLE_TIME, RC_HOLE_TIME_TEXT };
+
+/* The byte of an output that stands for what will be known later. */
+struct rc_template_hole {
+    size_t at; /* in the output's buffer */
+    enum rc_hole_kind kind;
 };
 
 /* A text (room name, plain message). On a fault returns NULL and writes what is wrong, and what
@@ -55,6 +69,8 @@ void rc_template_free(struct rc_template *t);
 
 bool rc_template_uses_auth(const struct rc_template *t);
 bool rc_template_uses_room(const struct rc_template *t);
+/* True when it reads {message.id} or {message.time}. */
+bool rc_template_uses_message(const struct rc_template *t);
 /* True when the result may contain raw arguments, and so placeholders of attachments. */
 bool rc_template_passes_args(const struct rc_template *t);
 /* True when an argument list is one value, whatever it is filled with. */

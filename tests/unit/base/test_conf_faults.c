@@ -62,7 +62,7 @@ static void check_faults(const char *text, const char *option, const char *expec
     "[connect], [connect /namespace], [namespace /NAME], [room PATTERN], [room /namespace "  \
     "PATTERN] or [endpoint /PATH]\n"
 #define EVENT_KEYS \
-    "expected require, refuse, join, leave, emit, ask, ack, watch, unwatch or disconnect\n"
+    "expected require, refuse, join, leave, emit, ask, ack, watch, unwatch, store, message, history, group or disconnect\n"
 
 static const struct {
     const char *text, *expected;
@@ -105,7 +105,7 @@ static const struct {
                             "[socketio] or [auth]; expected level\n"},
     {"[event a]\nEmti = x\n",
      "t.ini:2: [event a] Emti = x: unknown key (did you mean emit?); " EVENT_KEYS},
-    {"[event a]\nstore = x\n", "t.ini:2: [event a] store = x: unknown key; " EVENT_KEYS},
+    {"[event a]\nkeep = x\n", "t.ini:2: [event a] keep = x: unknown key; " EVENT_KEYS},
     {"[connect]\nprefix = x\n", "t.ini:2: [connect] prefix = x: unknown key; " EVENT_KEYS},
     {"[namespace /x]\njoin = a\n",
      "t.ini:2: [namespace /x] join = a: unknown key; expected parser or auth\n"},

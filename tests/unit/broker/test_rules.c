@@ -366,7 +366,7 @@ Test(rules, connect)
 
 #define JOIN_FORM "; expected ROOM | rooms LIST\n"
 #define REQUIRE_FORM \
-    "; expected member ROOM | auth KEY | same TEXT TEXT [else MESSAGE [DATA]]\n"
+    "; expected member ROOM | auth KEY | same TEXT TEXT | group GROUP [else MESSAGE [DATA]]\n"
 #define REFUSE_FORM "; expected MESSAGE [DATA]\n"
 #define EMIT_FORM \
     "; expected [volatile] TARGET, ... [except TARGET, ...]: EVENT ARGS" RC_TARGET_FORM "\n"
@@ -416,7 +416,7 @@ Test(rules, room_faults)
     check_fault("join = {x}", "unknown placeholder {x}: allowed are {1} to {16}, {1.KEY}, {1?} "
                               "and {1.KEY?} (may be "
                               "missing), {room}, {id}, {user}, {time}, {event}, {nsp}, "
-                              "{auth.KEY}, {claim.KEY}; a literal { is "
+                              "{auth.KEY}, {claim.KEY}, {message.id}, {message.time}; a literal { is "
                               "written {{" JOIN_FORM);
     check_fault("join = {room}", "there is no {room}: no line before it names one" JOIN_FORM);
     check_fault("leave = x-{room}",

@@ -416,6 +416,38 @@ Test(template, what_a_template_uses)
 }
 
 /* Whatever is filled in, a list stays a list of JSON values. */
+Test(template, a_stored_message)
+{
+    struct rc_str src = RC_STR("{message.id} \"at {message.time}\" {\"a\":{message.time}}");
+    struct rc_template *t = rc_template_args(src, NULL, 0);
+    struct rc_template_env env = {.nargs = 0};
+    struct rc_buf out = RC_BUF_INIT, holes = RC_BUF_INIT;
+    const struct rc_template_hole *hole;
+    unsigned arg;
+
+    cr_assert(rc_template_uses_message(t) && !rc_template_passes_args(t));
+    cr_assert_eq(rc_template_fill_args(t, &env, &out, &arg), RC_OK);
+    cr_assert(rc_str_eq(rc_buf_str(&out), RC_STR("null,\"at \",{\"a\":null}")));
+    env.message_id = 9007199254740991;
+    env.message_time_ms = 12;
+    rc_buf_reset(&out);
+    cr_assert_eq(rc_template_fill_args(t, &env, &out, &arg), RC_OK);
+    cr_assert(rc_str_eq(rc_buf_str(&out), RC_STR("9007199254740991,\"at 12\",{\"a\":12}")));
+    env.holes = &holes;
+    rc_buf_reset(&out);
+    rc_buf_putc(&out, '[');
+    cr_assert_eq(rc_template_fill_args(t, &env, &out, &arg), RC_OK);
+    cr_assert(rc_str_eq(rc_buf_str(&out), RC_STR("[0,\"at 0\",{\"a\":0}")));
+    hole = (const void *)holes.data;
+    cr_assert_eq(holes.len, 3 * sizeof(*hole));
+    cr_assert(hole[0].at == 1 && hole[0].kind == RC_HOLE_ID);
+    cr_assert(hole[1].at == 7 && hole[1].kind == RC_HOLE_TIME);
+    cr_assert(hole[2].at == 15 && hole[2].kind == RC_HOLE_TIME);
+    rc_template_free(t);
+    rc_buf_deinit(&out);
+    rc_buf_deinit(&holes);
+}
+
 Test(template, every_list_is_json)
 {
     static const char joined[] = "\"New member joined the room: {1}\" {\"room\":{room},"
