@@ -9,6 +9,7 @@
 // ROOMCAST_SLOW  factor for every time limit (sanitizers, valgrind)
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -56,6 +57,15 @@ export function tempDir() {
   const dir = mkdtempSync(join(tmpdir(), 'roomcast-test-'));
   folders.add(dir);
   return dir;
+}
+
+// A port that was free a moment ago: for what has to come back on the same one.
+export async function freePort() {
+  const server = createServer();
+  await new Promise((done, fail) => server.once('error', fail).listen(0, '127.0.0.1', done));
+  const { port } = server.address();
+  await new Promise((done) => server.close(done));
+  return port;
 }
 
 function tail(text, lines = 60) {
@@ -111,6 +121,16 @@ class Daemon {
       }
       await new Promise((r) => setTimeout(r, 5));
     }
+  }
+
+  // The end that nobody is prepared for. It must not have ended before, nor reported anything.
+  async kill() {
+    const early = this.ended;
+    this.child.kill('SIGKILL');
+    await this.end;
+    const report = this._stderr.match(SANITIZER);
+    if (early || report)
+      throw new Error(`roomcast ${report?.[0] ?? `ended with ${JSON.stringify(early)}`}; stderr:\n${tail(this._stderr, 400)}`);
   }
 
   // Sends the signal and waits; a daemon that ends by itself, late, badly or with a sanitizer

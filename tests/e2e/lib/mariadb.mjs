@@ -8,11 +8,10 @@
 //   await db.remove();
 import { execFile, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-import { slow, tempDir } from './daemon.mjs';
+import { freePort, slow, tempDir } from './daemon.mjs';
 
 const exec = promisify(execFile);
 const FOLDERS = [...(process.env.PATH || '').split(':'), '/usr/sbin', '/usr/local/sbin'];
@@ -45,14 +44,6 @@ function dataFolder() {
     return dir;
   })();
   return template;
-}
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((done, fail) => server.once('error', fail).listen(0, '127.0.0.1', done));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
 }
 
 // A CA and a certificate for 127.0.0.1 that it has signed.

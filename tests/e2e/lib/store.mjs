@@ -49,6 +49,9 @@ class Sqlite {
   async remove() {}
 }
 
+// One whose place matters.
+export const sqlite = (path) => new Sqlite(path);
+
 export async function openStore(engine) {
   return engine === 'sqlite' ? new Sqlite() : startMariadb();
 }
