@@ -347,6 +347,8 @@ static int run(struct server *s)
     int rc;
 
     (void)signal(SIGPIPE, SIG_IGN);
+    /* A file that may not grow any more is an error of the store's, not the end. */
+    (void)signal(SIGXFSZ, SIG_IGN);
     (void)sigemptyset(&awaited);
     (void)sigaddset(&awaited, SIGTERM);
     (void)sigaddset(&awaited, SIGINT);
