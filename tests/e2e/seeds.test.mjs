@@ -4,14 +4,16 @@ import { copyFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 
 import WebSocket from 'ws';
 
 import { artifact, launch, newPage } from './lib/browser.mjs';
+import { ask, client, closeAll, connected } from './lib/client.mjs';
 import { tempDir, top } from './lib/daemon.mjs';
 import { blocks, seed } from './lib/seeds.mjs';
+import { AUTH, as, openStore } from './lib/store.mjs';
 import { roomcastOnly, sleep, slow, startFor, until, within } from './lib/target.mjs';
 import { request } from './lib/wire.mjs';
 
@@ -269,6 +271,55 @@ describe('seed 004: Socket.IO in three minutes', options, () => {
     } finally {
       await browser.close();
     }
+  });
+});
+
+describe('seed 001: private and group messages in a database', options, () => {
+  afterEach(closeAll);
+
+  test('its event and its row, with who sends taken from the token', async (t) => {
+    const code = seed('001');
+    const given = code.match(/const \{ (.*) \} = data;/)[1].split(', ');
+    const fields = [...code.match(/const message = \{(.*?)\};/s)[1].matchAll(/(\w+):/g)].map((m) => m[1]);
+    const [, eventName] = code.match(/socket\.on\('(\w+)', async \(data\)/);
+    assert.deepEqual([eventName, given.length, fields.length], ['message', 4, 5]);
+    const store = await openStore('sqlite');
+    const server = await startFor(t, { conf: example('seed-001'), shards: 2, options: { ...AUTH, ...store.options() } });
+    const socket = (user, claims) => client(server, as(user, claims));
+    const [ann, bob, bob2, eve, admin] = [socket('ann'), socket('bob'), socket('bob'), socket('eve'), socket('root', { role: 'admin' })];
+    const got = new Map([ann, bob, bob2, eve].map((s) => [s, []]));
+    for (const [s, list] of got) s.on(eventName, (m) => list.push(m));
+    await Promise.all([ann, bob, bob2, eve, admin].map(connected));
+    const send = (from, ...values) => ask(from, eventName, Object.fromEntries(given.map((name, i) => [name, values[i]])));
+
+    const ack = await send(ann, 'private', 'eve', 'bob', '你好');
+    await until('both devices', () => got.get(bob).length && got.get(bob2).length);
+    const row = { conversation_type: 'private', sender_id: 'ann', receiver_id: 'bob', content: '你好' };
+    for (const s of [bob, bob2]) {
+      const [m] = got.get(s);
+      assert.deepEqual(Object.fromEntries(fields.map((f) => [f, m[f]])), { ...row, created_at: m.created_at });
+      assert.equal(m.id, ack.id);
+      assert.equal(Date.parse(m.created_at), ack.time);
+    }
+    const [stored] = await store.rows(`SELECT ${fields.join(', ')} FROM message`);
+    assert.deepEqual({ ...stored, created_at: '' }, { ...row, created_at: '' });
+    assert.equal(Date.parse(`${stored.created_at.replace(/Z?$/, 'Z')}`), ack.time);
+
+    assert.equal((await ask(ann, 'addMember', 'team', 'ann')).error, 'not_same');
+    for (const user of ['ann', 'bob', 'carl']) await ask(admin, 'addMember', 'team', user);
+    await send(bob, 'group', 'bob', 'team', 'all of you');
+    await until('ann', () => got.get(ann).length);
+    assert.equal(got.get(ann)[0].content, 'all of you');
+    assert.deepEqual((await store.rows('SELECT user_id FROM group_membership ORDER BY user_id')).map((r) => r.user_id), ['ann', 'bob', 'carl']);
+    assert.deepEqual(got.get(eve), []);
+    const carl = socket('carl'); // who was not there
+    const missed = [];
+    carl.on(eventName, (m) => missed.push(m.content));
+    await connected(carl);
+    await until('carl', () => missed.length);
+    assert.deepEqual(missed, ['all of you']);
+    const talk = await ask(bob, 'history', { type: 'private', with: 'ann' });
+    assert.deepEqual(talk.messages.map((m) => m.content), ['你好']);
   });
 });
 

@@ -25,8 +25,8 @@ const SECRET = randomBytes(32).toString('hex');
 // Options of a daemon that believes token(user).
 export const AUTH = { 'auth.mode': 'required', 'auth.secret': SECRET };
 
-// Options of a client that is this user.
-export const as = (user) => ({ auth: { token: jwt.sign({ sub: user }, SECRET, { expiresIn: '1h' }) } });
+// Options of a client that is this user, with more claims.
+export const as = (user, claims) => ({ auth: { token: jwt.sign({ sub: user, ...claims }, SECRET, { expiresIn: '1h' }) } });
 
 class Sqlite {
   constructor(path = join(tempDir(), 'store.db')) {

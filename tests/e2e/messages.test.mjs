@@ -1,0 +1,353 @@
+// Messages that last: stored before they are acknowledged, handed out in the order of their ids, and
+// kept for those who are not there.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+
+import { ask, client, closeAll, connected, event, inbox } from './lib/client.mjs';
+import { AUTH, as, openStore } from './lib/store.mjs';
+import { SHARDS, label, roomcastOnly, sleep, slow, start, startFor, until } from './lib/target.mjs';
+
+const INI = `
+[event join]
+join = {1}
+[event say]
+emit = room {1}: said {2}
+[event keep]
+store = room {1}: kept {message.id} {2} {"at":{message.time}}
+[event keepOnce]
+store = room {1} once {2.id?}: kept {2}
+[event keepOthers]
+store = room {1} except sender: kept {2}
+[event keepLater]
+store = later room {1}: kept {2}
+[event keepFor]
+require = group {1}
+store = room {1}: kept {2}
+ack = {message.id} {room}
+[event enter]
+join = {1}
+history = room {1} {2?}
+[event message]
+message = {1}
+[event history]
+history = room {1} {2?}
+[event talk]
+history = conversation {1}
+[event add]
+group = add {1} {2}
+[event remove]
+group = remove {1} {2}
+[event members]
+group = list {1}
+[event mark]
+ack = auto
+[namespace /open]
+auth = optional
+[event /open keep]
+store = room {1} once {3?}: kept {2}
+[event /open history]
+history = room {1}
+[room vip-*]
+publish = claim rooms
+history = member
+`;
+
+const range = (n) => [...Array(n).keys()];
+
+// What comes with the answer to CONNECT is in the box, too.
+async function device(server, user, options = {}) {
+  const socket = client(server, { ...(user ? as(user) : {}), ...options });
+  socket.box = inbox(socket);
+  await connected(socket);
+  return socket;
+}
+
+const messages = (socket) => socket.box.filter(([name]) => name === 'message').map(([, m]) => m);
+const kept = (socket) => socket.box.filter(([name]) => name === 'kept').map(([, ...args]) => args);
+const to = (receiverId, content, more) => ({ conversationType: 'private', receiverId, content, ...more });
+const toGroup = (receiverId, content) => ({ conversationType: 'group', receiverId, content });
+const got = (socket, n) => until(`${n} messages`, () => messages(socket).length >= n, 20_000);
+
+for (const shards of SHARDS)
+  describe(`messages, ${label(shards)}`, roomcastOnly, () => {
+    let server, store, serial = 0;
+    // Names of a test's own: the store keeps everything.
+    const name = (text) => `${text}${++serial}`;
+    before(async () => {
+      store = await openStore('sqlite');
+      server = await start({ ini: INI, shards, options: { ...AUTH, ...store.options(), 'limits.max_queue': '256KiB', 'socketio.max_payload': '64KiB', 'store.history_limit': '50' } });
+    });
+    after(() => server.stop());
+    afterEach(closeAll);
+
+    test('a room gets what was stored, with its id and time, and the sender the same', async () => {
+      const room = name('room');
+      const all = await Promise.all(range(4).map((i) => device(server, `u${i}`)));
+      for (const s of all) await ask(s, 'join', room);
+      const before = Date.now();
+      const ack = await ask(all[0], 'keep', room, { text: 'héllo' });
+      assert.equal(ack.ok, true);
+      assert.ok(Number.isSafeInteger(ack.id) && ack.id > 0);
+      assert.ok(ack.time >= before - 1000 && ack.time <= Date.now() + 1000);
+      for (const s of all) await until('kept', () => kept(s).length);
+      for (const s of all) assert.deepEqual(kept(s), [[ack.id, { text: 'héllo' }, { at: ack.time }]]);
+      const [row] = await store.rows(`SELECT * FROM message WHERE id = ${ack.id}`);
+      assert.equal(row.conversation_type, 'room');
+      assert.equal(row.sender_id, 'u0');
+      assert.equal(row.receiver_id, room);
+      assert.deepEqual(JSON.parse(row.content), [null, { text: 'héllo' }, { at: null }]);
+    });
+
+    test('the order of the ids is the order of delivery, whoever sends', async () => {
+      const room = name('room');
+      const all = await Promise.all(range(6).map((i) => device(server, `u${i}`)));
+      for (const s of all) await ask(s, 'join', room);
+      const n = 60;
+      const acks = await Promise.all(all.flatMap((s) => range(n).map((i) => ask(s, 'keep', room, `${s.id} ${i}`))));
+      await Promise.all(all.map((s) => until('all', () => kept(s).length === all.length * n, 20_000)));
+      const ids = kept(all[0]).map(([id]) => id);
+      assert.deepEqual(ids, acks.map((a) => a.id).sort((a, b) => a - b));
+      for (const s of all) assert.deepEqual(kept(s), kept(all[0]));
+      for (const s of all) {
+        const own = kept(s).filter(([, text]) => text.startsWith(s.id));
+        assert.deepEqual(own.map(([, text]) => text), range(n).map((i) => `${s.id} ${i}`));
+      }
+    });
+
+    test('nothing of a sender overtakes its stored message', async () => {
+      const rooms = range(5).map(() => name('room'));
+      const [sender, member] = [await device(server, 'a'), await device(server, 'b')];
+      for (const r of rooms) await ask(member, 'join', r);
+      const want = [];
+      for (const i of range(100)) {
+        const verb = i % 3 === 1 ? 'keepOthers' : 'say';
+        sender.emit(verb, rooms[(i * 7) % 5], i);
+        want.push([verb === 'say' ? 'said' : 'kept', i]);
+      }
+      await ask(sender, 'mark');
+      await until('all', () => member.box.length === 100, 20_000);
+      assert.deepEqual(member.box, want);
+    });
+
+    test('a sender who hangs up right after sending', async () => {
+      const room = name('room');
+      const member = await device(server, 'm');
+      await ask(member, 'join', room);
+      const senders = await Promise.all(range(8).map((i) => device(server, `gone${i}`, { transports: ['websocket'] })));
+      for (const s of senders) {
+        s.emit('keep', room, s.id);
+        s.disconnect();
+      }
+      await until('all', () => kept(member).length === 8, 20_000);
+      assert.equal((await store.rows(`SELECT id FROM message WHERE receiver_id = '${room}'`)).length, 8);
+    });
+
+    test('the same client id is stored and delivered once, and acknowledged again', async () => {
+      const room = name('room');
+      const [a, a2, other] = [await device(server, 'ann'), await device(server, 'ann'), await device(server, 'bob')];
+      await ask(a, 'join', room);
+      const id = name('c');
+      const first = await ask(a, 'keepOnce', room, { id, n: 1 });
+      const again = await Promise.all([ask(a, 'keepOnce', room, { id, n: 2 }), ask(a2, 'keepOnce', room, { id, n: 3 })]);
+      assert.deepEqual(again, [first, first]);
+      const theirs = await ask(other, 'keepOnce', room, { id, n: 4 });
+      assert.notEqual(theirs.id, first.id);
+      await ask(a, 'keepOnce', room, { n: 5 });
+      await ask(a, 'mark');
+      assert.deepEqual(kept(a).map(([m]) => m.n), [1, 4, 5]);
+    });
+
+    test('later: sent at once, and stored', async () => {
+      const room = name('room');
+      const s = await device(server, 'ann');
+      await ask(s, 'join', room);
+      assert.deepEqual(await ask(s, 'keepLater', room, 'x'), { ok: true });
+      assert.deepEqual(kept(s), [['x']]);
+      await until('the row', async () => (await store.rows(`SELECT content FROM message WHERE receiver_id = '${room}'`))[0]?.content === 'x');
+    });
+
+    test('private messages reach all devices, but not the one that sent', async () => {
+      const [ann, bob, eve] = ['ann', 'bob', 'eve'].map(name);
+      const a = await Promise.all(range(3).map(() => device(server, ann)));
+      const b = await Promise.all(range(3).map((i) => device(server, bob, i ? {} : { transports: ['polling'] })));
+      const e = await device(server, eve);
+      const ack = await ask(a[0], 'message', to(bob, { text: 'hi', n: [1, null] }, { senderId: eve, clientId: 'c1' }));
+      assert.equal(ack.ok, true);
+      const want = {
+        id: ack.id, conversation_type: 'private', sender_id: ann, receiver_id: bob, content: { text: 'hi', n: [1, null] },
+        created_at: new Date(ack.time).toISOString(), client_id: 'c1',
+      };
+      for (const s of [...b, a[1], a[2]]) {
+        await got(s, 1);
+        assert.deepEqual(messages(s), [want]);
+      }
+      await ask(b[1], 'message', to(ann, 'back'));
+      await got(a[0], 1);
+      for (const s of a) await got(s, s === a[0] ? 1 : 2);
+      assert.deepEqual(messages(e), []);
+      assert.equal(messages(a[0])[0].content, 'back');
+      const page = await ask(e, 'talk', { type: 'private', with: bob });
+      assert.deepEqual(page, { ok: true, messages: [], more: false });
+      const talk = await ask(b[0], 'talk', { type: 'private', with: ann });
+      assert.deepEqual(talk.messages, [want, messages(a[0])[0]]);
+    });
+
+    test('groups', async () => {
+      const group = name('g');
+      const users = range(4).map(() => name('user'));
+      const [a, b, c, d] = await Promise.all(users.map((u) => device(server, u)));
+      for (const u of users.slice(0, 3)) assert.deepEqual(await ask(a, 'add', group, u), { ok: true });
+      assert.deepEqual(new Set((await ask(a, 'members', group)).users), new Set(users.slice(0, 3)));
+      const ack = await ask(a, 'message', toGroup(group, 'all'));
+      for (const s of [b, c]) {
+        await got(s, 1);
+        assert.equal(messages(s)[0].id, ack.id);
+        assert.equal(messages(s)[0].receiver_id, group);
+      }
+      assert.equal((await ask(d, 'message', toGroup(group, 'x'))).error, 'not_in_group');
+      assert.equal((await ask(d, 'talk', { type: 'group', with: group })).error, 'not_in_group');
+      assert.equal((await ask(d, 'keepFor', group, 'x')).error, 'not_in_group');
+      const [id, room] = await new Promise((done) => a.emit('keepFor', group, 'x', (...args) => done(args)));
+      assert.ok(id > ack.id);
+      assert.equal(room, group);
+      await ask(a, 'remove', group, users[1]);
+      await ask(a, 'message', toGroup(group, 'two'));
+      await got(c, 2);
+      await ask(b, 'mark');
+      assert.equal(messages(b).length, 1);
+      assert.deepEqual((await ask(c, 'talk', { type: 'group', with: group })).messages.map((m) => m.content), ['all', 'two']);
+      assert.deepEqual([messages(a).length, messages(d).length], [0, 0]);
+    });
+
+    test('who was away gets it on return: once, in order, before what is live', async () => {
+      const [ann, bob] = [name('ann'), name('bob')];
+      const group = name('g');
+      const a = await device(server, ann);
+      await ask(a, 'add', group, ann);
+      await ask(a, 'add', group, bob);
+      for (const i of range(130)) await ask(a, 'message', i % 2 ? to(bob, i) : toGroup(group, i));
+      const live = (async () => {
+        for (const i of range(40)) await ask(a, 'message', to(bob, 130 + i));
+      })();
+      const b = await Promise.all(range(2).map(() => device(server, bob)));
+      await live;
+      await until('the last one', () => b.every((s) => messages(s).at(-1)?.content === 169), 20_000);
+      // Each message reaches the devices that were there when it was handed out, and each of them once.
+      const contents = b.map((s) => messages(s).map((m) => m.content));
+      const most = contents[0].length > contents[1].length ? contents[0] : contents[1];
+      assert.deepEqual(most, range(170));
+      for (const c of contents) assert.deepEqual(c, range(170).slice(170 - c.length));
+      for (const s of b) s.disconnect();
+      await until('gone', async () => (await store.rows(`SELECT message_id FROM user_cursor WHERE user_id = '${bob}'`)).length);
+      await sleep(50 * slow);
+      const back = await device(server, bob);
+      await ask(a, 'message', to(bob, 'new'));
+      await got(back, 1);
+      assert.deepEqual(messages(back).map((m) => m.content), ['new']);
+    });
+
+    test('thousands of missed messages come page by page, as fast as they are read', async () => {
+      const [ann, bob] = [name('ann'), name('bob')];
+      const a = await device(server, ann);
+      const text = 'x'.repeat(700);
+      for (let i = 0; i < 1500; i += 100) await Promise.all(range(100).map((k) => ask(a, 'message', to(bob, `${i + k} ${text}`))));
+      const b = await device(server, bob, { transports: ['websocket'] });
+      await got(b, 1500);
+      assert.deepEqual(messages(b).map((m) => parseInt(m.content, 10)), range(1500));
+      assert.equal(b.connected, true);
+    });
+
+    test('history in pages, both ways', async () => {
+      const room = name('room');
+      const s = await device(server, 'ann');
+      const ids = [];
+      for (const i of range(120)) ids.push((await ask(s, 'keepOthers', room, i)).id);
+      const page = async (options) => {
+        const { ok, messages: rows, more } = await ask(s, 'history', room, options);
+        assert.equal(ok, true);
+        assert.deepEqual(rows.map((r) => r.id), rows.map((r) => ids[r.content]));
+        return [rows.map((r) => r.content), more];
+      };
+      assert.deepEqual(await page(), [range(120).slice(70), true]); // store.history_limit
+      assert.deepEqual(await page({ limit: 3 }), [[117, 118, 119], true]);
+      assert.deepEqual(await page({ limit: 3, before: ids[117] }), [[114, 115, 116], true]);
+      assert.deepEqual(await page({ limit: 3, after: 0 }), [[0, 1, 2], true]);
+      assert.deepEqual(await page({ limit: 3, after: ids[2] }), [[3, 4, 5], true]);
+      assert.deepEqual(await page({ after: ids[116] }), [[117, 118, 119], false]);
+      assert.deepEqual(await page({ before: ids[2] }), [[0, 1], false]);
+      assert.deepEqual(await page({ before: ids[5], after: ids[1] }), [[2, 3, 4], false]);
+      const all = [];
+      for (let before, more = true; more; before = ids[all[0]]) {
+        const [part, rest] = await page({ limit: 17, before });
+        all.unshift(...part);
+        more = rest;
+      }
+      assert.deepEqual(all, range(120));
+      const [row] = (await ask(s, 'history', room, { limit: 1 })).messages;
+      assert.deepEqual(
+        [row.conversation_type, row.sender_id, row.receiver_id, row.event, row.client_id],
+        ['room', 'ann', room, 'kept', null],
+      );
+      const entered = await ask(s, 'enter', room, { limit: 2 });
+      assert.deepEqual(entered.messages.map((r) => r.content), [118, 119]);
+      await ask(s, 'say', room, 'in');
+      assert.deepEqual(s.box.at(-1), ['said', 'in']);
+    });
+
+    test('rooms of one name in two namespaces are two', async () => {
+      const room = name('room');
+      const [root, open] = [await device(server, 'ann'), await device(server, 'ann', { nsp: '/open' })];
+      await ask(root, 'keepOthers', room, 'root');
+      await ask(open, 'keep', room, 'open');
+      const rows = (await ask(open, 'history', room)).messages;
+      assert.deepEqual(rows.map((r) => [r.content, r.receiver_id]), [['open', room]]);
+      assert.equal((await ask(root, 'history', room)).messages.length, 1);
+    });
+
+    test('refusals', async () => {
+      const s = await device(server, 'ann');
+      const error = async (...args) => (await ask(s, ...args)).error;
+      assert.equal(await error('keep', '', 1), 'bad_room');
+      assert.equal(await error('keep', 'r', Buffer.from('x')), 'bad_argument');
+      assert.equal(await error('message', to('bob', Buffer.from('x'))), 'bad_argument');
+      assert.equal(await error('message', 7), 'bad_argument');
+      assert.equal(await error('message', { conversationType: 'all', receiverId: 'b', content: 1 }), 'bad_argument');
+      assert.equal(await error('message', { conversationType: 'private', content: 1 }), 'missing_argument');
+      assert.equal(await error('message', { conversationType: 'private', receiverId: 'b' }), 'missing_argument');
+      assert.equal(await error('message', toGroup('no such group', 1)), 'not_in_group');
+      assert.equal(await error('history', 'r', { before: 'x' }), 'bad_argument');
+      assert.equal(await error('talk', { type: 'private' }), 'missing_argument');
+      assert.equal(await error('keepOnce', 'r', { id: 'x'.repeat(200) }), 'too_long');
+      assert.equal(await error('keepOthers', 'vip-1', 1), 'denied');
+      assert.equal(await error('history', 'vip-1'), 'denied');
+      const told = event(s, 'error');
+      s.emit('keepOthers', 'vip-1', 1);
+      assert.equal((await told).error, 'denied');
+      const nobody = await device(server, null, { nsp: '/open' });
+      assert.equal((await ask(nobody, 'keep', 'r', 1)).ok, true);
+      assert.equal((await ask(nobody, 'keep', 'r', 1, 'id')).error, 'no_user');
+    });
+  });
+
+describe('messages: the server', roomcastOnly, () => {
+  afterEach(closeAll);
+
+  test('what was handed out before it ended does not come again', async (t) => {
+    const store = await openStore('sqlite');
+    const options = { ...AUTH, ...store.options() };
+    const first = await start({ ini: INI, shards: 4, options });
+    const a = await device(first, 'ann', { reconnection: false });
+    const b = await Promise.all(range(3).map((i) => device(first, `bob${i}`, { reconnection: false })));
+    for (const i of range(10)) await Promise.all(range(3).map((k) => ask(a, 'message', to(`bob${k}`, i))));
+    for (const s of b) await got(s, 10);
+    await first.stop();
+    const second = await startFor(t, { ini: INI, shards: 2, options });
+    const again = await Promise.all(range(3).map((i) => device(second, `bob${i}`)));
+    const ann = await device(second, 'ann');
+    for (const k of range(3)) await ask(ann, 'message', to(`bob${k}`, 'new'));
+    for (const s of again) {
+      await got(s, 1);
+      assert.deepEqual(messages(s).map((m) => m.content), ['new']);
+    }
+  });
+});
