@@ -29,6 +29,7 @@ static const struct entry_key {
     {"message", RULES, false},
     {"history", RULES, true},
     {"group", RULES, false},
+    {"presence", RULES, false},
     {"disconnect", RULES, true},
     {"parser", ON(RC_CONF_NAMESPACE), true},
     {"protocol", ON(RC_CONF_ENDPOINT), true},

@@ -3,6 +3,7 @@
 
 #include "rc/broker/audience.h"
 #include "rc/broker/lane.h"
+#include "rc/broker/presence.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
@@ -207,6 +208,31 @@ int rc_action_unwatch(struct rc_exec *x, const struct rc_action *a)
 {
     (void)a;
     return leave_room(x, rc_exec_directory_key(x));
+}
+
+/* Who may join may also ask who is there. */
+int rc_action_presence(struct rc_exec *x, const struct rc_action *a)
+{
+    struct rc_presence_form form = {.as_ack = rc_exec_wants_ack(x)};
+    int rc = rc_exec_fill_name(x, a);
+
+    if (rc != RC_OK)
+        return rc;
+    if (!rc_presence_is_kept(x->sh, x->nsp->index, x->key))
+        return rc_exec_refuse(x, "bad_room",
+                              "no [room] section keeps the presence of this room");
+    rc = may_join(x, x->key);
+    if (rc == RC_OK)
+        rc = enter_room_lane(x, x->key);
+    if (rc != RC_OK)
+        return rc;
+    if (form.as_ack)
+        form.id = x->ev->packet->id;
+    else if (x->sh->app->conf->socketio_presence_event[0] == '\0')
+        return RC_OK;
+    x->acked = x->acked || form.as_ack;
+    rc_presence_ask(x->sh, x->session, x->nsp->index, x->key, &form);
+    return RC_OK;
 }
 
 int rc_action_disconnect(struct rc_exec *x, const struct rc_action *a)

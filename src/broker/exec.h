@@ -116,6 +116,7 @@ int rc_action_leave(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
 int rc_action_ack(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
 int rc_action_watch(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
 int rc_action_unwatch(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
+int rc_action_presence(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
 int rc_action_disconnect(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
 /* By its key. */
 int rc_action_join_room(struct rc_exec *x, struct rc_str room) RC_ON_SHARD;

@@ -4,6 +4,7 @@
 #include "rc/broker/audience.h"
 #include "rc/broker/identity.h"
 #include "rc/broker/inbox.h"
+#include "rc/broker/presence.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/space.h"
@@ -54,6 +55,7 @@ static struct rc_lroom *new_room(struct rc_shard *sh, uint16_t nsp, struct rc_st
         return NULL;
     lr->name = rc_pub_new(nsp, name, hash, NULL, 0);
     lr->owner = rc_room_owner(sh, hash);
+    lr->presence = rc_presence_is_kept(sh, nsp, name);
     rc_hmap_insert(&sh->lroom_by_name, hash, lr);
     return lr;
 }
@@ -113,31 +115,42 @@ static void drop_record(struct rc_shard *sh, struct rc_socket *k, struct rc_memb
     unref_room(sh, lr);
 }
 
-RC_ON_SHARD static void ask_owner(struct rc_shard *sh, struct rc_lroom *lr,
-                                  enum rc_msg_type type, rc_id socket)
-{
-    struct rc_msg msg = {.type = (uint8_t)type};
-
-    if (lr->owner == sh->index) {
-        struct rc_pub *name = rc_pub_ref(lr->name); /* the answer may free the room */
-
-        if (type == RC_MSG_JOIN)
-            rc_room_join(sh, sh->index, lroom_id(sh, lr), socket, name);
-        else
-            rc_room_leave(sh, sh->index, lroom_id(sh, lr), socket, name, lr->seen);
-        rc_pub_unref(&name);
-        return;
-    }
-    msg.u.member.lroom = lroom_id(sh, lr);
-    msg.u.member.socket = socket;
-    msg.u.member.room = rc_pub_ref(lr->name);
-    msg.u.member.seen = lr->seen;
-    rc_shard_post(sh, lr->owner, &msg);
-}
-
 static rc_id socket_id(const struct rc_shard *sh, const struct rc_socket *k)
 {
     return rc_id_make(sh->index, k->hdr.slot, k->hdr.gen);
+}
+
+/* What the owner has to know of whose socket it is; or NULL. */
+static struct rc_pub *user_for(const struct rc_lroom *lr, const struct rc_socket *k)
+{
+    const struct rc_token *token = lr->presence ? rc_identity_token(k) : NULL;
+
+    return token != NULL ? rc_pub_new(k->nsp, RC_STR_NONE, 0, token->user.p, token->user.len)
+                         : NULL;
+}
+
+/* JOIN or LEAVE. answer: the socket waits for it. */
+RC_ON_SHARD static void ask_owner(struct rc_shard *sh, struct rc_lroom *lr,
+                                  enum rc_msg_type type, const struct rc_socket *k, bool answer)
+{
+    struct rc_msg msg = {.type = (uint8_t)type};
+
+    msg.u.member = (struct rc_msg_member){
+        .lroom = lroom_id(sh, lr),
+        .socket = answer ? socket_id(sh, k) : 0,
+        .room = rc_pub_ref(lr->name), /* the answer may free the room */
+        .user = user_for(lr, k),
+        .seen = lr->seen,
+    };
+    if (lr->owner != sh->index) {
+        rc_shard_post(sh, lr->owner, &msg);
+        return;
+    }
+    if (type == RC_MSG_JOIN)
+        rc_room_join(sh, sh->index, &msg.u.member);
+    else
+        rc_room_leave(sh, sh->index, &msg.u.member);
+    rc_msg_drop(&msg);
 }
 
 /* Rooms that it is leaving do not count, though the owner's answer may still be on its way. */
@@ -178,7 +191,7 @@ int rc_local_join(struct rc_shard *sh, struct rc_socket *k, struct rc_str name,
     }
     m->want = true;
     m->answers++;
-    ask_owner(sh, lr, RC_MSG_JOIN, socket_id(sh, k));
+    ask_owner(sh, lr, RC_MSG_JOIN, k, true);
     return RC_OK;
 }
 
@@ -227,7 +240,7 @@ void rc_local_leave(struct rc_shard *sh, struct rc_socket *k, struct rc_str name
         return;
     m->want = false;
     m->answers++;
-    ask_owner(sh, lr, RC_MSG_LEAVE, socket_id(sh, k));
+    ask_owner(sh, lr, RC_MSG_LEAVE, k, true);
 }
 
 bool rc_local_is_member(struct rc_shard *sh, const struct rc_socket *k, struct rc_str name)
@@ -327,7 +340,7 @@ void rc_local_leave_everything(struct rc_shard *sh, struct rc_socket *k)
         if (m->index != RC_NOT_IN)
             array_remove(sh, lr, m->index);
         if (m->want)
-            ask_owner(sh, lr, RC_MSG_LEAVE, 0);
+            ask_owner(sh, lr, RC_MSG_LEAVE, k, false);
         k->nrooms--;
         unref_room(sh, lr);
     }

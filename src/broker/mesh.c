@@ -49,6 +49,7 @@ static enum rc_mesh_class class_of(enum rc_msg_type type)
     case RC_MSG_STORED:
     case RC_MSG_MISSED:
     case RC_MSG_INBOX_READY:
+    case RC_MSG_PRESENCE:
     case RC_MSG_TYPE_COUNT: break;
     }
     return RC_MESH_REQUESTS;
@@ -134,7 +135,10 @@ void rc_msg_drop(struct rc_msg *msg)
         rc_pub_unref(&msg->u.conn.bytes);
         return;
     case RC_MSG_JOIN:
-    case RC_MSG_LEAVE: rc_pub_unref(&msg->u.member.room); return;
+    case RC_MSG_LEAVE:
+        rc_pub_unref(&msg->u.member.room);
+        rc_pub_unref(&msg->u.member.user);
+        return;
     case RC_MSG_PUBLISH:
     case RC_MSG_INBOX_READY:
     case RC_MSG_DELIVER: rc_pub_unref(&msg->u.deliver.pub); return;
@@ -145,7 +149,8 @@ void rc_msg_drop(struct rc_msg *msg)
     case RC_MSG_TO_SOCKET_OF:
     case RC_MSG_RELAY:
     case RC_MSG_DIRECT:
-    case RC_MSG_DIR_ROOMS: rc_pub_unref(&msg->u.direct.pub); return;
+    case RC_MSG_DIR_ROOMS:
+    case RC_MSG_PRESENCE: rc_pub_unref(&msg->u.direct.pub); return;
     case RC_MSG_EIO_GET:
     case RC_MSG_EIO_POST:
     case RC_MSG_EIO_BODY:

@@ -6,6 +6,7 @@
 #include "rc/broker/ask.h"
 #include "rc/broker/inbox.h"
 #include "rc/broker/lane.h"
+#include "rc/broker/presence.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
 #include "rc/broker/space.h"
@@ -63,6 +64,7 @@ RC_ON_SHARD static struct rc_room *find_or_new(struct rc_shard *sh, const struct
     rc_hmap_insert(&sh->room_by_name, r->hash, r);
     if (sh->app->nsp[r->nsp].is_pattern)
         rc_space_add(sh, r);
+    r->presence = rc_presence_new(sh, r);
     rc_stat_add(&sh->stats.rooms, 1);
     return r;
 }
@@ -70,6 +72,7 @@ RC_ON_SHARD static struct rc_room *find_or_new(struct rc_shard *sh, const struct
 void rc_room_free(struct rc_room *r)
 {
     rc_inbox_free(r->inbox);
+    rc_presence_free(r->presence);
     free(r->shard);
     free(r);
 }
@@ -135,35 +138,37 @@ RC_ON_SHARD static void note(struct rc_shard *sh, struct rc_room *r, rc_id joine
         rc_directory_watched(sh, r, joined);
 }
 
-void rc_room_join(struct rc_shard *sh, unsigned from, rc_id lroom, rc_id socket,
-                  const struct rc_pub *name)
+void rc_room_join(struct rc_shard *sh, unsigned from, const struct rc_msg_member *m)
 {
-    struct rc_room *r = find_or_new(sh, name);
+    struct rc_room *r = find_or_new(sh, m->room);
     struct rc_room_shard *at = shard_of(r, from);
 
     if (at == NULL)
         at = add_shard(r, from);
-    at->lroom = lroom; /* the latest: a shard may have freed and made it again */
+    at->lroom = m->lroom; /* the latest: a shard may have freed and made it again */
     at->count++;
     r->members++;
-    answer(sh, from, RC_MSG_JOINED, lroom, socket);
+    answer(sh, from, RC_MSG_JOINED, m->lroom, m->socket);
     rc_inbox_joined(sh, r);
-    note(sh, r, socket);
+    note(sh, r, m->socket);
+    if (m->user != NULL)
+        rc_presence_enter(sh, r->presence, rc_pub_data(m->user));
 }
 
-void rc_room_leave(struct rc_shard *sh, unsigned from, rc_id lroom, rc_id socket,
-                   const struct rc_pub *name, uint64_t seen)
+void rc_room_leave(struct rc_shard *sh, unsigned from, const struct rc_msg_member *m)
 {
-    struct rc_room *r = find(sh, name);
+    struct rc_room *r = find(sh, m->room);
     struct rc_room_shard *at = r != NULL ? shard_of(r, from) : NULL;
 
     RC_ASSERT(at != NULL); /* a shard leaves what it joined, in order */
     r->members--;
     if (--at->count == 0)
         *at = r->shard[--r->nshards];
-    answer(sh, from, RC_MSG_LEFT, lroom, socket);
-    rc_inbox_left(sh, r, seen);
+    answer(sh, from, RC_MSG_LEFT, m->lroom, m->socket);
+    rc_inbox_left(sh, r, m->seen);
     note(sh, r, 0);
+    if (m->user != NULL)
+        rc_presence_leave(sh, r->presence, rc_pub_data(m->user));
     rc_room_drop_if_empty(sh, r);
 }
 

@@ -232,6 +232,17 @@ static bool compile_watch(struct rc_compiler *c, struct rc_str src)
            rc_rules_fault(c, "only the list of rooms can be watched");
 }
 
+static bool compile_presence(struct rc_compiler *c, struct rc_str src, struct rc_action *a)
+{
+    size_t n = rc_rules_word_len(src);
+
+    if (c->section->kind == RC_CONF_CONNECT)
+        return rc_rules_fault(c, "[connect] has nobody to answer");
+    if (!rc_str_eq(rc_str_make(src.p, n), RC_STR("room")))
+        return rc_rules_fault(c, "only rooms have a presence");
+    return rc_rules_compile_room(c, rc_rules_skip_blanks(rc_str_skip(src, n)), &a->name);
+}
+
 static bool compile_disconnect(struct rc_compiler *c, struct rc_str src, struct rc_action *a)
 {
     c->last = c->entry;
@@ -255,6 +266,7 @@ static bool compile_action(struct rc_compiler *c, struct rc_action *a)
     case RC_VERB_ACK: return compile_ack(c, src, a);
     case RC_VERB_WATCH:
     case RC_VERB_UNWATCH: return compile_watch(c, src);
+    case RC_VERB_PRESENCE: return compile_presence(c, src, a);
     case RC_VERB_DISCONNECT: return compile_disconnect(c, src, a);
     case RC_VERB_STORE: return rc_rules_compile_store(c, src, a);
     case RC_VERB_MESSAGE: return rc_rules_compile_message(c, src, a);

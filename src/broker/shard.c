@@ -10,6 +10,7 @@
 #include "rc/broker/inbox.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/polling.h"
+#include "rc/broker/presence.h"
 #include "rc/broker/room.h"
 #include "rc/broker/socket.h"
 #include "rc/broker/space.h"
@@ -92,14 +93,12 @@ RC_ON_SHARD static void on_room_mail(struct rc_shard *sh, struct rc_msg *msg)
 {
     switch ((int)msg->type) {
     case RC_MSG_JOIN:
-        rc_room_join(sh, msg->from, msg->u.member.lroom, msg->u.member.socket,
-                     msg->u.member.room);
-        rc_pub_unref(&msg->u.member.room);
+        rc_room_join(sh, msg->from, &msg->u.member);
+        rc_msg_drop(msg);
         return;
     case RC_MSG_LEAVE:
-        rc_room_leave(sh, msg->from, msg->u.member.lroom, msg->u.member.socket,
-                      msg->u.member.room, msg->u.member.seen);
-        rc_pub_unref(&msg->u.member.room);
+        rc_room_leave(sh, msg->from, &msg->u.member);
+        rc_msg_drop(msg);
         return;
     case RC_MSG_PUBLISH: rc_room_publish(sh, msg->u.deliver.pub, msg->u.deliver.except); return;
     case RC_MSG_JOINED: rc_local_joined(sh, msg->u.member.lroom, msg->u.member.socket); return;
@@ -168,6 +167,7 @@ static void on_mail(struct rc_msg *msg, void *arg)
     case RC_MSG_STORE_DONE: rc_stored_mail(sh, msg); return;
     case RC_MSG_MISSED:
     case RC_MSG_INBOX_READY: rc_inbox_mail(sh, msg); return;
+    case RC_MSG_PRESENCE: rc_presence_mail(sh, msg); return;
     case RC_MSG_TYPE_COUNT: break;
     }
     RC_ASSERT(false);
@@ -302,6 +302,7 @@ static void init_timers(struct rc_shard *sh)
     rc_ask_init(sh);
     rc_inbox_init(sh);
     rc_identity_init(sh);
+    rc_presence_init(sh);
 }
 
 struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct rc_mesh *mesh,
@@ -406,6 +407,7 @@ void rc_shard_free(struct rc_shard *sh)
     rc_directory_deinit(sh);
     rc_ask_deinit(sh);
     rc_inbox_deinit(sh);
+    rc_presence_deinit(sh);
     rc_hmap_deinit(&sh->known);
     for (unsigned i = 0; i < sh->app->nnsps; i++) {
         free(sh->all[i]->member);

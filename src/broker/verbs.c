@@ -45,6 +45,7 @@ RC_ON_SHARD static int call(struct rc_exec *x, const struct rc_action *a)
     case RC_VERB_ACK: return rc_action_ack(x, a);
     case RC_VERB_WATCH: return rc_action_watch(x, a);
     case RC_VERB_UNWATCH: return rc_action_unwatch(x, a);
+    case RC_VERB_PRESENCE: return rc_action_presence(x, a);
     case RC_VERB_DISCONNECT: return rc_action_disconnect(x, a);
     case RC_VERB_STORE: return rc_action_store(x, a);
     case RC_VERB_MESSAGE: return rc_action_message(x, a);

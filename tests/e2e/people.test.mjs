@@ -381,3 +381,252 @@ describe('access rules', roomcastOnly, () => {
       });
     });
 });
+
+const HOLD = 400 * slow;
+const PRESENCE = `
+[room secret-*]
+presence = yes
+presence_hold = 0ms
+join = claim rooms
+[room quiet]
+[room *]
+presence = yes
+presence_hold = ${HOLD}ms
+[event join]
+join = {1}
+[event leave]
+leave = {1}
+[event mark]
+ack = auto
+[event who]
+presence = room {1}
+[event both]
+ack = {"first":true}
+presence = room {1}
+[event /team-* join]
+join = {1}
+[event /team-* who]
+presence = room {1}
+[event /team-* mark]
+ack = auto
+[room /team-* *]
+presence = yes
+presence_hold = 0ms
+[connect /auto]
+join = lobby
+[room /auto lobby]
+presence = yes
+[event /auto who]
+presence = room lobby
+[event /auto mark]
+ack = auto
+`;
+
+// The users that a box of presence events says are there now, and how many events it took.
+function follow(box, room) {
+  const there = new Set();
+  let count;
+  let events = 0;
+  for (const [name, e] of box) {
+    if (name !== 'presence' || e.room !== room) continue;
+    events++;
+    for (const user of e.joined) {
+      assert.ok(!there.has(user), `${user} joined twice`);
+      there.add(user);
+    }
+    for (const user of e.left) assert.ok(there.delete(user), `${user} left without having joined`);
+    count = e.count;
+  }
+  return { users: [...there].sort(), count, events };
+}
+
+describe('presence', roomcastOnly, () => {
+  for (const shards of SHARDS)
+    describe(label(shards), () => {
+      let server;
+      let room;
+      let n = 0;
+      before(async () => {
+        server = await start({ ini: PRESENCE, shards, options: { ...OPTIONS, 'limits.users_listed': '50' } });
+      });
+      after(() => server.stop());
+      afterEach(closeAll);
+
+      async function member(user, options) {
+        const s = await device(server, user, options);
+        assert.deepEqual(await ask(s, 'join', room), { ok: true });
+        return s;
+      }
+      const arrive = (s, count) =>
+        until(`${count} presence events`, () => s.box.filter(([name]) => name === 'presence').length >= count);
+      const who = async (s, name) => {
+        const answer = await ask(s, 'who', name);
+        return { ...answer, users: answer.users.sort() };
+      };
+      const presence = (box) => box.filter(([name]) => name === 'presence').map(([, e]) => e);
+
+      test('users come and go, whatever the number of their devices', async () => {
+        room = `r${n++}`;
+        const spy = await member('spy');
+        await arrive(spy, 1);
+        const ann = await member('ann');
+        await arrive(spy, 2);
+        const again = await Promise.all(range(3).map(() => member('ann')));
+        const nobody = await member(null);
+        await sleep(200 * slow);
+        for (const s of [ann, nobody]) s.disconnect();
+        assert.deepEqual(await ask(again[0], 'leave', room), { ok: true });
+        again[1].disconnect();
+        await sleep(HOLD + 200 * slow);
+        assert.equal(presence(spy.box).length, 2);
+        assert.deepEqual(await who(spy, room), { ok: true, room, count: 2, users: ['ann', 'spy'], more: false });
+        assert.deepEqual(await ask(again[2], 'leave', room), { ok: true });
+        await arrive(spy, 3);
+        assert.deepEqual(presence(spy.box), [
+          { room, joined: ['spy'], left: [], count: 1 },
+          { room, joined: ['ann'], left: [], count: 2 },
+          { room, joined: [], left: ['ann'], count: 1 },
+        ]);
+      });
+
+      test('a reconnect within the hold makes no noise, a later one does', async () => {
+        room = `r${n++}`;
+        const spy = await member('spy');
+        await arrive(spy, 1);
+        for (const i of range(6)) {
+          const ann = await member('ann', { transports: [i % 2 ? 'polling' : 'websocket'] });
+          if (i === 0) await arrive(spy, 2);
+          ann.disconnect();
+          await sleep(HOLD / 8);
+        }
+        assert.deepEqual(await who(spy, room), { ok: true, room, count: 2, users: ['ann', 'spy'], more: false });
+        assert.equal(presence(spy.box).length, 2);
+        await arrive(spy, 3);
+        assert.deepEqual(presence(spy.box).at(-1), { room, joined: [], left: ['ann'], count: 1 });
+        await member('ann');
+        await arrive(spy, 4);
+        assert.deepEqual(presence(spy.box).at(-1), { room, joined: ['ann'], left: [], count: 2 });
+      });
+
+      test('without a hold it is told at once', async () => {
+        room = 'secret-1';
+        const spy = await member('spy', { claims: { rooms: room } });
+        await arrive(spy, 1);
+        const ann = await member('ann', { claims: { rooms: [room] } });
+        await arrive(spy, 2);
+        ann.disconnect();
+        const before = Date.now();
+        await arrive(spy, 3);
+        assert.ok(Date.now() - before < 1000 * slow);
+        assert.deepEqual(presence(spy.box).at(-1), { room, joined: [], left: ['ann'], count: 1 });
+      });
+
+      test('many at once are told together, and all are told', async () => {
+        room = `r${n++}`;
+        const spy = await member('spy');
+        await arrive(spy, 1);
+        const users = range(40).map((i) => `u${String(i).padStart(2, '0')}`);
+        const all = await Promise.all([...users, ...users].map((u) => device(server, u)));
+        await Promise.all(all.map((s) => ask(s, 'join', room)));
+        await until('all', () => follow(spy.box, room).count === 41);
+        const { users: there, events } = follow(spy.box, room);
+        assert.deepEqual(there, ['spy', ...users].sort());
+        assert.ok(events < 21, `${events} events for 41 users`);
+        assert.equal((await ask(spy, 'who', room)).count, 41);
+        // Half of the users lose all of their devices, the others one.
+        for (const [i, s] of all.entries()) if (i < 60) s.disconnect();
+        await until('the rest', () => follow(spy.box, room).count === 21);
+        assert.deepEqual(follow(spy.box, room).users, ['spy', ...users.slice(20)].sort());
+        assert.equal(presence(all[79].box).at(-1).count, 21);
+      });
+
+      test('lists are bounded, counts are not', async () => {
+        room = `r${n++}`;
+        const spy = await member('spy');
+        const all = await Promise.all(range(60).map((i) => device(server, `u${i}`)));
+        all.forEach((s) => s.emit('join', room));
+        await until('all', async () => (await ask(spy, 'who', room)).count === 61);
+        const answer = await ask(spy, 'who', room);
+        assert.equal(answer.more, true);
+        assert.equal(new Set(answer.users).size, 50);
+        await until('the event', () => presence(spy.box).at(-1)?.count === 61);
+        for (const e of presence(spy.box)) assert.ok(e.joined.length <= 50 && (e.joined.length < 50 || e.more === true));
+      });
+
+      test('who is there, asked', async () => {
+        room = `r${n++}`;
+        const ann = await device(server, 'ann');
+        const none = { ok: true, room, count: 0, users: [], more: false };
+        assert.deepEqual(await ask(ann, 'who', room), none);
+        // Behind the join's acknowledgement oneself is there.
+        for (const i of range(30)) {
+          const other = `${room}-${i}`;
+          ann.emit('join', other);
+          const answer = await ask(ann, 'who', other);
+          assert.deepEqual(answer, { ok: true, room: other, count: 1, users: ['ann'], more: false });
+          ann.emit('leave', other);
+        }
+        assert.deepEqual(await ask(ann, 'who', 'quiet'), {
+          ok: false,
+          error: 'bad_room',
+          message: 'no [room] section keeps the presence of this room',
+        });
+        assert.equal((await ask(ann, 'who', ann.id)).count, 0);
+        assert.equal((await ask(ann, 'who', '')).error, 'bad_room');
+        assert.equal((await ask(ann, 'who')).error, 'missing_argument');
+        const denied = { ok: false, error: 'denied', message: '[room secret-*] join = claim rooms' };
+        assert.deepEqual(await ask(ann, 'who', 'secret-2'), denied);
+        ann.box.splice(0);
+        ann.emit('who', room);
+        await until('the event', () => ann.box.some(([, e]) => e.full));
+        assert.deepEqual(ann.box.find(([, e]) => e.full), ['presence', { room, full: true, count: 0, users: [], more: false }]);
+        ann.box.splice(0);
+        assert.deepEqual(await ask(ann, 'both', room), { first: true });
+        await until('the event', () => ann.box.some(([, e]) => e.full));
+      });
+
+      test('answers keep their place among other acknowledgements', async () => {
+        room = `r${n++}`;
+        const ann = await member('ann');
+        const order = [];
+        const answers = range(60).map(
+          (i) => new Promise((done) => ann.emit(i % 3 ? 'who' : 'mark', `${room}-${i % 7}`, () => done(order.push(i)))),
+        );
+        await Promise.all(answers);
+        assert.deepEqual(order, range(60));
+      });
+
+      test('dynamic namespaces, and rooms of [connect]', async () => {
+        room = `r${n++}`;
+        const at = (user, nsp) => member(user, { nsp });
+        const [a, b] = [await at('ann', '/team-1'), await at('bob', '/team-2')];
+        await arrive(a, 1);
+        await arrive(b, 1);
+        const c = await at('carl', '/team-1');
+        await arrive(a, 2);
+        assert.deepEqual(presence(a.box).at(-1), { room, joined: ['carl'], left: [], count: 2 });
+        assert.deepEqual((await who(c, room)).users, ['ann', 'carl']);
+        assert.equal((await ask(b, 'who', room)).count, 1);
+        c.disconnect();
+        await arrive(a, 3);
+        assert.equal(presence(b.box).length, 1);
+        const auto = await device(server, 'ann', { nsp: '/auto' });
+        assert.deepEqual((await ask(auto, 'who')).users, ['ann']);
+      });
+    });
+
+  test('the event has the name that the INI gives it, or there is none', async (t) => {
+    const ini = '[room *]\npresence = yes\n[event join]\njoin = {1}\n[event who]\npresence = room {1}\n';
+    for (const name of ['people', '']) {
+      const server = await start({ ini, options: { ...OPTIONS, 'socketio.presence_event': name } });
+      t.after(() => server.stop());
+      const ann = await device(server, 'ann');
+      await ask(ann, 'join', 'r');
+      ann.emit('who', 'r');
+      await sleep(300 * slow);
+      assert.equal((await ask(ann, 'who', 'r')).count, 1);
+      assert.deepEqual(ann.box.map(([event]) => event), name ? [name, name] : []);
+      closeAll();
+    }
+  });
+});

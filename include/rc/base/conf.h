@@ -112,6 +112,8 @@
       "an event without a rule: ignore or disconnect")                                        \
     X(socketio, error_event, EVENTNAME, "error", 0, 0, 0,                                     \
       "event that tells a sender without ack why a rule refused; empty is none")              \
+    X(socketio, presence_event, EVENTNAME, "presence", 0, 0, 0,                               \
+      "event that tells who came to a room and who left; empty is none")                      \
     X(auth, mode, AUTHMODE, "off", 0, 0, 0,                                                   \
       "are tokens looked at? also a key of [namespace] and [endpoint]")                       \
     X(auth, secret, STRING, "", 0, 0, 0,                                                      \
@@ -198,7 +200,9 @@
     X(limits, max_ack_id, SIZE, "9007199254740991", 0, 9007199254740991, 0,                   \
       "highest ack id that a client may use")                                                 \
     X(limits, rooms_listed, INT, "1000", 1, 100000, 0,                                        \
-      "rooms that a watch of the room list shows at most")
+      "rooms that a watch of the room list shows at most")                                    \
+    X(limits, users_listed, INT, "1000", 1, 100000, 0,                                        \
+      "users that a list of those who are in a room shows at most")
 
 struct rc_conf_list {
     char **item;

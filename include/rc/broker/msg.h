@@ -60,7 +60,18 @@ enum rc_msg_type {
     RC_MSG_STORE_DONE, /* stored, nsp: what was asked: the store or an owner -> session's shard */
     RC_MSG_MISSED,     /* missed: the store -> owner of a user's room */
     RC_MSG_INBOX_READY, /* deliver: a page has left the queues of the user's devices -> owner */
+    /* presence: see broker/presence.h */
+    RC_MSG_PRESENCE, /* direct: to the room's owner: tell that session who is in pub's room */
     RC_MSG_TYPE_COUNT,
+};
+
+/* A socket and a room. */
+struct rc_msg_member {
+    rc_id lroom;         /* of the member shard */
+    rc_id socket;        /* 0: nobody waits for the answer */
+    struct rc_pub *room; /* JOIN, LEAVE: names nsp and room; not in answers */
+    struct rc_pub *user; /* JOIN, LEAVE: the user's id, where presence is kept; or NULL */
+    uint64_t seen;       /* LEAVE: id of the last stored message that members here got */
 };
 
 struct rc_msg {
@@ -74,12 +85,7 @@ struct rc_msg {
             int fd;
             struct rc_pub *bytes; /* or NULL */
         } conn;
-        struct {
-            rc_id lroom;         /* of the member shard */
-            rc_id socket;        /* 0: nobody waits for the answer */
-            struct rc_pub *room; /* JOIN, LEAVE: names nsp and room; not in answers */
-            uint64_t seen; /* LEAVE: id of the last stored message that members here got */
-        } member;
+        struct rc_msg_member member;
         struct {
             rc_id lroom;  /* DELIVER */
             rc_id except; /* socket that is left out, 0: none */

@@ -23,6 +23,8 @@
 
 struct rc_address; /* see socket.h */
 struct rc_inbox;   /* see inbox.h */
+struct rc_msg_member;
+struct rc_presence;
 struct rc_shard;
 struct rc_space;
 
@@ -42,10 +44,11 @@ struct rc_room {
     uint32_t told; /* members when the room list was last told */
     uint16_t nsp;
     uint8_t nshards, shards_cap;
-    bool changed;                /* in the shard's list of rooms to tell about */
-    struct rc_room_shard *shard; /* [nshards], those with members */
-    struct rc_space *space;      /* the dynamic namespace; or NULL */
-    struct rc_inbox *inbox;      /* of a user's room; or NULL */
+    bool changed;                 /* in the shard's list of rooms to tell about */
+    struct rc_room_shard *shard;  /* [nshards], those with members */
+    struct rc_space *space;       /* the dynamic namespace; or NULL */
+    struct rc_inbox *inbox;       /* of a user's room; or NULL */
+    struct rc_presence *presence; /* or NULL */
     uint32_t name_len;
     char name[]; /* its key, see space.h */
 };
@@ -55,11 +58,11 @@ uint64_t rc_room_hash(uint16_t nsp, struct rc_str name);
 unsigned rc_room_owner(const struct rc_shard *sh, uint64_t hash);
 /* The same for any thread. */
 unsigned rc_room_owner_of(unsigned nshards, uint64_t hash);
-/* What the owner does; `name` is a publication that names room and namespace. */
-void rc_room_join(struct rc_shard *sh, unsigned from, rc_id lroom, rc_id socket,
-                  const struct rc_pub *name) RC_ON_SHARD;
-void rc_room_leave(struct rc_shard *sh, unsigned from, rc_id lroom, rc_id socket,
-                   const struct rc_pub *name, uint64_t seen) RC_ON_SHARD;
+/* What the owner does when that shard asks for it. Borrows what m owns. */
+void rc_room_join(struct rc_shard *sh, unsigned from,
+                  const struct rc_msg_member *m) RC_ON_SHARD;
+void rc_room_leave(struct rc_shard *sh, unsigned from,
+                   const struct rc_msg_member *m) RC_ON_SHARD;
 /* A room that is owned here, or NULL. */
 struct rc_room *rc_room_find(struct rc_shard *sh, uint16_t nsp, struct rc_str name,
                              uint64_t hash) RC_ON_SHARD;
@@ -96,6 +99,7 @@ struct rc_lroom {
     struct rc_pub *name; /* names it; NULL: all sockets of a namespace */
     unsigned owner;
     bool cursor_moved; /* since it was stored */
+    bool presence;     /* its owner is told whose sockets they are */
     uint64_t seen;     /* of a user's room: last stored message that members got, see inbox.h */
 };
 

@@ -32,6 +32,7 @@
     X(ACK, "ack", "none | auto | ARGS")                                                       \
     X(WATCH, "watch", "rooms")                                                                \
     X(UNWATCH, "unwatch", "rooms")                                                            \
+    X(PRESENCE, "presence", "room ROOM")                                                      \
     X(DISCONNECT, "disconnect", "namespace | connection")                                     \
     X(STORE, "store", "[later] room ROOM [except sender] [once CLIENT_ID]: EVENT ARGS")       \
     X(MESSAGE, "message", "an object {conversationType, receiverId, content, clientId}")      \

@@ -85,6 +85,8 @@ struct rc_shard {
     struct rc_timerq q_token[RC_TOKEN_STEPS]; /* see identity.c */
     struct rc_timerq q_upgrade, q_poll_close, q_directory, q_unwatched, q_ask, q_spill, q_stop;
     struct rc_endpoint_timers *q_endpoint; /* [nnsps], used for endpoints */
+    struct rc_timerq q_presence;
+    struct rc_timerq *q_held; /* [npresence]: users who may come back, see presence.c */
     struct rc_timer spill_timer;
     struct rc_timer stop_timer;
 

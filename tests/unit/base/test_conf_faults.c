@@ -61,8 +61,9 @@ static void check_faults(const char *text, const char *option, const char *expec
     "NAME], "                                                                                \
     "[connect], [connect /namespace], [namespace /NAME], [room PATTERN], [room /namespace "  \
     "PATTERN] or [endpoint /PATH]\n"
-#define EVENT_KEYS \
-    "expected require, refuse, join, leave, emit, ask, ack, watch, unwatch, store, message, history, group or disconnect\n"
+#define EVENT_KEYS                                                                            \
+    "expected require, refuse, join, leave, emit, ask, ack, watch, unwatch, store, message, " \
+    "history, group, presence or disconnect\n"
 
 static const struct {
     const char *text, *expected;

@@ -247,6 +247,8 @@ Test(rules, emit_arguments)
 
 Test(rules, other_verbs)
 {
+    check_event("presence = room {1}", "presence <lobby>");
+    check_event("presence = room \"a b\"", "presence <a b>");
     check_event("", "");
     check_event("ack = none", "; ack none");
     check_event("ack = auto", "; ack auto");
@@ -413,11 +415,12 @@ Test(rules, room_faults)
     check_fault("leave = \"a\"b",
                 "there is more behind the room, whose name needs \" around it if it has "
                 "blanks" JOIN_FORM);
-    check_fault("join = {x}", "unknown placeholder {x}: allowed are {1} to {16}, {1.KEY}, {1?} "
-                              "and {1.KEY?} (may be "
-                              "missing), {room}, {id}, {user}, {time}, {event}, {nsp}, "
-                              "{auth.KEY}, {claim.KEY}, {message.id}, {message.time}; a literal { is "
-                              "written {{" JOIN_FORM);
+    check_fault("join = {x}",
+                "unknown placeholder {x}: allowed are {1} to {16}, {1.KEY}, {1?} "
+                "and {1.KEY?} (may be "
+                "missing), {room}, {id}, {user}, {time}, {event}, {nsp}, "
+                "{auth.KEY}, {claim.KEY}, {message.id}, {message.time}; a literal { is "
+                "written {{" JOIN_FORM);
     check_fault("join = {room}", "there is no {room}: no line before it names one" JOIN_FORM);
     check_fault("leave = x-{room}",
                 "there is no {room}: no line before it names one" JOIN_FORM);
@@ -570,6 +573,11 @@ Test(rules, event_faults)
 
 Test(rules, other_faults)
 {
+    check_fault("presence = lobby", "only rooms have a presence; expected room ROOM\n");
+    check_fault("presence = ", "only rooms have a presence; expected room ROOM\n");
+    check_fault("presence = room", "the room is missing; expected room ROOM\n");
+    check_fault_in("[connect]", "presence = room a",
+                   "[connect] has nobody to answer; expected room ROOM\n");
     struct fixture f;
 
     check_fault("ack = ", "the arguments are missing; expected none | auto | ARGS\n");

@@ -1,0 +1,254 @@
+/* presence.c - who is in a room, told by its owner. */
+#include "rc/broker/presence.h"
+
+#include "rc/base/mem.h"
+#include "rc/broker/lane.h"
+#include "rc/broker/room.h"
+#include "rc/broker/shard.h"
+#include "rc/broker/socket.h"
+#include "rc/broker/space.h"
+#include "rc/proto/json.h"
+
+#include <stdlib.h>
+
+enum { TELL_MS = 50 }; /* from the first change to the event */
+
+struct rc_presence {
+    struct rc_roster roster;
+    struct rc_timer tell; /* runs while there are changes */
+    struct rc_room *room;
+    const struct rc_room_rule *rule;
+};
+
+static const struct rc_room_rule *rule_of(const struct rc_shard *sh, uint16_t nsp,
+                                          struct rc_str key)
+{
+    const struct rc_room_rules *rules = &sh->app->nsp[nsp].rooms;
+    const struct rc_room_rule *rule = NULL;
+    struct rc_str label;
+
+    if (rules->n == 0)
+        return NULL;
+    label = rc_space_label(sh, nsp, key);
+    if (label.len != 0 && !rc_space_is_hidden(label))
+        rule = rc_room_rules_find(rules, label);
+    return rule != NULL && rule->presence ? rule : NULL;
+}
+
+bool rc_presence_is_kept(const struct rc_shard *sh, uint16_t nsp, struct rc_str key)
+{
+    return rule_of(sh, nsp, key) != NULL;
+}
+
+/* ---- packets ---- */
+
+/* The name of the namespace that a room of that key is in. */
+static struct rc_str space_of(const struct rc_shard *sh, uint16_t nsp, struct rc_str key)
+{
+    size_t label = rc_space_label(sh, nsp, key).len;
+
+    return label != key.len ? rc_str_make(key.p, key.len - label - 1) : sh->app->nsp[nsp].name;
+}
+
+/* ["presence",{"room":"lobby" */
+static void begin_event(struct rc_shard *sh, uint16_t nsp, struct rc_str key)
+{
+    struct rc_buf *b = &sh->scratch;
+
+    rc_frames_begin(b);
+    rc_sio_put_head(b, RC_SIO_EVENT, 0, space_of(sh, nsp, key), false, 0);
+    rc_buf_putc(b, '[');
+    rc_json_string_encode(rc_str_of(sh->app->conf->socketio_presence_event), b);
+    rc_buf_putz(b, ",{\"room\":");
+    rc_json_string_encode(rc_space_label(sh, nsp, key), b);
+}
+
+/* ,"name":["ann","bob"] */
+static void put_list(struct rc_buf *b, const char *name, const struct rc_roster_list *list)
+{
+    rc_buf_printf(b, ",\"%s\":[", name);
+    rc_buf_puts(b, rc_buf_str(&list->json));
+    rc_buf_putc(b, ']');
+}
+
+static struct rc_str end_packet(struct rc_buf *b)
+{
+    rc_buf_putz(b, "}]");
+    rc_frames_end(b);
+    return rc_frames(b);
+}
+
+/* ---- changes ---- */
+
+RC_ON_SHARD static void publish(struct rc_shard *sh, const struct rc_presence *p,
+                                const struct rc_roster_list *joined,
+                                const struct rc_roster_list *left)
+{
+    const struct rc_room *r = p->room;
+    struct rc_str key = rc_str_make(r->name, r->name_len), frames;
+    struct rc_buf *b = &sh->scratch;
+
+    begin_event(sh, r->nsp, key);
+    put_list(b, "joined", joined);
+    put_list(b, "left", left);
+    rc_buf_printf(b, ",\"count\":%u", p->roster.count);
+    if (joined->more || left->more)
+        rc_buf_putz(b, ",\"more\":true");
+    frames = end_packet(b);
+    rc_room_publish(sh, rc_pub_new(r->nsp, key, r->hash, frames.p, frames.len), 0);
+}
+
+static void on_tell(struct rc_timer *t, void *arg)
+{
+    struct rc_shard *sh = arg;
+    struct rc_presence *p = RC_CONTAINER(t, struct rc_presence, tell);
+    struct rc_roster_list joined = {.n = 0}, left = {.n = 0};
+
+    rc_assert_on_shard(sh);
+    rc_roster_take(&p->roster, sh->app->conf->limits_users_listed, &joined, &left);
+    if (joined.n + left.n != 0 && sh->app->conf->socketio_presence_event[0] != '\0')
+        publish(sh, p, &joined, &left);
+    rc_buf_deinit(&joined.json);
+    rc_buf_deinit(&left.json);
+}
+
+static void tell_soon(struct rc_shard *sh, struct rc_presence *p)
+{
+    if (rc_roster_has_changes(&p->roster) && !rc_timer_running(&p->tell))
+        rc_timer_start(&sh->q_presence, &p->tell, sh->loop.now_ms);
+}
+
+static void on_held(struct rc_timer *t, void *arg)
+{
+    struct rc_shard *sh = arg;
+    struct rc_roster *roster = rc_roster_lapse(t);
+
+    rc_assert_on_shard(sh);
+    tell_soon(sh, RC_CONTAINER(roster, struct rc_presence, roster));
+}
+
+void rc_presence_enter(struct rc_shard *sh, struct rc_presence *p, struct rc_str user)
+{
+    rc_roster_enter(&p->roster, user);
+    tell_soon(sh, p);
+}
+
+void rc_presence_leave(struct rc_shard *sh, struct rc_presence *p, struct rc_str user)
+{
+    rc_roster_leave(&p->roster, user, &sh->q_held[p->rule->index], sh->loop.now_ms);
+    tell_soon(sh, p);
+}
+
+/* ---- the list ---- */
+
+/* The packet that the asker gets. room NULL: nobody is in it. */
+static struct rc_str build_answer(struct rc_shard *sh, uint16_t nsp, struct rc_str key,
+                                  const struct rc_room *room,
+                                  const struct rc_presence_form *form)
+{
+    const struct rc_presence *p = room != NULL ? room->presence : NULL;
+    struct rc_roster_list users = {.n = 0};
+    struct rc_buf *b = &sh->scratch;
+
+    if (p != NULL)
+        rc_roster_put(&p->roster, sh->app->conf->limits_users_listed, &users);
+    if (form->as_ack) {
+        rc_frames_begin(b);
+        rc_sio_put_head(b, RC_SIO_ACK, 0, space_of(sh, nsp, key), true, form->id);
+        rc_buf_putz(b, "[{\"ok\":true,\"room\":");
+        rc_json_string_encode(rc_space_label(sh, nsp, key), b);
+    } else {
+        begin_event(sh, nsp, key);
+        rc_buf_putz(b, ",\"full\":true");
+    }
+    rc_buf_printf(b, ",\"count\":%u", p != NULL ? p->roster.count : 0);
+    put_list(b, "users", &users);
+    rc_buf_deinit(&users.json);
+    rc_buf_printf(b, ",\"more\":%s", users.more ? "true" : "false");
+    return end_packet(b);
+}
+
+void rc_presence_ask(struct rc_shard *sh, struct rc_session *s, uint16_t nsp, struct rc_str key,
+                     const struct rc_presence_form *form)
+{
+    uint64_t hash = rc_space_hash(sh, nsp, key);
+    unsigned owner = rc_room_owner(sh, hash);
+    struct rc_msg msg = {.type = RC_MSG_PRESENCE};
+
+    if (owner == sh->index) {
+        rc_lane_reply(sh, s,
+                      build_answer(sh, nsp, key, rc_room_find(sh, nsp, key, hash), form));
+        return;
+    }
+    msg.u.direct.to = rc_session_id(sh, s);
+    msg.u.direct.pub = rc_pub_new(nsp, key, hash, form, sizeof(*form));
+    rc_shard_post(sh, owner, &msg);
+    rc_lane_mark(sh, s);
+}
+
+void rc_presence_mail(struct rc_shard *sh, struct rc_msg *msg)
+{
+    const struct rc_pub *asked = msg->u.direct.pub;
+    struct rc_str key = rc_pub_room(asked), frames;
+    struct rc_msg answer = {.type = RC_MSG_DIRECT};
+    struct rc_presence_form form;
+
+    memcpy(&form, asked->data, sizeof(form));
+    frames = build_answer(sh, asked->nsp, key, rc_room_find(sh, asked->nsp, key, asked->hash),
+                          &form);
+    answer.u.direct.to = msg->u.direct.to;
+    answer.u.direct.pub = rc_pub_new(0, RC_STR_NONE, 0, frames.p, frames.len);
+    rc_shard_post(sh, msg->from, &answer);
+    rc_pub_unref(&msg->u.direct.pub);
+}
+
+/* ---- life ---- */
+
+struct rc_presence *rc_presence_new(const struct rc_shard *sh, struct rc_room *r)
+{
+    const struct rc_room_rule *rule = rule_of(sh, r->nsp, rc_str_make(r->name, r->name_len));
+    struct rc_presence *p;
+
+    if (rule == NULL)
+        return NULL;
+    p = rc_calloc(1, sizeof(*p));
+    p->room = r;
+    p->rule = rule;
+    rc_roster_init(&p->roster);
+    return p;
+}
+
+void rc_presence_free(struct rc_presence *p)
+{
+    if (p == NULL)
+        return;
+    rc_timer_stop(&p->tell);
+    rc_roster_deinit(&p->roster);
+    free(p);
+}
+
+void rc_presence_init(struct rc_shard *sh)
+{
+    const struct rc_app *app = sh->app;
+
+    rc_timerq_init(&sh->q_presence, TELL_MS, on_tell, sh);
+    rc_loop_add_timerq(&sh->loop, &sh->q_presence);
+    sh->q_held = app->npresence != 0 ? rc_calloc(app->npresence, sizeof(*sh->q_held)) : NULL;
+    for (unsigned i = 0; i < app->nnsps; i++) {
+        const struct rc_room_rules *rules = &app->nsp[i].rooms;
+
+        for (unsigned j = 0; j < rules->n; j++) {
+            struct rc_timerq *q = &sh->q_held[rules->rule[j].index];
+
+            if (!rules->rule[j].presence)
+                continue;
+            rc_timerq_init(q, rules->rule[j].hold_ms, on_held, sh);
+            rc_loop_add_timerq(&sh->loop, q);
+        }
+    }
+}
+
+void rc_presence_deinit(struct rc_shard *sh)
+{
+    free(sh->q_held);
+}
