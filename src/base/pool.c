@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_BYTES = 16384 };
+enum { CHUNK_BYTES = 16384, CACHELINE = 64 };
 
 struct free_slot {
     struct rc_pooled hdr;
@@ -36,12 +36,22 @@ static void *at(const struct rc_pool *p, uint32_t slot)
     return p->chunk[slot / p->per_chunk] + (size_t)(slot % p->per_chunk) * p->size;
 }
 
+/* It begins on a cache line: where its objects have theirs is for their structs to say. */
+static unsigned char *new_chunk(const struct rc_pool *p)
+{
+    size_t bytes = ((size_t)p->per_chunk * p->size + CACHELINE - 1) / CACHELINE * CACHELINE;
+    unsigned char *chunk = aligned_alloc(CACHELINE, bytes);
+
+    RC_ASSERT(chunk != NULL);
+    return memset(chunk, 0, bytes);
+}
+
 static void grow(struct rc_pool *p)
 {
     uint32_t first = p->nchunks * p->per_chunk;
 
     p->chunk = rc_realloc(p->chunk, (p->nchunks + 1) * sizeof(*p->chunk));
-    p->chunk[p->nchunks++] = rc_calloc(p->per_chunk, p->size);
+    p->chunk[p->nchunks++] = new_chunk(p);
     for (uint32_t i = p->per_chunk; i-- > 0;) {
         struct free_slot *f = at(p, first + i);
 

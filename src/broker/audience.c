@@ -107,11 +107,11 @@ RC_ON_SHARD static void new_mark(struct rc_shard *sh)
 /* Could the session's client be sent something right now? */
 static bool is_writable(const struct rc_shard *sh, const struct rc_session *s, uint32_t len)
 {
-    if (s->held != 0 || s->out.bytes + (uint64_t)len > sh->app->conf->limits_max_queue)
+    if (s->out.bytes + (uint64_t)len > sh->app->conf->limits_max_queue)
         return false;
     if (s->kind == RC_SESSION_POLLING)
-        return s->polling != NULL && s->polling->get != 0;
-    return s->fd >= 0 && !s->conn->writing;
+        return s->held == 0 && s->polling != NULL && s->polling->get != 0;
+    return s->fd >= 0;
 }
 
 RC_ON_SHARD static void give(struct handing *h, struct rc_socket *k)

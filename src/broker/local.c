@@ -14,7 +14,7 @@
 enum {
     BATCH_COPY_MAX = 65536, /* bytes up to which a batch is copied into one run */
     BATCH_BYTES_MAX = 1 << 20,
-    PREFETCH = 8, /* members ahead; a session is two cache misses away */
+    PREFETCH = 8, /* members ahead; a session is a cache miss away */
 };
 
 /* ---- requests of sockets ---- */
@@ -434,13 +434,13 @@ RC_ON_SHARD static void hand_out(struct rc_shard *sh, const struct rc_batch *b,
         struct rc_session *s = m[i].session;
 
         if (i + PREFETCH < n)
-            __builtin_prefetch(m[i + PREFETCH].session, 1);
+            __builtin_prefetch(&m[i + PREFETCH].session->out, 1);
         if (m[i].socket == b->except)
             continue;
         if (form[s->form] == NULL)
             form[s->form] = rc_form_make(sh->deflater, seg, s->form);
         rc_outq_push(&s->out, rc_seg_ref(form[s->form]));
-        rc_session_touch(sh, s);
+        rc_shard_add_dirty(sh, s);
         given++;
     }
     for (unsigned i = 0; i < RC_FORM_COUNT; i++)

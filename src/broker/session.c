@@ -17,6 +17,10 @@
 /* There may be a million: what only a few need does not belong in here. */
 _Static_assert(sizeof(struct rc_session) <= 160, "an idle session has grown");
 _Static_assert(sizeof(struct rc_socket) <= 72, "an idle socket has grown");
+/* Sessions begin at multiples of 32, so these 32 bytes never lie in two lines. */
+_Static_assert(sizeof(struct rc_session) % 32 == 0 && offsetof(struct rc_session, out) == 32 &&
+                   offsetof(struct rc_session, form) == 63,
+               "a delivery costs one cache line of a session");
 
 struct rc_session *rc_session_new(struct rc_shard *sh, enum rc_session_kind kind)
 {
@@ -93,14 +97,7 @@ void rc_session_close(struct rc_shard *sh, struct rc_session *s, enum rc_close w
 
 void rc_session_touch(struct rc_shard *sh, struct rc_session *s)
 {
-    if (s->dirty)
-        return;
-    if (sh->ndirty == sh->dirty_cap) {
-        sh->dirty_cap = sh->dirty_cap != 0 ? sh->dirty_cap * 2 : 256;
-        sh->dirty = rc_realloc(sh->dirty, sh->dirty_cap * sizeof(struct rc_session *));
-    }
-    s->dirty = true;
-    sh->dirty[sh->ndirty++] = s;
+    rc_shard_add_dirty(sh, s);
 }
 
 void rc_session_push(struct rc_shard *sh, struct rc_session *s, struct rc_seg *seg)
@@ -158,11 +155,17 @@ void rc_session_text(struct rc_shard *sh, struct rc_session *s, struct rc_str te
     rc_session_push(sh, s, seg);
 }
 
+void rc_session_set_fd(struct rc_session *s)
+{
+    s->fd = s->conn != NULL && s->held == 0 && !s->conn->writing ? s->conn->fd : -1;
+}
+
 void rc_session_hold(struct rc_session *s)
 {
     s->held++;
     if (s->conn != NULL)
         s->conn->out = NULL; /* nor when its socket can be written again */
+    rc_session_set_fd(s);
 }
 
 void rc_session_release(struct rc_shard *sh, struct rc_session *s)
@@ -171,22 +174,27 @@ void rc_session_release(struct rc_shard *sh, struct rc_session *s)
         return;
     if (s->conn != NULL)
         s->conn->out = &s->out;
+    rc_session_set_fd(s);
     rc_session_touch(sh, s);
 }
 
 void rc_session_flush(struct rc_shard *sh, struct rc_session *s)
 {
-    if (s->held != 0)
-        return;
-    if (s->kind == RC_SESSION_POLLING) {
-        rc_polling_flush(sh, s);
-    } else if (s->fd >= 0 && !s->conn->writing) {
+    if (s->fd >= 0) {
         int rc = rc_outq_flush(&s->out, s->fd, NULL);
 
-        if (rc == RC_EAGAIN)
+        if (rc == RC_OK)
+            return;
+        if (rc == RC_EAGAIN) {
             rc_conn_want_write(s->conn);
-        else if (rc != RC_OK)
+            rc_session_set_fd(s);
+        } else {
             rc_conn_close(s->conn, RC_CLOSE_RESET);
+        }
+    } else if (s->held != 0) {
+        return;
+    } else if (s->kind == RC_SESSION_POLLING) {
+        rc_polling_flush(sh, s);
     }
     if (!s->closed && !rc_outq_empty(&s->out) &&
         rc_outq_cost(&s->out) > sh->app->conf->limits_max_queue) {

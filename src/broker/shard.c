@@ -37,6 +37,12 @@ void rc_shard_post(struct rc_shard *sh, unsigned to, const struct rc_msg *msg)
     rc_mesh_post(sh->mesh, sh->index, to, msg);
 }
 
+void rc_shard_more_dirty(struct rc_shard *sh)
+{
+    sh->dirty_cap = sh->dirty_cap != 0 ? sh->dirty_cap * 2 : 256;
+    sh->dirty = rc_realloc(sh->dirty, sh->dirty_cap * sizeof(struct rc_session *));
+}
+
 void rc_shard_bury(struct rc_shard *sh, struct rc_pooled *obj)
 {
     for (uint32_t i = 0; i < sh->ndead && i < 4; i++)
@@ -194,7 +200,7 @@ RC_ON_SHARD static void flush_dirty(struct rc_shard *sh)
         struct rc_session *s = sh->dirty[i];
 
         if (i + 4 < sh->ndirty)
-            __builtin_prefetch(sh->dirty[i + 4]);
+            __builtin_prefetch(&sh->dirty[i + 4]->out, 1);
         s->dirty = false;
         if (!s->closed || s->polling != NULL)
             rc_session_flush(sh, s);
@@ -352,6 +358,10 @@ static void *run(void *arg)
     (void)snprintf(name, sizeof(name), "shard-%u", sh->index);
     rc_thread_enter(name, sh);
     rc_assert_on_shard(sh);
+    /* Nobody cancels it. glibc then has nothing to switch around each system call that could be
+     * cancelled: two locked instructions for every send(). */
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    (void)pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
     rc_loop_run(&sh->loop, may_wait, on_turn_end, sh);
     (void)rc_outq_trim();
     return NULL;

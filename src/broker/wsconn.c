@@ -165,6 +165,12 @@ static void on_eof(struct rc_conn *c)
     rc_conn_close(c, RC_CLOSE_PEER);
 }
 
+static void on_drain(struct rc_conn *c)
+{
+    rc_assert_on_shard(c->loop->owner);
+    rc_session_set_fd(c->user);
+}
+
 static void on_close(struct rc_conn *c, enum rc_close reason)
 {
     struct rc_shard *sh = rc_shard_of(c);
@@ -180,6 +186,7 @@ static void on_close(struct rc_conn *c, enum rc_close reason)
 
 static const struct rc_conn_ops ws_ops = {.on_data = on_data,
                                           .on_eof = on_eof,
+                                          .on_drain = on_drain,
                                           .on_close = on_close};
 
 void rc_wsconn_attach(struct rc_shard *sh, struct rc_session *s, struct rc_conn *c,
@@ -192,7 +199,7 @@ void rc_wsconn_attach(struct rc_shard *sh, struct rc_session *s, struct rc_conn 
     rc_outq_append(&before, &s->out);
     s->out = before;
     s->conn = c;
-    s->fd = c->fd;
+    rc_session_set_fd(s);
     c->ops = &ws_ops;
     c->user = s;
     c->out = s->held == 0 ? &s->out : NULL;

@@ -156,13 +156,6 @@ void rc_outq_append(struct rc_outq *q, struct rc_outq *tail)
 /* Drops n written bytes from the front. */
 static void advance(struct rc_outq *q, size_t n)
 {
-    struct rc_seg *only = q->first;
-
-    if (q->more == NULL && n == q->bytes) { /* one segment, whole: what mostly happens */
-        *q = (struct rc_outq){0};
-        rc_seg_unref(only);
-        return;
-    }
     while (q->first != NULL) {
         uint32_t rest = q->first->len - q->off, off;
 
@@ -176,15 +169,13 @@ static void advance(struct rc_outq *q, size_t n)
     }
 }
 
-static ssize_t send_some(const struct rc_outq *q, int fd)
+/* Not inlined: the members of a room mostly get one segment, and need no vector on the stack. */
+__attribute__((noinline)) static ssize_t send_many(const struct rc_outq *q, int fd)
 {
     const struct rc_outq_more *m = q->more;
     struct iovec iov[IOV_MAX_USED];
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 1};
 
-    if (m == NULL)
-        return send(fd, q->first->data + q->off, q->first->len - q->off,
-                    MSG_NOSIGNAL | MSG_DONTWAIT);
     /* sendmsg() does not write through iov_base; the cast is the interface's. */
     iov[0].iov_base = (void *)(uintptr_t)(q->first->data + q->off);
     iov[0].iov_len = q->first->len - q->off;
@@ -203,10 +194,19 @@ int rc_outq_flush(struct rc_outq *q, int fd, size_t *wrote)
     int rc = RC_OK;
 
     while (q->first != NULL) {
+        struct rc_seg *only = q->more == NULL ? q->first : NULL;
         uint32_t want = q->bytes;
-        bool all = q->more == NULL || q->more->n < IOV_MAX_USED;
-        ssize_t n = send_some(q, fd);
+        bool all = only != NULL || q->more->n < IOV_MAX_USED;
+        ssize_t n = only != NULL
+                        ? send(fd, only->data + q->off, want, MSG_NOSIGNAL | MSG_DONTWAIT)
+                        : send_many(q, fd);
 
+        if (n == want && only != NULL) {
+            *q = (struct rc_outq){0};
+            rc_seg_unref(only);
+            total += want;
+            break;
+        }
         if (n < 0) {
             if (errno == EINTR)
                 continue;

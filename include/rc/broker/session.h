@@ -49,22 +49,25 @@ struct rc_joining {
 
 struct rc_session {
     struct rc_pooled hdr;
-    struct rc_outq out;   /* WebSocket frames */
     struct rc_conn *conn; /* of a WebSocket, else NULL */
-    int fd;               /* of conn when the queue may be written straight, else -1 */
-    uint8_t kind;         /* enum rc_session_kind */
-    uint8_t paused;       /* RC_PAUSE_ bits */
-    bool dirty;           /* in the shard's list of queues to be flushed */
-    bool closed;
-    bool in_input;  /* input is being processed further up the stack */
-    bool eio3 : 1;  /* speaks Engine.IO 3 and Socket.IO 2 */
-    bool known : 1; /* its handshake had a token, see identity.h */
-    uint8_t form;   /* of what is queued, see form.h; while polling FRAMES or MSGPACK */
-    uint8_t parser; /* enum rc_parser: what its packets are; AUTO until the first has come */
     uint8_t sid_secret[RC_SID_SECRET];
     uint8_t nsockets;
     uint8_t lane_owner; /* see lane.h */
     bool lane_open;
+    uint8_t paused; /* RC_PAUSE_ bits */
+    bool in_input;  /* input is being processed further up the stack */
+    bool eio3 : 1;  /* speaks Engine.IO 3 and Socket.IO 2 */
+    bool known : 1; /* its handshake had a token, see identity.h */
+    uint8_t parser; /* enum rc_parser: what its packets are; AUTO until the first has come */
+
+    /* All that a delivery looks at: one cache line, see session.c. */
+    struct rc_outq out; /* WebSocket frames */
+    int fd;             /* of conn while the queue may be written straight to it, else -1 */
+    uint8_t kind;       /* enum rc_session_kind */
+    bool dirty;         /* in the shard's list of queues to be flushed */
+    bool closed;
+    uint8_t form; /* of what is queued, see form.h; while polling FRAMES or MSGPACK */
+
     uint16_t fences;              /* FENCE_ACKs still to come */
     uint16_t held;                /* CONNECTs whose joins are under way: nothing is written */
     uint16_t asks;                /* questions of its sockets that are open */
@@ -126,6 +129,8 @@ void rc_session_sid(const struct rc_shard *sh, const struct rc_session *s,
                     char out[RC_SID_LEN + 1]);
 /* Queues one reference of seg, behind everything that was handed over before. */
 void rc_session_push(struct rc_shard *sh, struct rc_session *s, struct rc_seg *seg) RC_ON_SHARD;
+/* Its connection, or what keeps it from being written, has changed. */
+void rc_session_set_fd(struct rc_session *s);
 /* Puts the session on the list of queues that are flushed at the end of the turn. */
 void rc_session_touch(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 /* Writes what waits, or answers a poll with it. */

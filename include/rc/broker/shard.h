@@ -115,6 +115,16 @@ static inline bool rc_shard_is_here(const struct rc_shard *sh, unsigned to)
 }
 /* A pooled object is put back at the end of the turn. */
 void rc_shard_bury(struct rc_shard *sh, struct rc_pooled *obj) RC_ON_SHARD;
+void rc_shard_more_dirty(struct rc_shard *sh);
+static inline void rc_shard_add_dirty(struct rc_shard *sh, struct rc_session *s)
+{
+    if (s->dirty)
+        return;
+    if (sh->ndirty == sh->dirty_cap)
+        rc_shard_more_dirty(sh);
+    s->dirty = true;
+    sh->dirty[sh->ndirty++] = s;
+}
 /* The shard that a connection lives on. */
 static inline struct rc_shard *rc_shard_of(const struct rc_conn *c)
 {
