@@ -45,7 +45,12 @@ const active = () => all().find(({ key }) => key === state.active) || null;
 const isOnline = () => connection.status.phase === 'online';
 const isChatShown = () => document.body.dataset.view === 'chat' || !isNarrow.matches;
 const isLooking = (key) => key === state.active && !document.hidden && isChatShown();
-const isHere = (user) => [...state.rooms.values()].some(({ people }) => people && people.has(user));
+
+/* Is the user in one of our rooms? undefined: the server does not say who is. */
+function isHere(user) {
+  const known = [...state.rooms.values()].filter(({ people }) => people);
+  return known.length ? known.some(({ people }) => people.has(user)) : undefined;
+}
 
 /* ---- conversations ---- */
 
@@ -307,7 +312,7 @@ function showChat(conversation) {
   byId('composer').hidden = !conversation;
   byId('message').placeholder = kind === 'person' ? `Write to ${name}` : 'Write a message';
   showHead(conversation, {
-    members: state.counts.get(name) || 0, online: kind === 'person' && isHere(name), user: session.user,
+    members: state.counts.get(name) || 0, online: kind === 'person' ? isHere(name) : false, user: session.user,
   });
   const isOpen = Boolean(here) && document.body.dataset.people === 'on';
   byId('people').hidden = !isOpen;

@@ -6,7 +6,8 @@ import { count, paintAvatar } from './format.js';
 
 const FACES_MAX = 3;
 
-/** conversation: the open one, or null. members: of the room. online: is the person here? */
+/** conversation: the open one, or null. members: of the room. online: is the person in one of our
+ * rooms? undefined: nobody knows. */
 export function showHead(conversation, { members, online, user }) {
   const kind = conversation ? conversation.kind : '';
   const hasPeople = kind === 'room' && Boolean(conversation.people);
@@ -15,20 +16,22 @@ export function showHead(conversation, { members, online, user }) {
   setText(byId('room-members'), subtitle(conversation, members, online, user));
   byId('share').hidden = kind !== 'room';
   byId('leave').hidden = !conversation;
+  byId('leave-icon').setAttribute('href', kind === 'person' ? '#i-close' : '#i-leave');
   byId('leave').setAttribute('aria-label', kind === 'person' ? 'Close this conversation' : 'Leave this room');
   setText(byId('leave-text'), kind === 'person' ? 'Close' : 'Leave');
   byId('people-toggle').hidden = !hasPeople;
   if (hasPeople) showFaces([...conversation.people]);
   byId('person-avatar').hidden = kind !== 'person';
   if (kind === 'person') paintAvatar(byId('person-avatar'), conversation.name);
-  byId('person-avatar').classList.toggle('online', online);
+  byId('person-avatar').classList.toggle('online', Boolean(online));
 }
 
 function subtitle(conversation, members, online, user) {
   if (!conversation) return '';
   if (conversation.kind === 'room') return members > 0 ? count(members, 'member', 'members') : '';
   if (!user) return 'Sign in to write';
-  return online ? 'Here now' : 'Not here; gets it on return';
+  if (online === undefined) return '';
+  return online ? 'Here now' : 'Away; gets it on return';
 }
 
 function showFaces(users) {

@@ -6,6 +6,8 @@ const ACK_TIMEOUT_MS = 20000;
 const PROBE_EVERY_MS = 10000;
 const FIRST_PROBE_MS = 1500;
 
+const NOT_OFFERED = ['unknown_event', 'no_store'];
+
 export const isRefused = (reply) => Boolean(reply) && reply.ok === false;
 
 /**
@@ -43,7 +45,7 @@ export function openConnection(io, { auth, onStatus, events }) {
     let reply = null;
     try {
       reply = await request(event, ...args);
-      if (isRefused(reply) && reply.error === 'unknown_event') unknown.add(event);
+      if (isRefused(reply) && NOT_OFFERED.includes(reply.error)) unknown.add(event);
     } catch (error) {
       /* silence, or it even cost us the connection (unknown_event = disconnect) */
       if (socket.connected || status.phase === 'stopped') unknown.add(event);

@@ -133,11 +133,10 @@ export class Conversation {
     this.hooks.onChange();
   }
 
-  markSeen() {
-    const { lastId } = this.transcript;
-    if (lastId <= this.seen) return;
-    this.seen = lastId;
-    this.hooks.onSeen(this.key, lastId);
+  markSeen(id = this.transcript.lastId) {
+    if (id <= this.seen) return;
+    this.seen = id;
+    this.hooks.onSeen(this.key, id);
   }
 
   /* ---- what was said before ---- */
@@ -171,11 +170,12 @@ export class Conversation {
   show(messages, more, mayBeNew = true) {
     const isFirstVisit = !this.seen;
     const items = this.transcript.addStored(messages);
+    const { firstNew, lastId } = this.transcript;
     for (const item of items.filter(({ mine }) => mine)) {
       const own = this.transcript.findPending(item);
       if (own && own.state !== 'sending') this.transcript.removePending(own);
     }
-    if (mayBeNew && isFirstVisit) this.markSeen();
+    if (isFirstVisit) this.markSeen(firstNew && firstNew.id ? firstNew.id - 1 : lastId);
     else if (mayBeNew) this.countUnread(items.filter(({ id, mine }) => !mine && id > this.seen));
     this.more = more;
     this.transcript.showEarlier({ more, busy: false });

@@ -9,7 +9,7 @@ const byName = new Intl.Collator(undefined, { numeric: true }).compare;
 
 /**
  * state(): { people: Map of conversations by user, active: the key of the open one, user: ours }.
- * isHere(user): are they in one of our rooms? onPick(user): a person was chosen.
+ * isHere(user): are they in one of our rooms? undefined: nobody knows. onPick(user): a person was chosen.
  */
 export function createPeople({ state, isHere, onPick }) {
   const direct = createRows(byId('direct-list'), onPick);
@@ -87,10 +87,11 @@ function createRow(name) {
 }
 
 function updateRow({ node, presence, you, badge, number }, { unread, online, active, self }) {
-  node.classList.toggle('online', online);
+  node.classList.toggle('online', Boolean(online));
+  node.classList.toggle('away', online === false);
   node.classList.toggle('has-unread', unread > 0);
   node.disabled = self;
-  setText(presence, online ? ', here' : ', away');
+  setText(presence, online === undefined ? '' : (online && ', here') || ', away');
   you.hidden = !self;
   badge.hidden = unread === 0;
   setText(number, unread > 99 ? '99+' : String(unread));

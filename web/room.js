@@ -69,8 +69,10 @@ export class Room extends Conversation {
     }
   }
 
+  /* What a guest calls a message says nothing: another guest may call theirs the same. */
   transmitText({ text, client }) {
-    return this.link.request('sendMessageToRoom', this.name, text, client);
+    const names = this.link.user() ? [client] : [];
+    return this.link.request('sendMessageToRoom', this.name, text, ...names);
   }
 
   fetchPage(options) {

@@ -5,7 +5,8 @@ import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { join } from 'node:path';
 
 import { artifact, launch, newPage } from './lib/browser.mjs';
-import { slow, start, top } from './lib/daemon.mjs';
+import { ask, closeAll, connect } from './lib/client.mjs';
+import { slow, start, tempDir, top } from './lib/daemon.mjs';
 import { reference, until } from './lib/target.mjs';
 
 const SHARDS = 2;
@@ -19,8 +20,9 @@ const PHONE = {
 const TOUCH_PX = 44;
 const WAIT_MS = 45_000; // pages are slow to draw on a busy machine without a GPU
 
-const serve = (listen = '127.0.0.1:0', options = {}) =>
-  start({ conf: join(top, 'conf/roomcast.ini'), shards: SHARDS, listen, options });
+const serve = (path, { listen = '127.0.0.1:0', ...options } = {}) =>
+  start({ conf: join(top, 'conf/roomcast.ini'), shards: SHARDS, listen, options: { 'store.path': path, ...options } });
+const newStore = () => join(tempDir(), 'messages');
 
 // A visitor with a browser profile of their own, seen through what the page shows. as: user, who
 // has signed in with that name before, or guest; without a name it is their first visit.
@@ -29,6 +31,8 @@ class Visitor {
     const { page, context, faults } = await newPage(browser, { ...DESK, ...options });
     t.after(() => context.close());
     page.setDefaultTimeout(WAIT_MS * slow);
+    const frames = [];
+    page.on('websocket', (ws) => ws.on('framesent', ({ payload }) => frames.push(String(payload))));
     if (name) {
       await page.addInitScript((values) => {
         if (localStorage.getItem('roomcast.name')) return;
@@ -36,11 +40,12 @@ class Visitor {
       }, { name, as });
     }
     await page.goto(url + '/' + hash);
-    return new Visitor(page, faults);
+    return new Visitor(page, faults, frames);
   }
 
-  constructor(page, faults) {
-    Object.assign(this, { page, faults });
+  // frames: what the page has sent by WebSocket.
+  constructor(page, faults, frames) {
+    Object.assign(this, { page, faults, frames });
   }
 
   shown(selector, text) {
@@ -72,6 +77,23 @@ class Visitor {
 
   title(text) {
     return until(`title ${text}`, async () => (await this.page.title()) === text, WAIT_MS);
+  }
+
+  // How far the own message has come, by its mark.
+  async mark(text, state) {
+    const mark = this.page.locator(`.message.mine:has-text("${text}") .mark[data-mark="${state}"]`);
+    await mark.first().waitFor({ state: 'attached' });
+    return mark.first().getAttribute('title');
+  }
+
+  // Opens the private conversation with the author of what is on screen.
+  async writeTo(name) {
+    await this.page.locator('button.author:visible', { hasText: name }).first().click();
+    await this.shown('#room-title', name);
+  }
+
+  person(name) {
+    return this.page.locator('#direct-list .person', { hasText: name });
   }
 
   // Messages of the open room, in the order shown.
@@ -112,13 +134,20 @@ class Visitor {
 describe('the demo page', { skip: reference && 'the reference serves no page' }, () => {
   let browser;
   let server;
+  let store;
   const visit = (t, name, options) =>
     Visitor.arrive(t, { browser, url: server.url, name, ...options });
 
   before(async () => (browser = await launch()));
   after(() => browser?.close());
-  beforeEach(async () => (server = await serve()));
-  afterEach(() => server.stop());
+  beforeEach(async () => {
+    store = newStore();
+    server = await serve(store);
+  });
+  afterEach(() => {
+    closeAll();
+    return server.stop();
+  });
 
   test('two visitors talk in the lobby', async (t) => {
     const ada = await visit(t, 'Ada Lovelace');
@@ -261,7 +290,7 @@ describe('the demo page', { skip: reference && 'the reference serves no page' },
   });
 
   test('a server without tokens has guests only', async (t) => {
-    const plain = await serve(undefined, { 'auth.dev_tokens_path': '' });
+    const plain = await serve(newStore(), { 'auth.dev_tokens_path': '' });
     t.after(() => plain.stop());
     const ada = await visit(t, 'Ada', { url: plain.url });
     const bob = await visit(t, null, { url: plain.url });
@@ -287,7 +316,7 @@ describe('the demo page', { skip: reference && 'the reference serves no page' },
     await ada.picture('offline-light');
     await bob.picture('offline-dark');
 
-    server = await serve(`127.0.0.1:${server.port}`);
+    server = await serve(store, { listen: `127.0.0.1:${server.port}` });
     await Promise.all([ada.online(), bob.online()]);
     await ada.message('written while there was no server');
     await Promise.all([ada, bob].map((v) => v.members('garden', 2)));
@@ -297,6 +326,135 @@ describe('the demo page', { skip: reference && 'the reference serves no page' },
     await bob.message('so am I');
     for (const { page } of [ada, bob]) await page.locator('#banner').waitFor({ state: 'hidden' });
     assert.deepEqual([...ada.exceptions(), ...bob.exceptions()], []);
+  });
+
+  test('private messages: all devices, unread marks, stored', async (t) => {
+    const [ada, phone, bob, eve] = await Promise.all(['Ada', 'Ada', 'Bob', 'Eve'].map((name) => visit(t, name)));
+    await Promise.all([ada, phone, bob, eve].map((v) => v.online()));
+    await ada.write('hello all');
+    await ada.mark('hello all', 'stored');
+    await bob.message('hello all');
+    await bob.writeTo('Ada');
+    await bob.write('between us');
+    assert.match(await bob.mark('between us', 'stored'), /^Stored, .*\d/);
+    assert.equal(await bob.page.locator('.outbox .message').count(), 0);
+
+    for (const v of [ada, phone]) {
+      await v.shown('#direct-list .person.has-unread', 'Bob');
+      await v.title('(1) roomcast');
+    }
+    await ada.picture('private-unread');
+    await ada.person('Bob').click();
+    await ada.message('between us');
+    await ada.title('roomcast');
+    await ada.write('indeed');
+    await bob.message('indeed');
+    await phone.person('Bob').click();
+    await phone.message('indeed');
+    assert.deepEqual(await phone.authorOf('indeed'), { name: 'You', mine: true });
+    for (const v of [ada, phone, bob]) assert.deepEqual(await v.messages(), ['between us', 'indeed']);
+    await bob.picture('private');
+    assert.equal(await eve.page.locator('#direct-list .person').count(), 0, 'nobody else gets it');
+    assert.ok(!(await eve.page.locator('body').textContent()).includes('between us'));
+    assert.deepEqual([ada, phone, bob, eve].flatMap((v) => v.faults), []);
+  });
+
+  test('who was away gets what was said, once', async (t) => {
+    const ada = await visit(t, 'Ada');
+    const bob = await visit(t, 'Bob');
+    await Promise.all([ada, bob].map((v) => v.online()));
+    await bob.write('see you');
+    await ada.message('see you');
+    await bob.page.goto(`${server.url}/healthz`);
+    await ada.write('missed in the room');
+    await ada.writeTo('Bob');
+    await ada.write('missed in private');
+    await ada.mark('missed in private', 'stored');
+
+    await bob.page.goto(server.url);
+    await bob.online();
+    await bob.message('missed in the room');
+    await bob.shown('.divider.new');
+    assert.deepEqual(await bob.messages(), ['see you', 'missed in the room']);
+    assert.deepEqual(await bob.authorOf('see you'), { name: 'You', mine: true });
+    await bob.shown('#direct-list .person.has-unread', 'Ada');
+    await bob.shown('#direct-list .badge', '1 unread');
+    await bob.title('(1) roomcast');
+    await bob.page.reload();
+    await bob.online();
+    await bob.title('(1) roomcast');
+    await bob.person('Ada').click();
+    await bob.message('missed in private');
+    await bob.page.reload();
+    await bob.online();
+    await bob.message('missed in private');
+    assert.deepEqual(await bob.messages(), ['missed in private'], 'still once');
+    await bob.title('roomcast');
+    assert.deepEqual([...ada.faults, ...bob.faults], []);
+  });
+
+  test('what was said while the connection was lost', async (t) => {
+    const ada = await visit(t, 'Ada');
+    const bob = await visit(t, 'Bob');
+    await Promise.all([ada, bob].map((v) => v.online()));
+    await ada.write('one');
+    await bob.message('one');
+    await bob.writeTo('Ada');
+    await bob.write('private one');
+    await ada.shown('#direct-list .person.has-unread', 'Bob');
+
+    server.child.kill('SIGSTOP'); // what is written now gets no answer
+    await bob.write('private two');
+    await bob.mark('private two', 'sending');
+    server.child.kill('SIGKILL');
+    await server.end;
+    await bob.shown('.problem', 'the connection was lost on the way');
+    server = await serve(store, { listen: `127.0.0.1:${server.port}` });
+    const guest = await connect(server, { auth: { name: 'Guest' } });
+    await ask(guest, 'joinRoom', 'lobby');
+    await ask(guest, 'sendMessageToRoom', 'lobby', 'two');
+    await Promise.all([ada, bob].map((v) => v.online()));
+
+    await bob.page.locator('.problem .link', { hasText: 'Send again' }).click();
+    await bob.mark('private two', 'stored');
+    const ids = bob.frames.filter((f) => f.includes('private two')).map((f) => f.match(/"clientId":"(\w+)"/)[1]);
+    assert.equal(ids.length, 2);
+    assert.equal(ids[0], ids[1], 'a second try is no second message');
+    await ada.message('two');
+    assert.deepEqual(await ada.messages(), ['one', 'two']);
+    await ada.person('Bob').click();
+    await ada.message('private two');
+    assert.deepEqual(await ada.messages(), ['private one', 'private two']);
+    await bob.page.locator('#joined-list .room', { hasText: 'lobby' }).click();
+    await bob.message('two');
+    assert.deepEqual(await bob.messages(), ['one', 'two']);
+    assert.deepEqual([...ada.exceptions(), ...bob.exceptions()], []);
+  });
+
+  test('history on join, and earlier', async (t) => {
+    const guest = await connect(server, { auth: { name: 'Guest' } });
+    await ask(guest, 'joinRoom', 'lobby');
+    const texts = Array.from({ length: 120 }, (_, i) => `message ${i + 1}`);
+    for (const text of texts) assert.equal((await ask(guest, 'sendMessageToRoom', 'lobby', text)).ok, true);
+    const ada = await visit(t, 'Ada');
+    await ada.online();
+    await ada.message('message 120');
+    const shows = (n) => until(`${n} messages`, async () => (await ada.messages()).length === n, WAIT_MS);
+    await shows(50);
+    assert.deepEqual(await ada.messages(), texts.slice(-50));
+    assert.equal((await ada.authorOf('message 120')).name, 'Guestguest');
+    assert.equal(await ada.page.locator('.divider.new').count(), 0, 'nothing is new on a first visit');
+    await ada.page.locator('.transcript').evaluate((node) => { node.scrollTop = 0; });
+    await ada.page.click('.earlier');
+    await shows(100);
+    await ada.page.click('.earlier');
+    await shows(120);
+    assert.deepEqual(await ada.messages(), texts);
+    assert.equal(await ada.page.locator('.earlier:visible').count(), 0, 'that was all');
+    await ask(guest, 'sendMessageToRoom', 'lobby', 'one more');
+    await ada.shown('#latest', '1 new message');
+    await ada.picture('history');
+    assert.deepEqual(ada.faults, []);
   });
 
   test('a phone', async (t) => {
