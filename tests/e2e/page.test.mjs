@@ -35,7 +35,7 @@ class Visitor {
     page.on('websocket', (ws) => ws.on('framesent', ({ payload }) => frames.push(String(payload))));
     if (name) {
       await page.addInitScript((values) => {
-        if (localStorage.getItem('roomcast.name')) return;
+        if (location.protocol === 'about:' || localStorage.getItem('roomcast.name')) return;
         for (const [key, value] of Object.entries(values)) localStorage.setItem(`roomcast.${key}`, JSON.stringify(value));
       }, { name, as });
     }
@@ -365,7 +365,7 @@ describe('the demo page', { skip: reference && 'the reference serves no page' },
     await Promise.all([ada, bob].map((v) => v.online()));
     await bob.write('see you');
     await ada.message('see you');
-    await bob.page.goto(`${server.url}/healthz`);
+    await bob.page.goto('about:blank');
     await ada.write('missed in the room');
     await ada.writeTo('Bob');
     await ada.write('missed in private');
@@ -391,6 +391,39 @@ describe('the demo page', { skip: reference && 'the reference serves no page' },
     assert.deepEqual(await bob.messages(), ['missed in private'], 'still once');
     await bob.title('roomcast');
     assert.deepEqual([...ada.faults, ...bob.faults], []);
+  });
+
+  test('who is here: people come and go quietly', async (t) => {
+    const ada = await visit(t, 'Ada');
+    await ada.online();
+    await ada.shown('#here-list .person:disabled', 'Ada');
+    const bob = await visit(t, 'Bob');
+    const guest = await visit(t, 'Otter', { as: 'guest' });
+    await Promise.all([bob, guest].map((v) => v.online()));
+    await ada.shown('.notice', 'Bob and Otter joined');
+    await ada.shown('#people-count', '2 people');
+    await guest.shown('#here-list .person', 'Bob');
+    await guest.shown('#here-hint', 'Guests are not listed');
+    await ada.page.locator('#here-list .person', { hasText: 'Bob' }).click();
+    await ada.shown('#room-title', 'Bob');
+    await ada.shown('#room-members', 'Here now');
+    await ada.write('hello');
+    await ada.mark('hello', 'stored');
+    await ada.shown('#direct-list .person.online', 'Bob');
+    await ada.page.locator('#joined-list .room', { hasText: 'lobby' }).click();
+    await ada.picture('people');
+
+    await bob.page.reload(); // too short to be told
+    await bob.online();
+    await bob.shown('#here-list .person', 'Ada');
+    await bob.page.click('#leave');
+    await ada.shown('.notice', 'Bob left');
+    assert.equal(await ada.page.locator('.notice').count(), 2, 'joined and left, once each');
+    await ada.shown('#people-count', '1 person');
+    await ada.shown('#direct-list .person.away', 'Bob');
+    await ada.page.click('#people-close');
+    await ada.page.locator('#people').waitFor({ state: 'hidden' });
+    assert.deepEqual([ada, bob, guest].flatMap((v) => v.faults), []);
   });
 
   test('what was said while the connection was lost', async (t) => {
