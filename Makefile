@@ -5,6 +5,7 @@
 # build directory, which remembers its flags, so that nothing stale is ever linked.
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
+STATEDIR   ?= $(if $(filter /usr,$(PREFIX)),/var/lib,$(PREFIX)/var/lib)
 BUILD      := build/release
 PKG_CONFIG ?= pkg-config
 FUZZ_TIME  ?= 30
@@ -183,8 +184,10 @@ install: all
 	    -exec install -D -m 644 {} $(SHARE)/roomcast/web/{} \;
 	cp -R README.md LICENSE docs conf/examples $(SHARE)/doc/roomcast/
 	install -d $(DESTDIR)$(SYSCONFDIR)/roomcast
+	install -d -m 750 $(DESTDIR)$(STATEDIR)/roomcast
 	f=$(DESTDIR)$(SYSCONFDIR)/roomcast/roomcast.ini; [ ! -e $$f ] || f=$$f.new; \
 	    sed -e 's|^static_root = .*|static_root = $(PREFIX)/share/roomcast/web|' \
+	        -e 's|^path = \.\..*|path = $(STATEDIR)/roomcast/messages.sqlite|' \
 	        -e 's|^dev_tokens_path = .*|;dev_tokens_path =|' conf/roomcast.ini >$$f
 clean: ; rm -rf build tests/node_modules
 FORCE:

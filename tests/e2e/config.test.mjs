@@ -249,7 +249,11 @@ describe('start', roomcastOnly, () => {
   });
 
   test('the default configuration serves the page and its vocabulary', async (t) => {
-    const server = await startFor(t, { conf: join(top, 'conf/roomcast.ini'), shards: 2 });
+    const server = await startFor(t, {
+      conf: join(top, 'conf/roomcast.ini'),
+      shards: 2,
+      options: { 'store.path': join(tempDir(), 'messages') },
+    });
     const page = await request(server, { path: '/' });
     assert.equal(page.status, 200);
     assert.match(page.body, /<title>[^<{]*roomcast/);
@@ -258,7 +262,8 @@ describe('start', roomcastOnly, () => {
     const [atA, atB] = [a, b].map(inbox);
     assert.deepEqual(await ask(a, 'joinRoom', 'r'), { ok: true });
     assert.deepEqual(await ask(b, 'joinRoom', 'r'), { ok: true });
-    assert.deepEqual(await ask(a, 'sendMessageToRoom', 'r', 'hi <b>'), { ok: true });
+    const sent = await ask(a, 'sendMessageToRoom', 'r', 'hi <b>');
+    assert.equal(sent.ok, true);
     assert.deepEqual(await ask(b, 'leaveRoom', 'r'), { ok: true });
     await atA.wait(4);
     const texts = (box) => box.map((m) => m[1]);
@@ -270,10 +275,15 @@ describe('start', roomcastOnly, () => {
     ]);
     assert.deepEqual(texts(atB), ['New member joined the room: r', '[r] hi <b>']);
     const [, , { time, ...more }] = atB[1];
-    assert.deepEqual(more, { room: 'r', type: 'message', text: 'hi <b>', id: a.id, name: 'Ada', user: '', client: null });
+    assert.deepEqual(more, { room: 'r', type: 'message', text: 'hi <b>', id: a.id, name: 'Ada', user: '', client: null, message: sent.id });
+    assert.equal(time, sent.time);
     assert.ok(Math.abs(Date.now() - time) < 60_000);
     assert.equal(atB[0][2].name, null);
     assert.equal((await ask(b, 'sendMessageToRoom', 'r', 'x')).error, 'not_a_member');
+    assert.equal((await ask(b, 'history', 'r')).error, 'not_a_member');
+    assert.deepEqual((await ask(a, 'history', 'r')).messages.map(({ id }) => id), [sent.id]);
+    assert.deepEqual(await ask(a, 'presence', 'r'), { ok: true, room: 'r', count: 0, users: [], more: false });
+    assert.equal((await ask(a, 'message', { conversationType: 'private', receiverId: 'b', content: 'x' })).error, 'no_user');
     closeAll();
   });
 });
