@@ -112,8 +112,7 @@ static bool hand_over(struct rc_mesh *mesh, uint64_t owners, const struct rc_msg
     unsigned nshards = rc_mesh_shards(mesh);
     struct rc_msg msg = *stored;
 
-    msg.type = RC_MSG_STORED;
-    msg.u.stored.owners = (uint16_t)__builtin_popcountll(owners);
+    msg.count = (uint32_t)__builtin_popcountll(owners);
     for (unsigned to = 0; to < nshards; to++) {
         if ((owners >> to & 1) == 0)
             continue;
@@ -145,7 +144,7 @@ static bool deliver(const struct rc_store_req *req, struct rc_msg *msg)
         pub->message = req->id;
         rc_buf_deinit(&list);
     }
-    msg->u.stored.except = c->except;
+    msg->u.stored.u.except = c->except;
     msg->u.stored.pub = pub;
     return hand_over(req->arg, owners, msg);
 }
@@ -188,21 +187,23 @@ static void on_done(struct rc_store_req *req)
     const struct context *c = req->context;
     unsigned nshards = rc_mesh_shards(req->arg);
     bool ok = req->fault == RC_STORE_OK;
-    struct rc_msg msg = {.type = RC_MSG_STORE_DONE, .nsp = (uint16_t)req->type};
+    struct rc_msg msg = {.type = RC_MSG_STORED};
 
     msg.u.stored.session = c->session;
-    msg.u.stored.fault = (uint8_t)req->fault;
     msg.u.stored.id = req->id;
     msg.u.stored.time_ms = (uint64_t)req->time_ms;
     if (ok && req->type == RC_STORE_PUT && !req->repeated && deliver(req, &msg)) {
         rc_store_req_free(req);
         return; /* the owners answer */
     }
-    msg.u.stored.owners = 1;
+    msg.type = RC_MSG_STORE_DONE;
+    msg.count = 1;
     msg.u.stored.pub = NULL;
-    msg.u.stored.yes = req->member;
+    msg.u.stored.u.answer.type = (uint8_t)req->type;
+    msg.u.stored.u.answer.fault = (uint8_t)req->fault;
+    msg.u.stored.u.answer.yes = req->member;
     if (ok && req->type == RC_STORE_HISTORY)
-        msg.u.stored.pub = rows_of(req, &msg.u.stored.yes);
+        msg.u.stored.pub = rows_of(req, &msg.u.stored.u.answer.yes);
     else if (ok && req->type == RC_STORE_GROUP_LIST)
         msg.u.stored.pub = users_of(req);
     if (c->session != 0)
@@ -280,15 +281,17 @@ RC_ON_SHARD static void hand_out(struct rc_shard *sh, struct rc_msg *msg)
     unsigned to = rc_id_shard(msg->u.stored.session);
 
     if (msg->u.stored.pub->message != 0)
-        rc_inbox_publish(sh, msg->u.stored.pub, msg->u.stored.except);
+        rc_inbox_publish(sh, msg->u.stored.pub, msg->u.stored.u.except);
     else
-        rc_room_publish(sh, msg->u.stored.pub, msg->u.stored.except);
+        rc_room_publish(sh, msg->u.stored.pub, msg->u.stored.u.except);
     if (msg->u.stored.session == 0)
         return;
     done.type = RC_MSG_STORE_DONE;
-    done.nsp = RC_STORE_PUT;
     done.from = (uint8_t)sh->index;
     done.u.stored.pub = NULL;
+    done.u.stored.u.answer.type = RC_STORE_PUT;
+    done.u.stored.u.answer.fault = RC_STORE_OK;
+    done.u.stored.u.answer.yes = false;
     if (rc_shard_is_here(sh, to))
         take_answer(sh, &done);
     else

@@ -427,15 +427,16 @@ void rc_verbs_answer(struct rc_shard *sh, struct rc_session *s, struct rc_msg *m
     RC_ASSERT(j != NULL && !j->answered); /* nothing else has let the session go on */
     if (msg->from < sh->nshards)
         j->owners |= (uint64_t)1 << msg->from;
-    if (++j->answers < msg->u.stored.owners)
+    if (++j->answers < msg->count)
         return;
     j->answered = true;
-    j->answer = (struct rc_store_answer){.type = (enum rc_store_type)msg->nsp,
-                                         .fault = (enum rc_store_fault)msg->u.stored.fault,
-                                         .id = msg->u.stored.id,
-                                         .time_ms = msg->u.stored.time_ms,
-                                         .yes = msg->u.stored.yes,
-                                         .pub = msg->u.stored.pub};
+    j->answer =
+        (struct rc_store_answer){.type = (enum rc_store_type)msg->u.stored.u.answer.type,
+                                 .fault = (enum rc_store_fault)msg->u.stored.u.answer.fault,
+                                 .id = msg->u.stored.id,
+                                 .time_ms = msg->u.stored.time_ms,
+                                 .yes = msg->u.stored.u.answer.yes,
+                                 .pub = msg->u.stored.pub};
     s->paused &= (uint8_t)~RC_PAUSE_STORE;
     if (j->owners != 0 && !rc_lane_stored(sh, s, j->owners))
         return; /* the fence goes on */

@@ -582,7 +582,7 @@ static void put_spread(struct rc_buf *out, const struct part *part,
 
 static struct rc_str own_bytes(const struct rc_template *t, const struct part *part)
 {
-    return rc_str_make(t->bytes.data + part->at, part->len);
+    return part->len != 0 ? rc_str_make(t->bytes.data + part->at, part->len) : RC_STR_NONE;
 }
 
 static struct rc_str id_of(const struct rc_template_env *env)

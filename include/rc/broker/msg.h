@@ -56,6 +56,7 @@ enum rc_msg_type {
     RC_MSG_ASK_SOCKETS, /* count: sockets that were asked on one of them */
     RC_MSG_ASK_ANSWER,  /* socket, pub: its answer */
     /* stored messages: see broker/stored.h */
+    /* count: how many owners answer with STORE_DONE */
     RC_MSG_STORED,     /* stored: the store -> owner of the room, or of rooms of users */
     RC_MSG_STORE_DONE, /* stored, nsp: what was asked: the store or an owner -> session's shard */
     RC_MSG_MISSED,     /* missed: the store -> owner of a user's room */
@@ -116,13 +117,17 @@ struct rc_msg {
         } ask;
         struct {
             rc_id session; /* that waits for it; 0: nobody does */
-            rc_id except;  /* socket that is left out */
             uint64_t id;   /* of the message */
             uint64_t time_ms;
             struct rc_pub *pub; /* STORE_DONE: rows or users as JSON, or NULL */
-            uint16_t owners;    /* how many of them answer with STORE_DONE */
-            uint8_t fault;      /* STORE_DONE: enum rc_store_fault */
-            bool yes;           /* STORE_DONE: the answer to a question; there is more */
+            union {
+                rc_id except; /* STORED: socket that is left out */
+                struct {
+                    uint8_t type;  /* enum rc_store_type: what was asked */
+                    uint8_t fault; /* enum rc_store_fault */
+                    bool yes;      /* the answer to a question; there is more */
+                } answer;          /* STORE_DONE */
+            } u;
         } stored;
         struct {
             uint64_t asked;     /* number of the question */
@@ -140,6 +145,6 @@ struct rc_msg {
         } reply;
     } u;
 };
-_Static_assert(sizeof(struct rc_msg) <= 64, "a message is one cache line");
+_Static_assert(sizeof(struct rc_msg) <= 48, "rings have many of them");
 
 #endif /* RC_BROKER_MSG_H */
