@@ -2,7 +2,7 @@
  * screen. The one that is open stands in the address (#room=lobby, #person=Ann), so that a link can
  * be shared. What a server's rules do not offer is not shown. */
 
-import { byId, bdi, button, el, icon, setText, oncePerFrame } from './dom.js';
+import { byId, setText, oncePerFrame } from './dom.js';
 import { count, reason } from './format.js';
 import {
   loadRooms, saveRooms, loadPeople, savePeople, loadSeen, saveSeen,
@@ -15,7 +15,9 @@ import { Person, personKey } from './person.js';
 import { createRoomList } from './room-list.js';
 import { createPeople } from './people.js';
 import { createProfile } from './profile.js';
+import { createComposer } from './composer.js';
 import { showHead } from './chat-head.js';
+import { blankOf } from './rows.js';
 import { showStatus } from './status.js';
 import { toast } from './toast.js';
 
@@ -79,9 +81,9 @@ function whose(message) {
   return { ...message, mine, isGuest: session.canSignIn && message.user === '' };
 }
 
-function show(conversation, fill) {
+function show(conversation) {
   const { blank, element } = conversation.transcript;
-  fill(blank, conversation.name);
+  blank.append(...blankOf(conversation, session.name, () => profile.open()));
   element.hidden = true;
   byId('transcripts').prepend(element);
   return conversation;
@@ -92,7 +94,7 @@ function roomFor(name) {
   const room = new Room(name, link, hooks, state.seen.get(roomKey(name)) || 0);
   state.rooms.set(name, room);
   saveRooms([...state.rooms.keys()]);
-  show(room, fillRoom);
+  show(room);
   if (isOnline()) join(room);
   return room;
 }
@@ -102,7 +104,7 @@ function personFor(user) {
   const person = new Person(user, link, hooks, state.seen.get(personKey(user)) || 0);
   state.people.set(user, person);
   savePeople(session.user, [...state.people.keys()]);
-  show(person, fillPerson);
+  show(person);
   if (isOnline()) person.open();
   return person;
 }
@@ -164,15 +166,14 @@ function open(conversation) {
   const before = active();
   if (before === conversation) return;
   if (before) {
-    before.draft = byId('message').value;
+    before.draft = composer.text();
     before.transcript.clearNewMark();
     before.transcript.element.hidden = true;
   }
   state.active = conversation.key;
   conversation.transcript.element.hidden = false;
   conversation.transcript.jumpToEnd();
-  byId('message').value = conversation.draft;
-  fitMessage();
+  composer.fill(conversation.draft);
 }
 
 function openNext(step) {
@@ -309,8 +310,7 @@ function showChat(conversation) {
   const { name, kind, people: here } = conversation || {};
   byId('chat').classList.toggle('empty', !conversation);
   byId('nowhere').hidden = Boolean(conversation);
-  byId('composer').hidden = !conversation;
-  byId('message').placeholder = kind === 'person' ? `Write to ${name}` : 'Write a message';
+  composer.show(conversation);
   showHead(conversation, {
     members: state.counts.get(name) || 0, online: kind === 'person' ? isHere(name) : false, user: session.user,
   });
@@ -347,47 +347,7 @@ function showUnread() {
   byId('back-badge').hidden = total === 0;
 }
 
-function fillRoom(node, room) {
-  const title = el('h3');
-  title.append('This is ', bdi(room, 'blank-room'));
-  const who = el('p');
-  who.append('You are here as ', bdi(session.name, 'own-name'), '. ',
-    button('link', 'Change your name', () => profile.open()));
-  node.append(icon('cast'), title, el('p', '', 'What is said from now on appears here.'), who);
-}
-
-function fillPerson(node, user) {
-  const title = el('h3');
-  title.append('You and ', bdi(user));
-  node.append(icon('person'), title,
-    el('p', '', 'What you write here only the two of you get, on all your devices.'));
-}
-
 /* ---- what the visitor does ---- */
-
-function fitMessage() {
-  const field = byId('message');
-  field.style.height = 'auto';
-  field.style.height = `${field.scrollHeight}px`;
-  byId('send').disabled = !field.value.trim();
-}
-
-function sendMessage(event) {
-  event.preventDefault();
-  const field = byId('message');
-  const text = field.value.trim();
-  if (!text || !active()) return;
-  active().send(text);
-  field.value = '';
-  fitMessage();
-  field.focus();
-}
-
-function onMessageKey(event) {
-  /* Enter also ends the composition of a Chinese or Japanese word: that one is not for us */
-  if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
-  sendMessage(event);
-}
 
 async function share() {
   const address = window.location.href;
@@ -420,9 +380,6 @@ function navigateToFilter() {
 }
 
 function listen() {
-  byId('composer').addEventListener('submit', sendMessage);
-  byId('message').addEventListener('keydown', onMessageKey);
-  byId('message').addEventListener('input', fitMessage);
   byId('back').addEventListener('click', () => navigate(LIST_VIEW));
   byId('share').addEventListener('click', share);
   byId('leave').addEventListener('click', () => { if (active()) leave(active()); });
@@ -473,6 +430,7 @@ const session = createSession(devTokensPath(), {
   onToken: (token) => connection.request('refreshToken', token).catch(() => {}),
 });
 const profile = createProfile(session, { onGuest: beGuest, onSignIn: signIn });
+const composer = createComposer((text) => active().send(text));
 const people = createPeople({
   state: () => ({ people: state.people, active: state.active, user: session.user }),
   isHere,

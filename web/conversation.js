@@ -150,7 +150,7 @@ export class Conversation {
   async catchUp() {
     let after = this.syncedTo;
     for (let pages = 0; !this.synced && pages < PAGES_MAX; pages += 1) {
-      const page = await this.page(after ? { after } : {}); // eslint-disable-line no-await-in-loop
+      const page = await this.page(after ? { after } : {});
       if (!page) return;
       this.show(page.messages, after ? this.more : page.more);
       this.synced = !after || !page.more || page.messages.length === 0;

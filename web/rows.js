@@ -1,4 +1,5 @@
-/* rows.js - the rows of a transcript: messages, notices and the lines between them. */
+/* rows.js - the rows of a transcript: messages, notices and the lines between them; and what stands
+ * there before anything was said. */
 
 import { el, icon, button, bdi } from './dom.js';
 import {
@@ -129,3 +130,18 @@ export function dayRow(time) {
 }
 
 export const newRow = () => el('p', 'divider new', 'New');
+
+/** What stands where nothing was said yet. */
+export function blankOf({ kind, name }, ownName, onRename) {
+  const title = el('h3');
+  const note = el('p');
+  if (kind === 'person') {
+    title.append('You and ', bdi(name));
+    note.append('What you write here only the two of you get, on all your devices.');
+    return [icon('person'), title, note];
+  }
+  title.append('This is ', bdi(name, 'blank-room'));
+  note.append('You are here as ', bdi(ownName, 'own-name'), '. ',
+    button('link', 'Change your name', onRename));
+  return [icon('cast'), title, el('p', '', 'What is said from now on appears here.'), note];
+}

@@ -1,6 +1,7 @@
 // The demo page in headless Chromium: visitors talk, look at the room list, survive a restart of
 // the server, and use a phone. Screenshots are kept as page-*.png among the artifacts.
 import assert from 'node:assert/strict';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { join } from 'node:path';
 
@@ -286,6 +287,37 @@ describe('the demo page', { skip: reference && 'the reference serves no page' },
     await ada.message('anybody could say that');
     assert.equal((await ada.authorOf('anybody could')).name, 'Bob Leeguest', 'a name that nobody has checked');
     assert.equal(await session(), null);
+    assert.deepEqual([...ada.faults, ...bob.faults], []);
+  });
+
+  test('a token is refreshed before it ends', async (t) => {
+    const short = await serve(newStore(), { 'auth.dev_tokens_ttl': '2s', 'auth.leeway': '0ms', 'auth.grace': '1s' });
+    t.after(() => short.stop());
+    const [ada, bob] = await Promise.all(['Ada', 'Bob'].map((name) => visit(t, name, { url: short.url })));
+    await Promise.all([ada, bob].map((v) => v.online()));
+    const refreshed = (v) => v.frames.filter((f) => f.includes('refreshToken')).length;
+    await until('three refreshes', () => Math.min(refreshed(ada), refreshed(bob)) >= 3, WAIT_MS);
+    await ada.write('still me');
+    await bob.message('still me');
+    assert.equal((await bob.authorOf('still me')).name, 'Ada');
+    assert.equal(await ada.page.locator('.notice', { hasText: 'left' }).count(), 0);
+    assert.deepEqual([...ada.faults, ...bob.faults], []);
+  });
+
+  test('a strict Content-Security-Policy', async (t) => {
+    const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+      + "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'";
+    const root = join(tempDir(), 'web');
+    cpSync(join(top, 'web'), root, { recursive: true });
+    const index = readFileSync(join(root, 'index.html'), 'utf8');
+    writeFileSync(join(root, 'index.html'), index.replace('<head>', `<head><meta http-equiv="Content-Security-Policy" content="${policy}">`));
+    const strict = await serve(newStore(), { 'server.static_root': root });
+    t.after(() => strict.stop());
+    const [ada, bob] = await Promise.all(['Ada', 'Bob'].map((name) => visit(t, name, { url: strict.url })));
+    await Promise.all([ada, bob].map((v) => v.online()));
+    await ada.write('see https://example.org');
+    await bob.message('see https');
+    await bob.writeTo('Ada');
     assert.deepEqual([...ada.faults, ...bob.faults], []);
   });
 
