@@ -25,7 +25,7 @@ struct compiler {
     const struct rc_conf_entry *entry;
     struct rc_conf_errors *e;
     struct rc_room_rule *rule;
-    bool tokens;
+    struct rc_room_setting setting;
     const struct rc_conf_entry *hold; /* presence_hold, if it is there */
 };
 
@@ -48,12 +48,30 @@ static void fault(const struct compiler *c, const char *expected)
 
 /* ---- who may ---- */
 
-static bool has_one_star(struct rc_str pattern)
+static unsigned count_stars(struct rc_str pattern)
 {
-    const char *first = memchr(pattern.p, '*', pattern.len);
-    size_t rest = first != NULL ? (size_t)(pattern.p + pattern.len - first) - 1 : 0;
+    unsigned n = 0;
 
-    return first != NULL && (rest == 0 || memchr(first + 1, '*', rest) == NULL);
+    for (size_t i = 0; i < pattern.len; i++)
+        n += pattern.p[i] == '*';
+    return n;
+}
+
+/* What the value alone does not show. */
+static void check_grant(const struct compiler *c, enum rc_access access, enum rc_grantee to)
+{
+    unsigned stars = count_stars(c->rule->pattern);
+
+    if (to == RC_GRANT_MEMBER && access == RC_ACCESS_JOIN)
+        fault(c, "something else than member: nobody is one before they have joined");
+    if (to == RC_GRANT_USER && stars != 1)
+        fault(c, "a pattern with one *, which stands for the user's id");
+    if (to == RC_GRANT_GROUP && stars > 1)
+        fault(c, "a pattern with no more than one *, which stands for the group");
+    if (to == RC_GRANT_GROUP && !c->setting.store)
+        fault(c, "a store, which knows who is in a group: store.engine");
+    if (!c->setting.tokens && to != RC_GRANT_ANYONE && to != RC_GRANT_MEMBER)
+        fault(c, "a namespace that looks at tokens: auth = optional or required");
 }
 
 static void read_grant(const struct compiler *c, enum rc_access access)
@@ -64,6 +82,7 @@ static void read_grant(const struct compiler *c, enum rc_access access)
     } words[] = {{"anyone", RC_GRANT_ANYONE},
                  {"authenticated", RC_GRANT_AUTHENTICATED},
                  {"member", RC_GRANT_MEMBER},
+                 {"group", RC_GRANT_GROUP},
                  {"user", RC_GRANT_USER}};
     enum { NWORDS = sizeof(words) / sizeof(words[0]) };
     struct rc_grant *g = &c->rule->grant[access];
@@ -79,13 +98,8 @@ static void read_grant(const struct compiler *c, enum rc_access access)
     else if (rc_str_starts(value, claim) && value.len > claim.len)
         *g = (struct rc_grant){.to = RC_GRANT_CLAIM, .claim = rc_str_skip(value, claim.len)};
     else
-        fault(c, "anyone, authenticated, member, claim NAME or user");
-    if (g->to == RC_GRANT_MEMBER && access == RC_ACCESS_JOIN)
-        fault(c, "something else than member: nobody is one before they have joined");
-    if (g->to == RC_GRANT_USER && !has_one_star(c->rule->pattern))
-        fault(c, "a pattern with one *, which stands for the user's id");
-    if (!c->tokens && g->to != RC_GRANT_ANYONE && g->to != RC_GRANT_MEMBER)
-        fault(c, "a namespace that looks at tokens: auth = optional or required");
+        fault(c, "anyone, authenticated, member, group, claim NAME or user");
+    check_grant(c, access, g->to);
     put_entry(c, &text);
     g->text = (char *)rc_buf_take(&text, &len);
     g->text = rc_realloc(g->text, len + 1);
@@ -102,7 +116,7 @@ static void read_presence(const struct compiler *c)
         rc_buf_putc(&expected, '\0');
         fault(c, (const char *)expected.data);
     }
-    if (c->rule->presence && !c->tokens)
+    if (c->rule->presence && !c->setting.tokens)
         fault(c, "a namespace that looks at tokens: only users are told of");
     rc_buf_deinit(&expected);
 }
@@ -137,9 +151,10 @@ static void read_entry(struct compiler *c)
 }
 
 void rc_room_rules_add(struct rc_room_rules *set, const struct rc_conf_section *section,
-                       bool tokens, unsigned *npresence, struct rc_conf_errors *e)
+                       struct rc_room_setting setting, unsigned *npresence,
+                       struct rc_conf_errors *e)
 {
-    struct compiler c = {.section = section, .e = e, .tokens = tokens};
+    struct compiler c = {.section = section, .e = e, .setting = setting};
     struct rc_room_rule *rule;
 
     set->rule = rc_realloc(set->rule, (set->n + 1) * sizeof(*set->rule));

@@ -174,7 +174,10 @@ static void add_rooms(struct rc_app *app, struct rc_conf_errors *e)
         if (s->kind != RC_CONF_ROOM)
             continue;
         nsp = add_nsp(app, s->nsp, RC_ENDPOINT_NONE); /* it is there */
-        rc_room_rules_add(&nsp->rooms, s, nsp->auth != RC_AUTHMODE_OFF, &app->npresence, e);
+        rc_room_rules_add(&nsp->rooms, s,
+                          (struct rc_room_setting){.tokens = nsp->auth != RC_AUTHMODE_OFF,
+                                                   .store = nsp->rules.has_store},
+                          &app->npresence, e);
     }
 }
 

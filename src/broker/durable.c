@@ -539,10 +539,16 @@ int rc_action_group(struct rc_exec *x, const struct rc_action *a)
     return rc;
 }
 
+int rc_action_ask_group(struct rc_exec *x, struct rc_str group)
+{
+    const struct rc_store_in in = {.user = x->env.user, .receiver = group};
+
+    return submit(x, RC_STORE_GROUP_IS, &in, NULL);
+}
+
 int rc_action_require_group(struct rc_exec *x, const struct rc_action *a)
 {
     struct rc_buf group = RC_BUF_INIT;
-    struct rc_store_in in = {.user = x->env.user};
     int rc;
 
     if (x->answer != NULL && x->answer->fault != RC_STORE_OK)
@@ -554,9 +560,8 @@ int rc_action_require_group(struct rc_exec *x, const struct rc_action *a)
     if (x->env.user.len == 0)
         return refuse_stranger(x);
     rc = fill_text(x, a->text[0], &group);
-    in.receiver = rc_buf_str(&group);
     if (rc == RC_OK)
-        rc = submit(x, RC_STORE_GROUP_IS, &in, NULL);
+        rc = rc_action_ask_group(x, rc_buf_str(&group));
     rc_buf_deinit(&group);
     return rc;
 }

@@ -43,7 +43,9 @@ struct rc_exec {
     bool acked;
     bool connect;
     const struct rc_store_answer *answer; /* to the action at hand; NULL: it has not asked */
-    uint64_t ask; /* number of the question that is being built, 0: none */
+    struct rc_buf groups;                 /* what the store has said of some, see allow.c */
+    uint64_t asked_group; /* the answer is about that one; 0: it is the action's */
+    uint64_t ask;         /* number of the question that is being built, 0: none */
     struct rc_template_env env;
     struct rc_str at_fault;   /* key of an argument, see env.key */
     char id[RC_NAME_LEN + 1]; /* the socket's, unless it is longer */
@@ -105,8 +107,11 @@ static inline uint64_t rc_exec_hash(const struct rc_exec *x, struct rc_str key)
 /* ---- allow.c ---- */
 
 /* May the sender do that in a room, by its key? RC_OK; or refused as `denied`, with the line of the INI
- * that says so. */
+ * that says so; RC_EAGAIN: the store is asked, call it again. */
 int rc_access_check(struct rc_exec *x, enum rc_access access, struct rc_str key) RC_ON_SHARD;
+
+/* The rule goes on: takes the answer, if that is what was asked for. */
+void rc_access_answered(struct rc_exec *x);
 
 /* ---- actions.c ---- */
 
@@ -137,6 +142,8 @@ int rc_action_store(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
 int rc_action_message(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
 int rc_action_history(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
 int rc_action_group(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
+/* Is the sender in that group? RC_EAGAIN: x->answer will tell. */
+int rc_action_ask_group(struct rc_exec *x, struct rc_str group) RC_ON_SHARD;
 int rc_action_require_group(struct rc_exec *x, const struct rc_action *a) RC_ON_SHARD;
 
 #endif /* RC_BROKER_EXEC_H */

@@ -30,6 +30,8 @@ struct rc_job {
     unsigned answers;                     /* of owners or the store, so far */
     bool answered;                        /* all have come: */
     struct rc_store_answer answer;
+    struct rc_buf groups; /* see rc_exec */
+    uint64_t asked_group;
     char bytes[];
 };
 
@@ -85,7 +87,10 @@ static void suspend(struct rc_exec *x)
                          .acked = x->acked,
                          .connect = x->connect,
                          .message_id = x->env.message_id,
-                         .message_time_ms = x->env.message_time_ms};
+                         .message_time_ms = x->env.message_time_ms,
+                         .groups = x->groups,
+                         .asked_group = x->asked_group};
+    x->groups = (struct rc_buf){0};
     at = j->bytes;
     if (x->ev != NULL) {
         j->text = copy_to(&at, x->ev->text);
@@ -99,8 +104,10 @@ static void suspend(struct rc_exec *x)
 
 void rc_verbs_job_free(struct rc_job *job)
 {
-    if (job != NULL)
-        rc_pub_unref(&job->answer.pub);
+    if (job == NULL)
+        return;
+    rc_pub_unref(&job->answer.pub);
+    rc_buf_deinit(&job->groups);
     free(job);
 }
 
@@ -248,6 +255,7 @@ static void end(struct rc_exec *x)
     rc_buf_deinit(&x->longer_id);
     rc_buf_deinit(&x->message);
     rc_buf_deinit(&x->data);
+    rc_buf_deinit(&x->groups);
 }
 
 /* The event's name without its JSON: decoded into buf when it has escapes. */
@@ -410,6 +418,10 @@ void rc_verbs_continue(struct rc_shard *sh, struct rc_session *s)
         x.env.message_id = j->message_id;
         x.env.message_time_ms = j->message_time_ms;
         x.answer = j->answered ? &j->answer : NULL;
+        x.groups = j->groups;
+        x.asked_group = j->asked_group;
+        j->groups = (struct rc_buf){0};
+        rc_access_answered(&x);
         restore_room(&x);
         run(&x);
         end(&x);

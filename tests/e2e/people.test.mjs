@@ -9,6 +9,7 @@ import jwt from 'jsonwebtoken';
 
 import { ask, client, closeAll, connect, event, inbox } from './lib/client.mjs';
 import { tempDir } from './lib/daemon.mjs';
+import { openStore } from './lib/store.mjs';
 import { SHARDS, label, roomcastOnly, sleep, slow, start, until } from './lib/target.mjs';
 
 const SECRET = randomBytes(32).toString('hex');
@@ -629,4 +630,123 @@ describe('presence', roomcastOnly, () => {
       closeAll();
     }
   });
+});
+
+const GROUPS = `
+[room group-*]
+join = group
+publish = group
+history = group
+presence = yes
+[room team]
+join = group
+[connect]
+join = {auth.room}
+[event add]
+group = add {1} {2}
+[event remove]
+group = remove {1} {2}
+[event join]
+join = {1}
+[event joins]
+join = rooms {1}
+[event say]
+emit = room {1}: said {2}
+[event says]
+emit = rooms {1}: said {2}
+[event twice]
+emit = room {1}: said 1
+emit = room {1}: said 2
+[event keep]
+store = room {1}: kept {2}
+[event read]
+history = room {1}
+[event poll]
+ask = room {1} within 5s: question {2}
+[event who]
+presence = room {1}
+[event mark]
+ack = auto
+[room *]
+presence = yes
+presence_hold = 0ms
+`;
+
+describe('rooms of groups', roomcastOnly, () => {
+  for (const shards of SHARDS)
+    describe(label(shards), () => {
+      let server, store;
+      before(async () => {
+        store = await openStore('sqlite');
+        server = await start({ ini: GROUPS, shards, options: { ...OPTIONS, ...store.options() } });
+      });
+      after(async () => {
+        await server.stop();
+        await store.remove();
+      });
+      afterEach(closeAll);
+
+      const denied = (what, room = 'group-*') => ({ ok: false, error: 'denied', message: `[room ${room}] ${what} = group` });
+      const ok = { ok: true };
+
+      test('the store knows who may', async () => {
+        const ann = await device(server, 'ann');
+        const nobody = await device(server, null);
+        const bob = await device(server, 'bob');
+        for (const group of ['7', '8', 'team']) assert.deepEqual(await ask(ann, 'add', group, 'ann'), ok);
+        for (const room of ['group-7', 'group-8', 'team']) {
+          assert.deepEqual(await ask(ann, 'join', room), ok, room);
+          const pattern = room === 'team' ? room : 'group-*';
+          for (const s of [bob, nobody]) assert.deepEqual(await ask(s, 'join', room), denied('join', pattern));
+        }
+        assert.deepEqual(await ask(ann, 'join', 'group-9'), denied('join'));
+        assert.deepEqual(await ask(ann, 'say', 'group-7', 1), ok);
+        assert.deepEqual(await ask(bob, 'say', 'group-7', 1), denied('publish'));
+        assert.deepEqual(await ask(ann, 'twice', 'group-8'), ok);
+        assert.deepEqual(await ask(ann, 'says', ['x', 'group-7', 'group-8', 'group-7'], 3), ok);
+        assert.deepEqual(await ask(ann, 'says', ['group-7', 'group-9'], 4), denied('publish'));
+        const kept = await ask(ann, 'keep', 'group-7', 'k');
+        assert.equal(kept.ok, true);
+        assert.deepEqual(await ask(bob, 'keep', 'group-7', 'k'), denied('publish'));
+        const history = await ask(ann, 'read', 'group-7');
+        assert.deepEqual(history.messages.map(({ id, content }) => [id, content]), [[kept.id, 'k']]);
+        assert.deepEqual(await ask(bob, 'read', 'group-7'), denied('history'));
+        assert.deepEqual((await ask(ann, 'who', 'group-7')).users, ['ann']);
+        assert.deepEqual(await ask(bob, 'who', 'group-7'), denied('join'));
+        ann.on('question', (q, answer) => answer(q));
+        assert.deepEqual(await ask(ann, 'poll', 'group-7', 'q'), { ok: true, answers: [['q']] });
+        assert.deepEqual(await ask(bob, 'poll', 'group-7', 'q'), denied('publish'));
+        assert.deepEqual(
+          ann.box.filter(([name]) => name === 'said' || name === 'kept').map(([, ...args]) => args),
+          [[1], [1], [2], [3], ['k']],
+        );
+      });
+
+      test('a change of the group counts at once, also in lists and at the connect', async () => {
+        const ann = await device(server, 'ann');
+        const rooms = ['group-a', 'other', 'group-b'];
+        assert.deepEqual(await ask(ann, 'joins', rooms), denied('join'));
+        for (const group of ['a', 'b']) await ask(ann, 'add', group, 'eve');
+        const eve = await device(server, 'eve', { auth: { token: sign({ sub: 'eve' }), room: 'group-a' } });
+        assert.deepEqual(await ask(eve, 'say', 'group-a', 1), ok);
+        assert.deepEqual(await ask(eve, 'joins', rooms), ok);
+        assert.deepEqual(await ask(ann, 'remove', 'b', 'eve'), ok);
+        assert.deepEqual(await ask(eve, 'say', 'group-b', 2), denied('publish'));
+        assert.deepEqual(await ask(eve, 'say', 'group-a', 3), ok);
+        assert.deepEqual((await harvest(eve, [eve]))[0].filter(([name]) => name === 'said'), [['said', 1], ['said', 3]]);
+        const bob = await device(server, 'bob', { auth: { token: sign({ sub: 'bob' }), room: 'group-a' } });
+        assert.deepEqual((await ask(eve, 'who', 'group-a')).users, ['eve']);
+        assert.deepEqual(await ask(bob, 'mark'), ok);
+      });
+
+      test('events that wait for the store keep their order', async () => {
+        const ann = await device(server, 'ann');
+        await ask(ann, 'add', 'o', 'ann');
+        await ask(ann, 'joins', ['group-o', 'free']);
+        for (const i of range(100)) ann.emit('say', i % 3 ? 'group-o' : 'free', i);
+        await ask(ann, 'mark');
+        await until('all', () => ann.box.filter(([name]) => name === 'said').length === 100);
+        assert.deepEqual(ann.box.filter(([name]) => name === 'said').map(([, n]) => n), range(100));
+      });
+    });
 });

@@ -34,6 +34,7 @@ enum rc_grantee {
     RC_GRANT_ANYONE,
     RC_GRANT_AUTHENTICATED, /* has shown a token */
     RC_GRANT_MEMBER,        /* of the room; not of JOIN */
+    RC_GRANT_GROUP,         /* who is in the group that the * stands for; the store knows */
     RC_GRANT_CLAIM, /* whose token names the room in a claim: a text, or an array with it */
     RC_GRANT_USER,  /* whose id is what the * stands for */
 };
@@ -57,10 +58,15 @@ struct rc_room_rules {
     unsigned n;
 };
 
-/* Compiles a section into the set; faults go to e. tokens: are they looked at in the namespace?
- * *npresence counts those with presence. */
+/* What a namespace has, without which some of it makes no sense. */
+struct rc_room_setting {
+    bool tokens; /* they are looked at */
+    bool store;
+};
+/* Compiles a section into the set; faults go to e. *npresence counts those with presence. */
 void rc_room_rules_add(struct rc_room_rules *set, const struct rc_conf_section *section,
-                       bool tokens, unsigned *npresence, struct rc_conf_errors *e);
+                       struct rc_room_setting setting, unsigned *npresence,
+                       struct rc_conf_errors *e);
 void rc_room_rules_deinit(struct rc_room_rules *set);
 /* The section that decides about a room, by its name; or NULL. */
 const struct rc_room_rule *rc_room_rules_find(const struct rc_room_rules *set,

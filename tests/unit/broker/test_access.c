@@ -12,8 +12,8 @@ struct fixture {
     unsigned npresence;
 };
 
-/* Compiles all [room] sections of the text. */
-static void compile(struct fixture *f, const char *text, bool tokens)
+/* Compiles all [room] sections of the text. all: there are tokens and a store. */
+static void compile(struct fixture *f, const char *text, bool all)
 {
     *f = (struct fixture){.npresence = 0};
     cr_assert_eq(rc_hash_init(), RC_OK);
@@ -21,7 +21,8 @@ static void compile(struct fixture *f, const char *text, bool tokens)
         cr_assert_fail("%s%.*s", text, RC_STR_ARG(rc_buf_str(&f->e.text)));
     for (unsigned i = 0; i < f->conf.nsections; i++) {
         cr_assert_eq(f->conf.section[i].kind, RC_CONF_ROOM);
-        rc_room_rules_add(&f->set, &f->conf.section[i], tokens, &f->npresence, &f->e);
+        rc_room_rules_add(&f->set, &f->conf.section[i], (struct rc_room_setting){all, all},
+                          &f->npresence, &f->e);
     }
 }
 
@@ -33,11 +34,11 @@ static void tear_down(struct fixture *f)
     rc_buf_deinit(&f->e.text);
 }
 
-static void check_fault(const char *text, bool tokens, const char *expected)
+static void check_fault(const char *text, bool all, const char *expected)
 {
     struct fixture f;
 
-    compile(&f, text, tokens);
+    compile(&f, text, all);
     rc_buf_putc(&f.e.text, '\0');
     cr_assert_str_eq((const char *)f.e.text.data, expected);
     tear_down(&f);
@@ -150,7 +151,7 @@ Test(access, presence)
     tear_down(&f);
 }
 
-#define WHO    "expected anyone, authenticated, member, claim NAME or user\n"
+#define WHO    "expected anyone, authenticated, member, group, claim NAME or user\n"
 #define TOKENS "expected a namespace that looks at tokens"
 
 Test(access, faults)
@@ -177,6 +178,13 @@ Test(access, faults)
     check_fault("[room x]\nhistory = claim y\n", false,
                 "t.ini:2: [room x] history = claim y: " TOKENS
                 ": auth = optional or required\n");
+    check_fault("[room x]\nhistory = group\n", false,
+                "t.ini:2: [room x] history = group: expected a store, which knows who is in a "
+                "group: store.engine\n"
+                "t.ini:2: [room x] history = group: " TOKENS ": auth = optional or required\n");
+    check_fault("[room *.*]\nhistory = group\n", true,
+                "t.ini:2: [room *.*] history = group: expected a pattern with no more than one "
+                "*, which stands for the group\n");
     check_fault("[room x]\npresence = yes\n", false,
                 "t.ini:2: [room x] presence = yes: " TOKENS ": only users are told of\n");
     check_fault("[room x]\npresence = maybe\n", true,
