@@ -178,11 +178,13 @@ export async function start({
 } = {}) {
   if (!existsSync(binary)) throw new Error(`${binary} does not exist: run make first`);
   const dir = tempDir();
-  if (!conf) {
+  const all = { 'server.shards': shards, ...options };
+  if (conf) {
+    all['store.path'] ??= join(dir, 'store.db'); // the demo's own file stays as it is
+  } else {
     conf = join(dir, 'roomcast.ini');
     writeFileSync(conf, ini);
   }
-  const all = { 'server.shards': shards, ...options };
   if (listen) all['server.listen'] = listen;
   const argv = ['-c', conf];
   for (const [key, value] of Object.entries(all)) argv.push('-o', `${key}=${value}`);

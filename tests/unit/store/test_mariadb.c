@@ -28,8 +28,7 @@ static long long query(const struct server *s, const char *sql)
 {
     MYSQL *db = mysql_init(NULL);
     long long n = -1;
-    MYSQL_RES *res;
-    MYSQL_ROW row;
+    int more;
 
     cr_assert_not_null(mysql_real_connect(db, "localhost", "root", "", NULL, 0, s->socket,
                                           CLIENT_MULTI_STATEMENTS));
@@ -37,10 +36,16 @@ static long long query(const struct server *s, const char *sql)
         cr_assert_eq(mysql_select_db(db, s->database), 0);
     if (mysql_query(db, sql) != 0)
         cr_assert_fail("%s: %s", sql, mysql_error(db));
-    res = mysql_store_result(db);
-    if (res != NULL && (row = mysql_fetch_row(res)) != NULL && row[0] != NULL)
-        n = strtoll(row[0], NULL, 10);
-    mysql_free_result(res);
+    do { /* all of them: the server drops those whose results nobody awaits */
+        MYSQL_RES *res = mysql_store_result(db);
+        MYSQL_ROW row = res != NULL ? mysql_fetch_row(res) : NULL;
+
+        if (row != NULL && row[0] != NULL)
+            n = strtoll(row[0], NULL, 10);
+        mysql_free_result(res);
+        more = mysql_next_result(db);
+        cr_assert_leq(more, 0, "%s: %s", sql, mysql_error(db));
+    } while (more == 0);
     mysql_close(db);
     return n;
 }
