@@ -377,35 +377,36 @@ static const char *skip_value(const char *p, const char *end)
     return depth == 0 ? p : NULL;
 }
 
+bool rc_json_member(struct rc_str *rest, struct rc_str *key, struct rc_str *value)
+{
+    const char *p = rest->p, *end = p != NULL ? p + rest->len : NULL, *start;
+
+    p = skip_space(p, end);
+    if (p == end || (*p != '{' && *p != ','))
+        return false;
+    start = skip_space(p + 1, end);
+    if (start == end || *start != '"' || (p = skip_string(start + 1, end)) == NULL)
+        return false;
+    *key = rc_str_make(start, (size_t)(p - start));
+    p = skip_space(p, end);
+    if (p == end || *p != ':')
+        return false;
+    start = skip_space(p + 1, end);
+    if ((p = skip_value(start, end)) == NULL)
+        return false;
+    *value = rc_str_make(start, (size_t)(p - start));
+    *rest = rc_str_make(p, (size_t)(end - p));
+    return true;
+}
+
 struct rc_str rc_json_get(struct rc_str object, struct rc_str key)
 {
-    const char *p, *end, *name, *value;
-    struct rc_str found = RC_STR_NONE;
-    bool match;
+    struct rc_str name, value, found = RC_STR_NONE;
 
-    if (object.len == 0)
-        return found;
-    end = object.p + object.len;
-    p = skip_space(object.p, end);
-    if (p == end || *p != '{')
-        return found;
-    for (p++;; p++) {
-        name = skip_space(p, end);
-        if (name == end || *name != '"' || (p = skip_string(name + 1, end)) == NULL)
-            return found;
-        match = rc_json_string_eq(rc_str_make(name, (size_t)(p - name)), key);
-        p = skip_space(p, end);
-        if (p == end || *p != ':')
-            return found;
-        value = skip_space(p + 1, end);
-        if ((p = skip_value(value, end)) == NULL)
-            return found;
-        if (match)
-            found = rc_str_make(value, (size_t)(p - value));
-        p = skip_space(p, end);
-        if (p == end || *p != ',')
-            return found;
-    }
+    while (rc_json_member(&object, &name, &value))
+        if (rc_json_string_eq(name, key))
+            found = value;
+    return found;
 }
 
 char rc_json_token(struct rc_str *rest, struct rc_str *token)

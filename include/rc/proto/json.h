@@ -58,6 +58,10 @@ int rc_json_array(struct rc_str text, struct rc_str *elem, unsigned max,
  * JSON.parse; keys with escapes are compared decoded). RC_STR_NONE when it is absent. */
 struct rc_str rc_json_get(struct rc_str object, struct rc_str key);
 
+/* The next member of an object that was validated before: *rest is the object, and moves behind the
+ * value. false: there is none, or *rest was no object. Bytes behind the object do not matter. */
+bool rc_json_member(struct rc_str *rest, struct rc_str *key, struct rc_str *value);
+
 /* The next token of a text that was validated before: { } [ ] , : as themselves, '"' for a string
  * (with its quotes), '0' for a number, 't', 'f' and 'n' for the literals; '\0' at the end, *rest
  * being empty then, or where the text is no JSON after all. *rest moves behind the token. */
