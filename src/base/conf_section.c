@@ -34,6 +34,8 @@ static const struct entry_key {
     {"parser", ON(RC_CONF_NAMESPACE), true},
     {"protocol", ON(RC_CONF_ENDPOINT), true},
     {"prefix", ON(RC_CONF_ENDPOINT), true},
+    {"namespace", ON(RC_CONF_ENDPOINT), true},
+    {"untyped", ON(RC_CONF_ENDPOINT), true},
     {"ping_interval", ON(RC_CONF_ENDPOINT), true},
     {"max_payload", ON(RC_CONF_ENDPOINT), true},
     {"per_message_deflate", ON(RC_CONF_ENDPOINT), true},

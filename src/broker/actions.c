@@ -249,7 +249,7 @@ int rc_action_disconnect(struct rc_exec *x, const struct rc_action *a)
     rc_sio_put_head(b, RC_SIO_DISCONNECT, 0, x->env.nsp, false, 0);
     rc_frames_end(b);
     rc_lane_reply(x->sh, x->session, rc_frames(b));
-    if (a->whole_connection)
+    if (a->whole_connection || x->session->kind == RC_SESSION_ENDPOINT)
         rc_session_close(x->sh, x->session, RC_CLOSE_RULE);
     else
         rc_socket_close(x->sh, x->socket);

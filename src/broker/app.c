@@ -93,6 +93,13 @@ static struct rc_nsp *add_nsp(struct rc_app *app, const char *name,
     return nsp;
 }
 
+static void free_untyped(struct rc_app *app)
+{
+    for (unsigned i = 0; i < app->nuntyped; i++)
+        free((void *)(uintptr_t)app->untyped[i].event);
+    free(app->untyped);
+}
+
 static void entry_fault(const struct rc_conf_section *s, const struct rc_conf_entry *entry,
                         const char *expected, struct rc_conf_errors *e)
 {
@@ -183,6 +190,95 @@ static void add_rooms(struct rc_app *app, struct rc_conf_errors *e)
 
 /* ---- endpoints ---- */
 
+/* Cuts the next item off a list by comma. */
+static struct rc_str next_item(struct rc_str *rest)
+{
+    const char *comma = memchr(rest->p, ',', rest->len);
+    struct rc_str item =
+        rc_str_make(rest->p, comma != NULL ? (size_t)(comma - rest->p) : rest->len);
+
+    *rest = rc_str_skip(*rest, item.len + (comma != NULL));
+    while (item.len != 0 && (item.p[0] == ' ' || item.p[0] == '\t'))
+        item = rc_str_skip(item, 1);
+    while (item.len != 0 && (item.p[item.len - 1] == ' ' || item.p[item.len - 1] == '\t'))
+        item.len--;
+    return item;
+}
+
+static bool same_list(const struct rc_plain_untyped *a, const struct rc_plain_untyped *b)
+{
+    bool same = a->n == b->n;
+
+    for (unsigned i = 0; same && i < a->n; i++)
+        same = rc_str_eq(a->event[i], b->event[i]);
+    return same;
+}
+
+/* One list for each namespace: its messages are made once for all endpoints. */
+static void read_untyped(struct rc_app *app, struct rc_nsp *nsp,
+                         const struct rc_conf_section *s, const struct rc_conf_entry *entry,
+                         struct rc_conf_errors *e)
+{
+    struct rc_str rest = rc_str_of(entry->value), *event = NULL;
+    struct rc_plain_untyped list = {.nsp = app->nsp[nsp->door_to].name};
+    bool ok = rest.len != 0;
+
+    while (rest.len != 0) {
+        event = rc_realloc(event, (list.n + 1) * sizeof(*event));
+        event[list.n] = next_item(&rest);
+        ok = ok && event[list.n++].len != 0;
+    }
+    list.event = event;
+    nsp->untyped = true;
+    if (!ok)
+        entry_fault(s, entry, "names of events, by comma", e);
+    for (unsigned i = 0; i < app->nuntyped; i++) {
+        if (!rc_str_eq(app->untyped[i].nsp, list.nsp))
+            continue;
+        if (!same_list(&app->untyped[i], &list))
+            entry_fault(s, entry, "the same as the other endpoints of the namespace", e);
+        free(event);
+        return;
+    }
+    app->untyped = rc_realloc(app->untyped, (app->nuntyped + 1) * sizeof(*app->untyped));
+    app->untyped[app->nuntyped++] = list;
+}
+
+static const struct rc_conf_entry *find_entry(const struct rc_conf_section *s, const char *key)
+{
+    for (unsigned i = 0; i < s->nentries; i++)
+        if (strcmp(s->entry[i].key, key) == 0)
+            return &s->entry[i];
+    return NULL;
+}
+
+/* What only json endpoints have. */
+static void read_json(struct rc_app *app, struct rc_nsp *nsp, const struct rc_conf_section *s,
+                      struct rc_conf_errors *e)
+{
+    static const char *const keys[] = {"namespace", "untyped"};
+    const struct rc_conf_entry *name = find_entry(s, "namespace"),
+                               *untyped = find_entry(s, "untyped");
+    const struct rc_nsp *target = &app->nsp[0];
+
+    if (nsp->endpoint != RC_ENDPOINT_JSON) {
+        for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+            if (find_entry(s, keys[i]) != NULL)
+                entry_fault(s, find_entry(s, keys[i]), "this key only with protocol = json", e);
+        return;
+    }
+    if (name != NULL && (target = rc_app_nsp(app, rc_str_of(name->value), false)) == NULL) {
+        entry_fault(s, name, "a namespace that another section names, and that is no pattern",
+                    e);
+        return;
+    }
+    nsp->door_to = target->index;
+    if (find_entry(s, "auth") == NULL)
+        nsp->auth = target->auth;
+    if (untyped != NULL)
+        read_untyped(app, nsp, s, untyped, e);
+}
+
 static void read_entry(struct rc_nsp *nsp, const struct rc_conf_section *s,
                        const struct rc_conf_entry *entry, struct rc_conf_errors *e)
 {
@@ -217,20 +313,22 @@ static void read_entry(struct rc_nsp *nsp, const struct rc_conf_section *s,
 static enum rc_endpoint_protocol protocol_of(const struct rc_conf_section *s,
                                              struct rc_conf_errors *e)
 {
-    for (unsigned i = 0; i < s->nentries; i++) {
-        const struct rc_conf_entry *entry = &s->entry[i];
+    static const struct {
+        const char *name;
+        enum rc_endpoint_protocol protocol;
+    } table[] = {
+        {"echo", RC_ENDPOINT_ECHO}, {"relay", RC_ENDPOINT_RELAY}, {"json", RC_ENDPOINT_JSON}};
+    const struct rc_conf_entry *entry = find_entry(s, "protocol");
 
-        if (strcmp(entry->key, "protocol") != 0)
-            continue;
-        if (strcmp(entry->value, "echo") == 0)
-            return RC_ENDPOINT_ECHO;
-        if (strcmp(entry->value, "relay") == 0)
-            return RC_ENDPOINT_RELAY;
-        entry_fault(s, entry, "echo or relay", e);
+    if (entry == NULL) {
+        rc_conf_error(e, s->file, s->line,
+                      "[endpoint %s]: expected protocol = echo, relay or json", s->nsp);
         return RC_ENDPOINT_NONE;
     }
-    rc_conf_error(e, s->file, s->line, "[endpoint %s]: expected protocol = echo or relay",
-                  s->nsp);
+    for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+        if (strcmp(entry->value, table[i].name) == 0)
+            return table[i].protocol;
+    entry_fault(s, entry, "echo, relay or json", e);
     return RC_ENDPOINT_NONE;
 }
 
@@ -252,6 +350,8 @@ static void add_endpoints(struct rc_app *app, struct rc_conf_errors *e)
         nsp = add_nsp(app, s->nsp, protocol != RC_ENDPOINT_NONE ? protocol : RC_ENDPOINT_ECHO);
         for (unsigned j = 0; j < s->nentries; j++)
             read_entry(nsp, s, &s->entry[j], e);
+        if (protocol != RC_ENDPOINT_NONE)
+            read_json(app, nsp, s, e);
     }
 }
 
@@ -460,6 +560,7 @@ void rc_app_free(struct rc_app *app)
         rc_ruleset_free(&app->nsp[i].rules);
     }
     free(app->nsp);
+    free_untyped(app);
     rc_hmap_deinit(&app->by_name);
     rc_headers_deinit(&app->headers);
     rc_auth_free(app->auth);

@@ -127,7 +127,7 @@ RC_ON_SHARD static void give(struct handing *h, struct rc_socket *k)
         return;
     }
     if (h->form[s->form] == NULL)
-        h->form[s->form] = rc_form_make(sh->deflater, h->form[RC_FORM_FRAMES], s->form);
+        h->form[s->form] = rc_form_make(&sh->former, h->form[RC_FORM_FRAMES], s->form);
     rc_outq_push(&s->out, rc_seg_ref(h->form[s->form]));
     rc_session_touch(sh, s);
     h->given++;

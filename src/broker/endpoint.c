@@ -1,6 +1,7 @@
 /* endpoint.c - plain WebSocket endpoints: what the INI's [endpoint /PATH] says. */
 #include "rc/base/mem.h"
 #include "rc/broker/identity.h"
+#include "rc/broker/json_client.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
@@ -45,19 +46,38 @@ void rc_endpoint_message(struct rc_shard *sh, struct rc_session *s, uint8_t opco
 {
     const struct rc_nsp *nsp = &sh->app->nsp[s->nsp];
 
-    rc_stat_add(&sh->stats.events_in, 1);
     switch (nsp->endpoint) {
-    case RC_ENDPOINT_ECHO: echo(sh, s, nsp, opcode, data); return;
-    case RC_ENDPOINT_RELAY: relay(sh, s, nsp, opcode, data); return;
+    case RC_ENDPOINT_ECHO: echo(sh, s, nsp, opcode, data); break;
+    case RC_ENDPOINT_RELAY: relay(sh, s, nsp, opcode, data); break;
+    case RC_ENDPOINT_JSON: rc_json_client_message(sh, s, opcode, data); return;
     case RC_ENDPOINT_NONE: return;
     }
+    rc_stat_add(&sh->stats.events_in, 1);
 }
 
 /* RFC 6455 section 7.4.1: 1008 is for what violates a policy. */
 void rc_endpoint_refuse(struct rc_shard *sh, struct rc_session *s, enum rc_token_fault fault)
 {
-    rc_wsconn_end(sh, s, RC_WS_POLICY, rc_str_of(rc_token_fault_text(fault)), RC_CLOSE_TOKEN);
+    struct rc_str text = rc_str_of(rc_token_fault_text(fault));
+
+    if (sh->app->nsp[s->nsp].endpoint == RC_ENDPOINT_JSON)
+        rc_json_client_last_error(sh, s, rc_token_fault_code(fault), text);
+    rc_wsconn_end(sh, s, RC_WS_POLICY, text, RC_CLOSE_TOKEN);
     rc_session_close(sh, s, RC_CLOSE_TOKEN);
+}
+
+/* The client is the only socket of its session, in the endpoint's own name space. */
+RC_ON_SHARD static void enter(struct rc_shard *sh, struct rc_session *s)
+{
+    struct rc_socket *k = rc_pool_get(&sh->sockets);
+
+    RC_ASSERT(k != NULL); /* rc_session_possible() was asked */
+    k->nsp = s->nsp;
+    s->sockets = k;
+    s->nsockets = 1;
+    k->session = s;
+    rc_stat_add(&sh->stats.sockets, 1);
+    rc_local_enter_all(sh, k);
 }
 
 void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp, struct rc_conn *c,
@@ -65,28 +85,24 @@ void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp, struct rc_c
                       struct rc_token *token)
 {
     struct rc_session *s = rc_session_new(sh, RC_SESSION_ENDPOINT);
-    struct rc_socket *k = NULL;
     struct rc_wsin in;
 
-    RC_ASSERT(s != NULL); /* rc_session_possible() was asked */
+    RC_ASSERT(s != NULL);
     s->nsp = nsp->index;
+    if (nsp->endpoint == RC_ENDPOINT_JSON)
+        s->form = nsp->untyped ? RC_FORM_UNTYPED : RC_FORM_JSON;
     rc_wsin_init(&in, nsp->max_payload, deflate);
+    rc_wsconn_attach(sh, s, c, &in);
     if (fault != RC_TOKEN_NONE) {
-        rc_wsconn_attach(sh, s, c, &in);
         rc_endpoint_refuse(sh, s, fault);
         return;
     }
-    k = rc_pool_get(&sh->sockets);
-    RC_ASSERT(k != NULL);
     rc_identity_session(sh, s, token);
-    k->nsp = nsp->index;
-    s->sockets = k;
-    s->nsockets = 1;
-    k->session = s;
-    rc_stat_add(&sh->stats.sockets, 1);
-    rc_local_enter_all(sh, k);
-    rc_wsconn_attach(sh, s, c, &in);
     rc_timer_start(&sh->q_endpoint[nsp->index].ping, &s->beat, sh->loop.now_ms);
+    if (nsp->endpoint == RC_ENDPOINT_JSON)
+        rc_json_client_open(sh, s);
+    else
+        enter(sh, s);
 }
 
 void rc_endpoint_pong(struct rc_shard *sh, struct rc_session *s)

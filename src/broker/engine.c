@@ -4,6 +4,7 @@
 
 #include "rc/broker/front_int.h"
 #include "rc/broker/identity.h"
+#include "rc/broker/json_client.h"
 #include "rc/broker/polling.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
@@ -107,7 +108,10 @@ static void on_join_overdue(struct rc_timer *t, void *arg)
     const struct rc_joining *j = RC_CONTAINER(t, struct rc_joining, timer);
 
     rc_assert_on_shard(sh);
-    rc_session_close(sh, j->session, RC_CLOSE_CONNECT_TIMEOUT);
+    if (j->session->kind == RC_SESSION_ENDPOINT)
+        rc_json_client_overdue(sh, j->session);
+    else
+        rc_session_close(sh, j->session, RC_CLOSE_CONNECT_TIMEOUT);
 }
 
 /* ---- handshakes ---- */

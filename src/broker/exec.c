@@ -186,19 +186,45 @@ void rc_exec_put_message(const struct rc_exec *x, struct rc_buf *to)
         rc_json_string_encode(rc_str_of(x->text), to);
 }
 
-/* Tells the sender by the ack, or by the error event when it asked for none. */
-void rc_exec_tell_refusal(struct rc_exec *x)
+static void put_event_name(const struct rc_exec *x, struct rc_buf *json)
+{
+    rc_buf_puts(json, x->ev != NULL ? x->ev->packet->event : RC_STR("\"connect\""));
+}
+
+/* A client of a json endpoint has one form for all errors. */
+RC_ON_SHARD static void tell_json_client(struct rc_exec *x)
+{
+    struct rc_buf json = RC_BUF_INIT;
+
+    rc_buf_printf(&json, "{\"code\":\"%s\",\"message\":", x->code);
+    rc_exec_put_message(x, &json);
+    rc_buf_putz(&json, ",\"event\":");
+    put_event_name(x, &json);
+    if (rc_exec_wants_ack(x)) {
+        rc_buf_putz(&json, ",\"ack\":");
+        rc_buf_put_u64(&json, x->ev->packet->id);
+        x->acked = true;
+    }
+    if (x->data.len != 0)
+        rc_buf_putz(&json, ",\"data\":");
+    rc_buf_puts(&json, rc_buf_str(&x->data));
+    rc_buf_putc(&json, '}');
+    send_json(x, "error", rc_buf_str(&json), x->data_attached);
+    rc_buf_deinit(&json);
+}
+
+/* By the ack, or by the error event when it asked for none. */
+RC_ON_SHARD static void tell_socketio_client(struct rc_exec *x)
 {
     const char *event = x->sh->app->conf->socketio_error_event;
     struct rc_buf json = RC_BUF_INIT;
     bool ack = rc_exec_wants_ack(x) && rc_exec_ack_mode(x) != RC_ACK_NONE;
 
-    rc_stat_add(&x->sh->stats.refused, 1);
     if (ack) {
         rc_buf_putz(&json, "{\"ok\":false,");
     } else {
         rc_buf_putz(&json, "{\"event\":");
-        rc_buf_puts(&json, x->ev != NULL ? x->ev->packet->event : RC_STR("\"connect\""));
+        put_event_name(x, &json);
         rc_buf_putc(&json, ',');
     }
     rc_buf_printf(&json, "\"error\":\"%s\",\"message\":", x->code);
@@ -212,12 +238,21 @@ void rc_exec_tell_refusal(struct rc_exec *x)
         send_json(x, NULL, rc_buf_str(&json), x->data_attached);
     else if (event[0] != '\0' && !x->connect)
         send_json(x, event, rc_buf_str(&json), x->data_attached);
+    rc_buf_deinit(&json);
+}
+
+void rc_exec_tell_refusal(struct rc_exec *x)
+{
+    rc_stat_add(&x->sh->stats.refused, 1);
+    if (x->session->kind != RC_SESSION_ENDPOINT)
+        tell_socketio_client(x);
+    else if (!x->connect)
+        tell_json_client(x);
     /* What [connect] cannot do is worth a look, but not who is denied something there. */
     rc_shard_log(
         x->sh, x->connect && strcmp(x->code, "denied") != 0 ? RC_LOG_WARN : RC_LOG_DEBUG,
         "socket=%.*s refused event=%.*s error=%s: %s", RC_STR_ARG(rc_exec_own_id(x)),
         RC_STR_ARG(x->ev != NULL ? x->ev->packet->event : RC_STR("connect")), x->code, x->text);
-    rc_buf_deinit(&json);
 }
 
 /* ---- names ---- */

@@ -62,29 +62,63 @@ static struct rc_seg *make_text(const struct rc_seg *frames, unsigned form)
     return seal(&out);
 }
 
+/* A packet, without the '4' of Engine.IO, and its attachments. */
+struct packet {
+    struct rc_str text, attachment[RC_SIO_ATTACHMENTS_MAX];
+    unsigned nattachments;
+};
+
 /* p is at the frame of a packet, and behind it are those of its attachments. Returns their end. */
-static const uint8_t *put_msgpack(struct rc_buf *out, const uint8_t *p)
+static const uint8_t *take_packet(const uint8_t *p, struct packet *to)
 {
     struct rc_ws_frame f = rc_ws_own_frame(p);
-    struct rc_str text = rc_str_skip(f.payload, 1), attachment[RC_SIO_ATTACHMENTS_MAX];
-    struct rc_buf message = RC_BUF_INIT;
-    struct rc_sio_head packet;
-    int rc = rc_sio_split(text, &packet);
+    struct rc_sio_head head;
+    int rc;
 
+    to->text = rc_str_skip(f.payload, 1);
+    rc = rc_sio_split(to->text, &head);
     RC_ASSERT(rc == RC_OK);
-    for (unsigned i = 0; i < packet.attachments; i++) {
+    to->nattachments = head.attachments;
+    for (unsigned i = 0; i < head.attachments; i++) {
         p += f.size;
         f = rc_ws_own_frame(p);
-        attachment[i] = f.payload;
+        to->attachment[i] = f.payload;
     }
-    rc = rc_msgpack_encode(text, attachment, packet.attachments, &message);
-    RC_ASSERT(rc == RC_OK); /* the text was valid when it was made a packet */
-    put_frame(out, RC_WS_BINARY, "", rc_buf_str(&message));
-    rc_buf_deinit(&message);
     return p + f.size;
 }
 
-static struct rc_seg *make_msgpack(const struct rc_seg *frames)
+/* Makes one frame of a packet. */
+typedef void put_packet(struct rc_buf *out, const struct rc_former *f, const struct packet *p);
+
+static void put_msgpack(struct rc_buf *out, const struct rc_former *f, const struct packet *p)
+{
+    struct rc_buf message = RC_BUF_INIT;
+    int rc = rc_msgpack_encode(p->text, p->attachment, p->nattachments, &message);
+
+    (void)f;
+    RC_ASSERT(rc == RC_OK); /* the text was valid when it was made a packet */
+    put_frame(out, RC_WS_BINARY, "", rc_buf_str(&message));
+    rc_buf_deinit(&message);
+}
+
+static void put_untyped(struct rc_buf *out, const struct rc_former *f, const struct packet *p)
+{
+    struct rc_buf message = RC_BUF_INIT;
+
+    rc_plain_encode(p->text, p->attachment, f->untyped, f->nuntyped, &message);
+    RC_ASSERT(!message.failed);
+    put_frame(out, RC_WS_TEXT, "", rc_buf_str(&message));
+    rc_buf_deinit(&message);
+}
+
+static void put_typed(struct rc_buf *out, const struct rc_former *f, const struct packet *p)
+{
+    (void)f;
+    put_untyped(out, &(const struct rc_former){0}, p);
+}
+
+static struct rc_seg *make_packets(const struct rc_former *former, const struct rc_seg *frames,
+                                   put_packet *put)
 {
     const uint8_t *p = frames->data, *end = p + frames->len;
     struct rc_buf out = RC_BUF_INIT;
@@ -93,8 +127,11 @@ static struct rc_seg *make_msgpack(const struct rc_seg *frames)
         struct rc_ws_frame f = rc_ws_own_frame(p);
 
         if (f.opcode == RC_WS_TEXT && f.payload.len != 0 && f.payload.p[0] == '4') {
-            p = put_msgpack(&out, p);
-        } else { /* Engine.IO's own */
+            struct packet packet;
+
+            p = take_packet(p, &packet);
+            put(&out, former, &packet);
+        } else { /* Engine.IO's or WebSocket's own */
             rc_buf_put(&out, p, f.size);
             p += f.size;
         }
@@ -102,11 +139,15 @@ static struct rc_seg *make_msgpack(const struct rc_seg *frames)
     return seal(&out);
 }
 
-static struct rc_seg *make_plain(struct rc_seg *frames, unsigned form)
+static struct rc_seg *make_plain(const struct rc_former *f, struct rc_seg *frames,
+                                 unsigned form)
 {
     unsigned rest = form & ~(unsigned)RC_FORM_MSGPACK;
-    struct rc_seg *seg = form != rest ? make_msgpack(frames) : rc_seg_ref(frames), *text;
+    struct rc_seg *seg, *text;
 
+    if (form == RC_FORM_JSON || form == RC_FORM_UNTYPED)
+        return make_packets(f, frames, form == RC_FORM_JSON ? put_typed : put_untyped);
+    seg = form != rest ? make_packets(f, frames, put_msgpack) : rc_seg_ref(frames);
     if (rest == RC_FORM_FRAMES)
         return seg;
     text = make_text(seg, rest);
@@ -160,15 +201,15 @@ static struct rc_seg *make_deflated(struct rc_deflater *d, const struct rc_seg *
     return seal(&out);
 }
 
-struct rc_seg *rc_form_make(struct rc_deflater *d, struct rc_seg *frames, unsigned form)
+struct rc_seg *rc_form_make(const struct rc_former *f, struct rc_seg *frames, unsigned form)
 {
     unsigned plain = form % RC_FORM_PLAIN, window = form / RC_FORM_PLAIN;
-    struct rc_seg *seg = make_plain(frames, plain), *packed;
+    struct rc_seg *seg = make_plain(f, frames, plain), *packed;
 
-    RC_ASSERT(form < RC_FORM_COUNT && plain <= (RC_FORM_MSGPACK | RC_FORM_B64));
-    if (window == 0 || !any_is_worth_it(d, seg))
+    RC_ASSERT(form < RC_FORM_COUNT);
+    if (window == 0 || !any_is_worth_it(f->deflater, seg))
         return seg;
-    packed = make_deflated(d, seg, (enum rc_deflate_window)window);
+    packed = make_deflated(f->deflater, seg, (enum rc_deflate_window)window);
     rc_seg_unref(seg);
     return packed;
 }

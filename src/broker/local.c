@@ -438,7 +438,7 @@ RC_ON_SHARD static void hand_out(struct rc_shard *sh, const struct rc_batch *b,
         if (m[i].socket == b->except)
             continue;
         if (form[s->form] == NULL)
-            form[s->form] = rc_form_make(sh->deflater, seg, s->form);
+            form[s->form] = rc_form_make(&sh->former, seg, s->form);
         rc_outq_push(&s->out, rc_seg_ref(form[s->form]));
         rc_shard_add_dirty(sh, s);
         given++;

@@ -3,6 +3,7 @@
 #include "rc/broker/engine.h"
 #include "rc/broker/front_int.h"
 #include "rc/broker/identity.h"
+#include "rc/broker/json_client.h"
 #include "rc/broker/shard.h"
 #include "rc/net/compress.h"
 
@@ -408,7 +409,7 @@ RC_ON_SHARD static enum rc_token_fault identify_endpoint(struct rc_shard *sh,
     text = rc_identity_find(sh, req, &buf);
     if (text.len != 0)
         fault = rc_identity_verify(sh, text, token);
-    else if (nsp->auth == RC_AUTHMODE_REQUIRED)
+    else if (nsp->auth == RC_AUTHMODE_REQUIRED && !rc_json_client_may_auth(sh, nsp))
         fault = RC_TOKEN_MISSING;
     rc_buf_deinit(&buf);
     return fault;

@@ -114,6 +114,8 @@ static bool keep(struct rc_compiler *c, struct rc_template *t, const char *why,
     *to = t;
     if (rc_template_uses_auth(t))
         c->set->uses_auth = true;
+    if (rc_template_uses_auth(t) && c->section->kind == RC_CONF_CONNECT)
+        c->set->connect_uses_auth = true;
     if (c->section->kind == RC_CONF_CONNECT &&
         (rc_template_highest_arg(t) != 0 || rc_template_passes_args(t)))
         return rc_rules_fault(

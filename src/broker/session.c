@@ -106,7 +106,7 @@ void rc_session_push(struct rc_shard *sh, struct rc_session *s, struct rc_seg *s
     if (s->form != RC_FORM_FRAMES) {
         struct rc_seg *frames = seg;
 
-        seg = rc_form_make(sh->deflater, frames, s->form);
+        seg = rc_form_make(&sh->former, frames, s->form);
         rc_seg_unref(frames);
     }
     rc_outq_push(&s->out, seg);
@@ -124,7 +124,7 @@ void rc_session_set_form(struct rc_shard *sh, struct rc_session *s, unsigned for
     if (form == RC_FORM_FRAMES)
         return;
     while ((seg = rc_outq_pop(&s->out, &off)) != NULL) {
-        rc_outq_push(&out, rc_form_make(sh->deflater, seg, form));
+        rc_outq_push(&out, rc_form_make(&sh->former, seg, form));
         rc_seg_unref(seg);
     }
     s->out = out;

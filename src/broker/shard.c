@@ -332,8 +332,10 @@ struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct r
     rc_pool_init(&sh->sockets, sizeof(struct rc_socket),
                  (uint32_t)(sockets < RC_POOL_MAX ? sockets : RC_POOL_MAX));
     rc_pool_init(&sh->lrooms, sizeof(struct rc_lroom), app->conf->limits_max_rooms);
-    sh->deflater = rc_deflater_new((int)app->conf->socketio_deflate_level,
-                                   app->conf->socketio_deflate_threshold);
+    sh->former.deflater = rc_deflater_new((int)app->conf->socketio_deflate_level,
+                                          app->conf->socketio_deflate_threshold);
+    sh->former.untyped = app->untyped;
+    sh->former.nuntyped = app->nuntyped;
     sh->union_at = rc_calloc(sh->nshards, sizeof(*sh->union_at));
     sh->all = rc_calloc(app->nnsps, sizeof(struct rc_lroom *));
     for (unsigned i = 0; i < app->nnsps; i++)
@@ -435,7 +437,7 @@ void rc_shard_free(struct rc_shard *sh)
     rc_pool_deinit(&sh->sockets);
     rc_pool_deinit(&sh->lrooms);
     rc_buf_deinit(&sh->scratch);
-    rc_deflater_free(sh->deflater);
+    rc_deflater_free(sh->former.deflater);
     rc_compressor_free(sh->compressor);
     rc_loop_deinit(&sh->loop);
     (void)rc_outq_trim();

@@ -5,6 +5,7 @@
 #include "rc/broker/ask.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/identity.h"
+#include "rc/broker/json_client.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
@@ -210,7 +211,11 @@ RC_ON_SHARD static void connect_error(struct rc_shard *sh, struct rc_session *s,
     rc_sio_put_head(&sh->scratch, RC_SIO_CONNECT_ERROR, 0, nsp, false, 0);
     rc_buf_puts(&sh->scratch, json);
     rc_frames_end(&sh->scratch);
-    rc_lane_reply(sh, s, rc_frames(&sh->scratch));
+    if (s->kind == RC_SESSION_ENDPOINT) /* its last message */
+        rc_session_push(sh, s,
+                        rc_seg_new(rc_frames(&sh->scratch).p, rc_frames(&sh->scratch).len));
+    else
+        rc_lane_reply(sh, s, rc_frames(&sh->scratch));
 }
 
 /* What JavaScript takes for a false value, as JSON. */
@@ -238,6 +243,8 @@ void rc_socket_refuse(struct rc_shard *sh, struct rc_session *s, struct rc_str n
     rc_buf_putc(&json, '}');
     connect_error(sh, s, nsp, rc_buf_str(&json));
     rc_buf_deinit(&json);
+    if (s->kind == RC_SESSION_ENDPOINT)
+        rc_json_client_end(sh, s, message);
 }
 
 RC_ON_SHARD static void refuse_parser(struct rc_shard *sh, struct rc_session *s,
@@ -333,7 +340,9 @@ RC_ON_SHARD static bool identify(struct rc_shard *sh, struct rc_socket *k,
                                  struct rc_str auth)
 {
     struct rc_identity *who = NULL;
-    enum rc_token_fault fault = rc_identity_connect(sh, k->session, nsp, auth, &who);
+    const struct rc_session *s = k->session;
+    const struct rc_nsp *door = s->kind == RC_SESSION_ENDPOINT ? &sh->app->nsp[s->nsp] : nsp;
+    enum rc_token_fault fault = rc_identity_connect(sh, k->session, door, auth, &who);
 
     if (fault != RC_TOKEN_NONE) {
         refuse_token(sh, k->session, name, fault);
@@ -372,6 +381,28 @@ RC_ON_SHARD static void add_socket(struct rc_shard *sh, struct rc_session *s,
     rc_session_joined(s);
     rc_stat_add(&sh->stats.sockets, 1);
     rc_verbs_connect(sh, k);
+}
+
+void rc_socket_connect(struct rc_shard *sh, struct rc_session *s, const struct rc_nsp *nsp,
+                       struct rc_str auth)
+{
+    if (auth.len > sh->app->conf->limits_max_auth_size)
+        over_limit(sh, s, nsp->name, "auth is too big", "max_auth_size");
+    else
+        add_socket(sh, s, nsp, nsp->name, auth);
+}
+
+void rc_socket_set_auth(struct rc_shard *sh, struct rc_socket *k, struct rc_str auth)
+{
+    struct rc_identity *who = NULL;
+
+    if (!sh->app->nsp[k->nsp].rules.uses_auth)
+        return;
+    if (k->caller != NULL) {
+        who = k->caller->who;
+        free(k->caller);
+    }
+    k->caller = new_caller(who, auth);
 }
 
 RC_ON_SHARD static void connect_to(struct rc_shard *sh, struct rc_session *s,

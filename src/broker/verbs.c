@@ -5,6 +5,7 @@
 #include "exec.h"
 #include "rc/base/mem.h"
 #include "rc/broker/identity.h"
+#include "rc/broker/json_client.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
@@ -119,7 +120,9 @@ RC_ON_SHARD static void queue_connect(struct rc_exec *x)
 
     rc_frames_begin(b);
     rc_sio_put_head(b, RC_SIO_CONNECT, 0, x->env.nsp, false, 0);
-    if (!x->session->eio3) /* of Engine.IO 3 the client knows its ids */
+    if (x->session->kind == RC_SESSION_ENDPOINT)
+        rc_json_client_put_welcome(x->socket, rc_exec_own_id(x), b);
+    else if (!x->session->eio3) /* of Engine.IO 3 the client knows its ids */
     {
         rc_buf_putz(b, "{\"sid\":\"");
         rc_buf_puts(b, rc_exec_own_id(x));
@@ -278,7 +281,7 @@ RC_ON_SHARD static void unknown_event(struct rc_exec *x)
                          "no rule for this event: add [event %s%s%.*s] to the INI",
                          x->nsp->index != 0 ? x->nsp->name.p : "",
                          x->nsp->index != 0 ? " " : "", RC_STR_ARG(x->env.event));
-    if (rc_exec_wants_ack(x))
+    if (rc_exec_wants_ack(x) || x->session->kind == RC_SESSION_ENDPOINT)
         rc_exec_tell_refusal(x);
 }
 

@@ -197,6 +197,8 @@
       "bytes that may wait for a slow client before it is closed")                            \
     X(limits, max_asks, INT, "32", 1, 65535, 0,                                               \
       "questions (action ask) that a connection may have open")                               \
+    X(limits, max_bad_messages, INT, "16", 0, 255, 0,                                         \
+      "bad messages that a client of a json endpoint may send")                               \
     X(limits, max_ack_id, SIZE, "9007199254740991", 0, 9007199254740991, 0,                   \
       "highest ack id that a client may use")                                                 \
     X(limits, rooms_listed, INT, "1000", 1, 100000, 0,                                        \

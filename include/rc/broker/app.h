@@ -16,14 +16,21 @@
 #include "rc/net/deflate.h"
 #include "rc/net/http.h"
 #include "rc/net/site.h"
+#include "rc/proto/plain.h"
 #include "rc/proto/sio.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum rc_endpoint_protocol { RC_ENDPOINT_NONE, RC_ENDPOINT_ECHO, RC_ENDPOINT_RELAY };
+enum rc_endpoint_protocol {
+    RC_ENDPOINT_NONE,
+    RC_ENDPOINT_ECHO,
+    RC_ENDPOINT_RELAY,
+    RC_ENDPOINT_JSON,
+};
 
-/* A Socket.IO namespace, or a plain WebSocket endpoint (a name space of rooms of its own). */
+/* A Socket.IO namespace, or a plain WebSocket endpoint: a name space of rooms of its own, or with
+ * protocol = json a door to a namespace. */
 struct rc_nsp {
     struct rc_str name; /* "/", "/chat"; of an endpoint its path */
     uint16_t index;
@@ -35,6 +42,8 @@ struct rc_nsp {
     uint32_t ping_ms;      /* of an endpoint: from a pong to the next ping */
     uint32_t max_payload;  /* of an endpoint: bytes of a message */
     bool deflate;          /* of an endpoint: permessage-deflate is on */
+    uint16_t door_to;      /* JSON: index of the namespace that its clients are in */
+    bool untyped;          /* JSON: it has events without a type */
     struct rc_ruleset rules;
     struct rc_room_rules rooms;
 };
@@ -43,8 +52,10 @@ struct rc_app {
     const struct rc_conf *conf;
     struct rc_nsp *nsp; /* [0] is "/"; endpoints come last */
     unsigned nnsps, npatterns;
-    unsigned npresence;      /* [room] sections with presence */
-    struct rc_hmap by_name;  /* of rc_nsp */
+    unsigned npresence;               /* [room] sections with presence */
+    struct rc_hmap by_name;           /* of rc_nsp */
+    struct rc_plain_untyped *untyped; /* what json endpoints say, by namespace */
+    unsigned nuntyped;
     struct rc_auth *auth;    /* NULL: nobody is asked for a token */
     bool auth_socketio;      /* some namespace looks at tokens */
     struct rc_site *site;    /* static_root, or NULL */

@@ -9,7 +9,8 @@
  * A form is an enum rc_form and, for clients that agreed to permessage-deflate, the window to
  * compress for: RC_FORM_DEFLATE() of it is added. RC_FORM_MSGPACK is a bit, for clients of
  * socket.io-msgpack-parser: a packet and its attachments become one binary frame, to which the rest
- * of the form then applies.
+ * of the form then applies. RC_FORM_JSON is for clients of json endpoints (rc/proto/plain.h): a packet
+ * and its attachments become one text frame.
  *
  * Threads:   that of the deflater.
  * Ownership: rc_form_make returns a reference of the caller's; the frames are borrowed.
@@ -20,6 +21,7 @@
 #include "rc/base/buf.h"
 #include "rc/net/deflate.h"
 #include "rc/net/outq.h"
+#include "rc/proto/plain.h"
 
 #include <stdbool.h>
 
@@ -29,6 +31,8 @@ enum rc_form {
     RC_FORM_V3,          /* Engine.IO 3: binary frames begin with the byte of their type */
     RC_FORM_V3_B64,      /* Engine.IO 3: binary frames as text: "b4" and base64 */
     RC_FORM_MSGPACK = 4, /* with FRAMES or B64 */
+    RC_FORM_JSON = 6,    /* of a json endpoint */
+    RC_FORM_UNTYPED = 7, /* the same, for one that has events without a type */
     RC_FORM_PLAIN = 8,   /* all forms that are not compressed are below this */
     RC_FORM_COUNT = RC_FORM_PLAIN * RC_DEFLATE_WINDOWS,
 };
@@ -42,8 +46,15 @@ static inline enum rc_form rc_form_of(bool eio3, bool b64)
     return b64 ? RC_FORM_B64 : RC_FORM_FRAMES;
 }
 
+/* What forms are made with. */
+struct rc_former {
+    struct rc_deflater *deflater;
+    const struct rc_plain_untyped *untyped; /* of RC_FORM_UNTYPED, by namespace */
+    unsigned nuntyped;
+};
+
 /* May be the frames themselves. */
-struct rc_seg *rc_form_make(struct rc_deflater *d, struct rc_seg *frames, unsigned form);
+struct rc_seg *rc_form_make(const struct rc_former *f, struct rc_seg *frames, unsigned form);
 
 /* Empties a queue of frames into the payload that answers a poll. Without b64 a payload of
  * Engine.IO 3 is bytes when anything in it is: true, it is no text. */

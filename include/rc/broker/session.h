@@ -58,7 +58,11 @@ struct rc_session {
     bool in_input;  /* input is being processed further up the stack */
     bool eio3 : 1;  /* speaks Engine.IO 3 and Socket.IO 2 */
     bool known : 1; /* its handshake had a token, see identity.h */
-    uint8_t parser; /* enum rc_parser: what its packets are; AUTO until the first has come */
+    union {
+        uint8_t parser; /* enum rc_parser: what its packets are; AUTO until the first has come;
+                         * of a client of a json endpoint: */
+        uint8_t bad_messages;
+    };
 
     /* All that a delivery looks at: one cache line, see session.c. */
     struct rc_outq out; /* WebSocket frames */

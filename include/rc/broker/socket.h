@@ -18,6 +18,13 @@ void rc_socket_text(struct rc_shard *sh, struct rc_session *s, struct rc_str tex
 void rc_socket_binary(struct rc_shard *sh, struct rc_session *s,
                       struct rc_str data) RC_ON_SHARD;
 
+/* A client of a json endpoint connects to the namespace; auth is its auth object, or empty. If that is
+ * refused, the session is closed. */
+void rc_socket_connect(struct rc_shard *sh, struct rc_session *s, const struct rc_nsp *nsp,
+                       struct rc_str auth) RC_ON_SHARD;
+/* Its auth object is another one from now on; who it is does not change. */
+void rc_socket_set_auth(struct rc_shard *sh, struct rc_socket *k,
+                        struct rc_str auth) RC_ON_SHARD;
 /* An Engine.IO 3 client has connected: it is in the namespace / without asking. */
 void rc_socket_connect_root(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 

@@ -42,6 +42,7 @@
     X(RC_CLOSE_CLIENT, "client_closed")          /* Engine.IO close packet */                  \
     X(RC_CLOSE_RULE, "disconnected_by_rule")     /* action disconnect = connection */          \
     X(RC_CLOSE_TOKEN, "token")                   /* none, a wrong one, or it has expired */    \
+    X(RC_CLOSE_REFUSED, "refused")               /* a json client may not connect */           \
     X(RC_CLOSE_UPGRADED, "upgraded")             /* polling went over to WebSocket */          \
     X(RC_CLOSE_UPGRADE_FAILED, "upgrade_failed") /* the probe was given up */                  \
     X(RC_CLOSE_MOVED, "moved")                   /* handed to another shard */                 \

@@ -111,7 +111,8 @@ static const struct {
     {"[namespace /x]\njoin = a\n",
      "t.ini:2: [namespace /x] join = a: unknown key; expected parser or auth\n"},
     {"[endpoint /x]\nproto = a\n",
-     "t.ini:2: [endpoint /x] proto = a: unknown key; expected protocol, prefix, ping_interval, "
+     "t.ini:2: [endpoint /x] proto = a: unknown key; expected protocol, prefix, namespace, "
+     "untyped, ping_interval, "
      "max_payload, per_message_deflate or auth\n"},
     {"[event]\n", "t.ini:1: [event]: expected [event NAME] or [event /namespace NAME]\n"},
     {"[event /chat]\n",

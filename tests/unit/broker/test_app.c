@@ -277,9 +277,9 @@ Test(app, endpoints)
 Test(app, endpoint_faults)
 {
     check_faults("[endpoint /e]\n",
-                 "/t.ini:1: [endpoint /e]: expected protocol = echo or relay\n");
-    check_faults("[endpoint /e]\nprotocol = json\n",
-                 "/t.ini:2: [endpoint /e] protocol = json: expected echo or relay\n");
+                 "/t.ini:1: [endpoint /e]: expected protocol = echo, relay or json\n");
+    check_faults("[endpoint /e]\nprotocol = text\n",
+                 "/t.ini:2: [endpoint /e] protocol = text: expected echo, relay or json\n");
     check_faults("[endpoint /e]\nprotocol = relay\nprefix = x\n",
                  "/t.ini:3: [endpoint /e] prefix = x: expected a prefix only with protocol = "
                  "echo\n");
@@ -291,6 +291,60 @@ Test(app, endpoint_faults)
     check_faults("[endpoint /healthz]\nprotocol = echo\n",
                  "/t.ini:1: [endpoint /healthz]: expected another path than "
                  "server.health_path\n");
+}
+
+Test(app, json_endpoints)
+{
+    const struct rc_nsp *nsp;
+    struct fixture f;
+
+    load_ok(&f, "[auth]\nsecret = 0123456789abcdef0123456789abcdef\n"
+                "[namespace /b]\nauth = required\n[endpoint /b]\nprotocol = json\n"
+                "namespace = /b\nuntyped = a, b c ,d\n"
+                "[endpoint /root]\nprotocol = json\n"
+                "[endpoint /again]\nuntyped = a,b c,d\nnamespace = /b\nprotocol = json\n"
+                "auth = optional\n");
+    nsp = rc_app_nsp(f.app, RC_STR("/b"), true);
+    cr_assert_eq(nsp->endpoint, RC_ENDPOINT_JSON);
+    cr_assert_eq(nsp->door_to, rc_app_nsp(f.app, RC_STR("/b"), false)->index);
+    cr_assert_eq(nsp->auth, RC_AUTHMODE_REQUIRED);
+    cr_assert(nsp->untyped);
+    nsp = rc_app_nsp(f.app, RC_STR("/root"), true);
+    cr_assert_eq(nsp->door_to, 0);
+    cr_assert_eq(nsp->auth, RC_AUTHMODE_OFF);
+    cr_assert_not(nsp->untyped);
+    nsp = rc_app_nsp(f.app, RC_STR("/again"), true);
+    cr_assert_eq(nsp->auth, RC_AUTHMODE_OPTIONAL);
+    cr_assert(nsp->untyped);
+    cr_assert_eq(f.app->nuntyped, 1u);
+    cr_assert_str_eq(f.app->untyped[0].nsp.p, "/b");
+    cr_assert_eq(f.app->untyped[0].n, 3u);
+    cr_assert(rc_str_eq(f.app->untyped[0].event[1], RC_STR("b c")));
+    cr_assert(rc_str_eq(f.app->untyped[0].event[2], RC_STR("d")));
+    tear_down(&f);
+}
+
+Test(app, json_endpoint_faults)
+{
+    check_faults(
+        "[endpoint /e]\nprotocol = echo\nnamespace = /\nuntyped = a\n",
+        "/t.ini:3: [endpoint /e] namespace = /: expected this key only with protocol = "
+        "json\n"
+        "/t.ini:4: [endpoint /e] untyped = a: expected this key only with protocol = "
+        "json\n");
+    check_faults("[namespace /a*]\n[endpoint /e]\nprotocol = json\nnamespace = /ab\n"
+                 "[endpoint /f]\nprotocol = json\nnamespace = /a*\n",
+                 "/t.ini:4: [endpoint /e] namespace = /ab: expected a namespace that another "
+                 "section names, and that is no pattern\n"
+                 "/t.ini:7: [endpoint /f] namespace = /a*: expected a namespace that another "
+                 "section names, and that is no pattern\n");
+    check_faults(
+        "[endpoint /e]\nprotocol = json\nuntyped = a,,b\n",
+        "/t.ini:3: [endpoint /e] untyped = a,,b: expected names of events, by comma\n");
+    check_faults("[endpoint /e]\nprotocol = json\nuntyped = a, b\n"
+                 "[endpoint /f]\nprotocol = json\nuntyped = b, a\n",
+                 "/t.ini:6: [endpoint /f] untyped = b, a: expected the same as the other "
+                 "endpoints of the namespace\n");
 }
 
 /* Those of rules, endpoints and files are told together. */

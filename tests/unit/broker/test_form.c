@@ -12,6 +12,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+static struct rc_seg *make(struct rc_deflater *d, struct rc_seg *frames, unsigned form)
+{
+    return rc_form_make(&(struct rc_former){.deflater = d}, frames, form);
+}
+
 /* ---- one form ---- */
 
 static void put_frame(struct rc_buf *b, enum rc_ws_opcode op, struct rc_str payload)
@@ -58,6 +63,46 @@ static struct rc_ws_frame take_frame(const struct rc_seg *s, size_t *at, struct 
     return f;
 }
 
+/* What a json client gets of a packet with an attachment, a packet without, and a ping. */
+Test(form, json)
+{
+    static const struct rc_str event = {"u", 1};
+    static const struct rc_plain_untyped untyped = {.nsp = {"/", 1}, .event = &event, .n = 1};
+    static const char *const typed[] = {"{\"type\":\"a\",\"x\":{\"_base64\":\"aGVsbG8=\"}}",
+                                        "{\"type\":\"u\",\"y\":1}"};
+    static const char *const bare[] = {"{\"type\":\"a\",\"x\":{\"_base64\":\"aGVsbG8=\"}}",
+                                       "{\"y\":1}"};
+    struct rc_deflater *d = rc_deflater_new(6, 10);
+    const struct rc_former former = {.deflater = d, .untyped = &untyped, .nuntyped = 1};
+    static const unsigned windows[] = {0, RC_DEFLATE_FULL};
+    struct rc_buf b = RC_BUF_INIT, out = RC_BUF_INIT;
+    struct rc_seg *s, *t;
+
+    put_frame(&b, RC_WS_TEXT, RC_STR("451-[\"a\",{\"x\":{\"_placeholder\":true,\"num\":0}}]"));
+    put_frame(&b, RC_WS_BINARY, RC_STR("hello"));
+    put_frame(&b, RC_WS_PING, RC_STR(""));
+    put_frame(&b, RC_WS_TEXT, RC_STR("42[\"u\",{\"y\":1}]"));
+    s = seg_of(&b);
+    for (unsigned i = 0; i < 4; i++) {
+        const char *const *expected = i < 2 ? typed : bare;
+        size_t at = 0;
+
+        t = rc_form_make(&former, s,
+                         (i < 2 ? RC_FORM_JSON : RC_FORM_UNTYPED) +
+                             RC_FORM_DEFLATE(windows[i % 2]));
+        cr_assert_eq(take_frame(t, &at, &out).opcode, RC_WS_TEXT);
+        cr_assert(rc_str_eq(rc_buf_str(&out), rc_str_of(expected[0])));
+        cr_assert_eq(take_frame(t, &at, &out).opcode, RC_WS_PING);
+        cr_assert_eq(take_frame(t, &at, &out).opcode, RC_WS_TEXT);
+        cr_assert(rc_str_eq(rc_buf_str(&out), rc_str_of(expected[1])));
+        cr_assert_eq(at, t->len);
+        rc_seg_unref(t);
+    }
+    rc_seg_unref(s);
+    rc_buf_deinit(&out);
+    rc_deflater_free(d);
+}
+
 Test(form, frames_as_they_are)
 {
     struct rc_deflater *d = rc_deflater_new(6, 100);
@@ -67,7 +112,7 @@ Test(form, frames_as_they_are)
 
     put_frame(&b, RC_WS_TEXT, repeated(text, sizeof(text), "abcde"));
     s = seg_of(&b);
-    t = rc_form_make(d, s, RC_FORM_FRAMES);
+    t = make(d, s, RC_FORM_FRAMES);
     cr_assert_eq(s, t);
     cr_assert_eq(s->refs, 2u);
     rc_seg_unref(t);
@@ -97,7 +142,7 @@ Test(form, deflate)
         for (unsigned i = 0; i < 5; i++)
             put_frame(&b, ops[i], payload[i]);
         s = seg_of(&b);
-        t = rc_form_make(d, s, RC_FORM_DEFLATE(w));
+        t = make(d, s, RC_FORM_DEFLATE(w));
         cr_assert_neq(s, t);
         cr_assert_eq(s->refs, 1u);
         cr_assert_lt(t->len, s->len / 10);
@@ -125,7 +170,7 @@ Test(form, deflate_of_small_frames)
     for (unsigned i = 0; i < 10; i++)
         put_frame(&b, RC_WS_TEXT, repeated(text, sizeof(text), "x"));
     s = seg_of(&b);
-    t = rc_form_make(d, s, RC_FORM_DEFLATE(RC_DEFLATE_FULL));
+    t = make(d, s, RC_FORM_DEFLATE(RC_DEFLATE_FULL));
     cr_assert_eq(s, t);
     rc_seg_unref(t);
     rc_seg_unref(s);
@@ -143,7 +188,7 @@ Test(form, deflate_of_base64)
     put_frame(&b, RC_WS_TEXT, RC_STR("451-[\"e\",{\"_placeholder\":true,\"num\":0}]"));
     put_frame(&b, RC_WS_BINARY, repeated(bytes, sizeof(bytes), "ab"));
     s = seg_of(&b);
-    t = rc_form_make(d, s, RC_FORM_B64 + RC_FORM_DEFLATE(RC_DEFLATE_FULL));
+    t = make(d, s, RC_FORM_B64 + RC_FORM_DEFLATE(RC_DEFLATE_FULL));
     cr_assert_eq(take_frame(t, &at, &out).opcode, RC_WS_TEXT);
     cr_assert(rc_str_starts(rc_buf_str(&out), RC_STR("451-")));
     cr_assert_eq(t->data[at], 0xc0 | RC_WS_TEXT);
@@ -162,7 +207,7 @@ Test(form, deflate_of_base64)
 static void gives(struct rc_buf *frames, unsigned form, struct rc_buf *expected)
 {
     struct rc_deflater *d = rc_deflater_new(6, 1000);
-    struct rc_seg *s = seg_of(frames), *t = rc_form_make(d, s, form);
+    struct rc_seg *s = seg_of(frames), *t = make(d, s, form);
 
     cr_assert_eq(t->len, expected->len);
     cr_assert_arr_eq(t->data, expected->data, expected->len);
@@ -237,7 +282,7 @@ Test(form, msgpack_deflated)
     put_frame(&out, RC_WS_TEXT, rc_buf_str(&b));
     rc_buf_deinit(&b);
     s = seg_of(&out);
-    t = rc_form_make(d, s, RC_FORM_MSGPACK + RC_FORM_DEFLATE(RC_DEFLATE_FULL));
+    t = make(d, s, RC_FORM_MSGPACK + RC_FORM_DEFLATE(RC_DEFLATE_FULL));
     cr_assert_eq(t->data[0], 0xc0 | RC_WS_BINARY);
     cr_assert_eq(take_frame(t, &at, &out).opcode, RC_WS_BINARY);
     cr_assert_eq(at, t->len);

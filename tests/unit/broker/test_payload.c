@@ -5,6 +5,11 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+static struct rc_seg *make(struct rc_deflater *d, struct rc_seg *frames, unsigned form)
+{
+    return rc_form_make(&(struct rc_former){.deflater = d}, frames, form);
+}
+
 /* An event with two attachments, the second empty. */
 #define EVENT  \
     "\x81\x05" \
@@ -18,7 +23,7 @@ static void check_form(enum rc_form form, struct rc_str expected)
 {
     struct rc_seg *frames = rc_seg_new(FRAMES, sizeof(FRAMES) - 1), *made;
 
-    made = rc_form_make(NULL, frames, form);
+    made = make(NULL, frames, form);
     cr_assert_eq(made->len, expected.len);
     cr_assert_arr_eq(made->data, expected.p, expected.len);
     rc_seg_unref(made);
@@ -62,7 +67,7 @@ Test(payload, sizes_of_type_bytes)
 
         memcpy(rc_seg_bytes(frames), head, n);
         memset(rc_seg_bytes(frames) + n, 'x', sizes[i]);
-        made = rc_form_make(NULL, frames, RC_FORM_V3);
+        made = make(NULL, frames, RC_FORM_V3);
         f = rc_ws_own_frame(made->data);
         cr_assert_eq(f.size, made->len);
         cr_assert_eq(f.payload.len, sizes[i] + 1);
@@ -88,9 +93,8 @@ Test(payload, compressed)
     frames = rc_seg_new(b.data, b.len);
     rc_buf_deinit(&b);
     for (unsigned i = 0; i < 2; i++) {
-        struct rc_seg *made = rc_form_make(d, frames, plain[i]);
-        struct rc_seg *small =
-            rc_form_make(d, frames, plain[i] + RC_FORM_DEFLATE(RC_DEFLATE_FULL));
+        struct rc_seg *made = make(d, frames, plain[i]);
+        struct rc_seg *small = make(d, frames, plain[i] + RC_FORM_DEFLATE(RC_DEFLATE_FULL));
         struct rc_str all = rc_ws_own_frame(made->data).payload;
         struct rc_str packed = rc_ws_own_frame(small->data).payload;
         struct rc_inflater *z = rc_inflater_new(15);
