@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 
+import jwt from 'jsonwebtoken';
 import WebSocket from 'ws';
 
 import { artifact, launch, newPage } from './lib/browser.mjs';
@@ -324,12 +325,12 @@ describe('seed 001: private and group messages in a database', options, () => {
 });
 
 describe('seeds 002 and 003: plain WebSocket', options, () => {
-  const open = async (t, server, onMessage) => {
-    const ws = new WebSocket(server.url.replace('http', 'ws'));
+  const open = async (t, server, path = '') => {
+    const ws = new WebSocket(server.url.replace('http', 'ws') + path);
     t.after(() => ws.terminate());
     ws.heard = [];
+    ws.closed = new Promise((r) => ws.on('close', (code, reason) => r([code, reason.toString()])));
     ws.on('message', (data, binary) => ws.heard.push(binary ? data : data.toString()));
-    if (onMessage) ws.on('message', onMessage);
     await within(WAIT, 'open', new Promise((r, f) => ws.once('open', r).once('error', f)));
     return ws;
   };
@@ -366,5 +367,87 @@ describe('seeds 002 and 003: plain WebSocket', options, () => {
     assert.deepEqual(ws.heard, [`${prefix}你好`, prefix]);
     const interval = Number(seed('003').match(/ws\.ping\(\);\s*\}\);\s*\}, (\d+)\)/)[1]);
     assert.equal(interval, 30_000);
+  });
+
+  // What its server understands, and what it makes of it: { auth: ['clientId'], join: [...], chat: [...] }.
+  function vocabulary() {
+    const text = seed('003');
+    const cases = [...text.matchAll(/case '(\w+)':\n(.*?)break;/gs)].map(([, type, code]) => [
+      type,
+      [...new Set([...code.matchAll(/msg\.(\w+)/g)].map(([, key]) => key))],
+    ]);
+    const sent = text.match(/manager\.broadcast\(msg\.roomId, \{(.*?)\}\)/s)[1];
+    return { said: Object.fromEntries(cases), heard: [...sent.matchAll(/^(\w+):/gm)].map(([, key]) => key) };
+  }
+
+  // A client of that server: a message has what the server reads of it.
+  const say = (ws, type, values) => {
+    const keys = vocabulary().said[type];
+    ws.send(JSON.stringify({ type, ...Object.fromEntries(keys.map((k) => [k, values[k]])) }));
+  };
+
+  test('003: auth, join, chat', async (t) => {
+    assert.deepEqual(vocabulary(), {
+      said: { auth: ['clientId'], join: ['roomId'], chat: ['roomId', 'content'] },
+      heard: ['from', 'content', 'time'],
+    });
+    const server = await startFor(t, { conf: example('seed-003'), shards: 2 });
+    const all = await Promise.all(['/chat', '/chat', '/chat', '/chat'].map((path) => open(t, server, path)));
+    all.forEach((ws, i) => {
+      say(ws, 'auth', { clientId: `client-${i}` });
+      say(ws, 'join', { roomId: i === 3 ? 'elsewhere' : 'lobby' });
+    });
+    await until('all to be connected', () => all.every((ws) => ws.heard.length === 1));
+    await sleep(50);
+    const from = Date.now();
+    say(all[0], 'chat', { roomId: 'lobby', content: '你好' });
+    await until('the members', () => all.slice(0, 3).every((ws) => ws.heard.length === 2));
+    say(all[3], 'chat', { roomId: 'lobby', content: 'whoever knows the room may write to it' });
+    await until('the members', () => all.slice(0, 3).every((ws) => ws.heard.length === 3));
+    await sleep(50);
+    assert.equal(all[3].heard.length, 1);
+    for (const ws of all.slice(0, 3)) {
+      const [, first, second] = ws.heard.map((m) => JSON.parse(m));
+      assert.deepEqual(Object.keys(first), vocabulary().heard);
+      assert.deepEqual([first.from, first.content], ['client-0', '你好']);
+      assert.ok(Math.abs(first.time - from) < 60_000);
+      assert.equal(second.from, 'client-3');
+    }
+    all[0].close(); // manager.remove
+    await all[0].closed;
+    say(all[1], 'chat', { roomId: 'lobby', content: 'still here' });
+    await until('the others', () => all.slice(1, 3).every((ws) => ws.heard.length === 4));
+  });
+
+  test('003: a token in the URL', async (t) => {
+    const [, hello] = seed('003').match(/ws\.send\(JSON\.stringify\((\{ type: 'connected'.*?\})\)\)/);
+    assert.equal(hello, "{ type: 'connected', userId: user.id }");
+    const secret = 'the secret of process.env.JWT_SECRET';
+    const server = await startFor(t, {
+      conf: example('seed-003'),
+      shards: 2,
+      options: { 'auth.secret': secret },
+    });
+    const user = { id: 'user-7' };
+    const path = (token) => `/live?token=${token}`;
+    const [a, b] = [await open(t, server, path(jwt.sign(user, secret))), await open(t, server, path(jwt.sign({ id: 8 }, secret)))];
+    await until('both', () => a.heard.length === 1 && b.heard.length === 1);
+    const { id, ...rest } = JSON.parse(a.heard[0]);
+    assert.deepEqual(rest, { type: 'connected', userId: user.id });
+    assert.equal(JSON.parse(b.heard[0]).userId, '8');
+    for (const ws of [a, b]) say(ws, 'join', { roomId: 'r' });
+    b.send(JSON.stringify({ type: 'message', to: user.id, content: 'just you' }));
+    await until('the message', () => a.heard.length === 2);
+    assert.equal(JSON.parse(a.heard[1]).content, 'just you');
+    say(a, 'chat', { roomId: 'r', content: 'hi' });
+    await until('the chat', () => b.heard.length === 2);
+    assert.deepEqual({ ...JSON.parse(b.heard[1]), time: 0 }, { from: user.id, content: 'hi', time: 0 });
+    assert.equal(id.length, 20);
+
+    const [, code] = seed('003').match(/ws\.close\((\d+), '认证失败'\)/);
+    const bad = await open(t, server, path('forged'));
+    const [closed, reason] = await within(WAIT, 'the end', bad.closed);
+    assert.equal(closed, Number(code));
+    assert.ok(reason.length > 5);
   });
 });
