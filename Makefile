@@ -49,7 +49,7 @@ UNIT    := $(call objects,tests/unit/*/*.c) $(if $(SHIM),$(BUILD)/tests/shim/mai
 FUZZERS := $(call programs,tests/fuzz/fuzz_*.c)
 STRESS  := $(call programs,tests/stress/*.c)
 MICRO   := $(call programs,bench/micro/*.c)
-BENCHES := $(MICRO) $(addprefix $(BUILD)/bench-,load floor micro)
+BENCHES := $(MICRO) $(addprefix $(BUILD)/bench-,load floor micro store-floor)
 CLIENT  := build/client/socket.io.min.js
 NPM     := tests/node_modules/.package-lock.json
 
@@ -73,6 +73,7 @@ LINK = @echo "  LD    $@"; $(CC) $(ALL_LDFLAGS) $(FUZZ_LD) -o $@ $^ $(ALL_LDLIBS
 $(BUILD)/roomcast: $(BUILD)/src/main.o $(LIB) ; $(LINK)
 $(BUILD)/bench-load: $(call objects,bench/load/*.c) ; $(LINK)
 $(BUILD)/bench-floor: $(call objects,bench/floor/*.c) ; $(LINK)
+$(BUILD)/bench-store-floor: $(call objects,bench/store/*.c) $(BUILD)/bench/load/hist.o ; $(LINK)
 $(BUILD)/bench-micro: $(call objects,bench/micro/ops/*.c) $(LIB) ; $(LINK)
 $(MICRO) $(STRESS): %: %.o $(LIB) ; $(LINK)
 # The fuzz flavour brings libFuzzer's main, the others replay the corpus.
@@ -140,6 +141,9 @@ everything: $(DAEMON) $(BUILD)/unit-tests $(FUZZERS) $(STRESS) $(BENCHES)
 # Side by side with the floor and the peers: bench-quick for a first look, bench-all with all peers.
 bench bench-quick bench-all: all $(BUILD)/bench-micro
 	bench/run.sh $(patsubst bench-%,%,$(@:bench=full))
+# Stored and acknowledged messages per second, beside bare SQLite; under two minutes.
+bench-store: $(DAEMON)
+	bench/store/run.sh
 # Instructions of the parts, beside those in bench/micro/baseline.txt.
 bench-micro: $(BENCHES)
 	bench/micro/run.sh $(BUILD)
@@ -191,7 +195,7 @@ install: all
 	        -e 's|^dev_tokens_path = .*|;dev_tokens_path =|' conf/roomcast.ini >$$f
 clean: ; rm -rf build tests/node_modules
 FORCE:
-.PHONY: all run test test-reference check everything bench bench-quick bench-all bench-micro asan \
+.PHONY: all run test test-reference check everything bench bench-quick bench-all bench-micro bench-store asan \
         tsan fuzz fuzz-run format format-check lint lint-rules lint-cppcheck lint-tidy analyze install clean deps deps-test \
         deps-dev FORCE
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

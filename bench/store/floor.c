@@ -20,9 +20,13 @@
 #define MAX_BATCH 1000000u
 #define ROOMS     1000u
 #define BUSY_MS   1000
+/* Those of src/store/sqlite.c. */
+#define PRAGMAS                                                                         \
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -16384;" \
+    "PRAGMA wal_autocheckpoint = 4096; PRAGMA journal_size_limit = 67108864"
 #define PUT                                                                                    \
     "INSERT INTO message (id, conversation_type, sender_id, receiver_id, content, created_at," \
-    " client_id, event, format) VALUES (?, 'room', ?, ?, ?, ?, ?, 'roomMessage', 0)"
+    " event, format) VALUES (?, 'room', '', ?, ?, ?, 'roomMessage', 0)"
 
 struct floor {
     sqlite3 *db;
@@ -30,7 +34,6 @@ struct floor {
     sqlite3_int64 id;
     char *content;
     size_t size;
-    bool named; /* rows have a client_id */
 };
 
 static uint64_t now_ns(void)
@@ -64,13 +67,13 @@ static bool open_file(struct floor *f, const char *path)
     if (sqlite3_open_v2(path, &f->db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
         return false;
     sqlite3_busy_timeout(f->db, BUSY_MS);
-    return run(f, "PRAGMA journal_mode = WAL") && run(f, "PRAGMA synchronous = FULL") &&
-           last_id(f) && sqlite3_prepare_v2(f->db, PUT, -1, &f->put, NULL) == SQLITE_OK;
+    return run(f, PRAGMAS) && last_id(f) &&
+           sqlite3_prepare_v2(f->db, PUT, -1, &f->put, NULL) == SQLITE_OK;
 }
 
 static bool put(struct floor *f)
 {
-    char sender[24], room[24], when[40], name[24];
+    char room[24], when[40];
     struct timespec ts;
     struct tm tm;
     size_t n;
@@ -80,16 +83,11 @@ static bool put(struct floor *f)
     n = strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(when + n, sizeof(when) - n, ".%03ldZ", ts.tv_nsec / 1000000);
     f->id++;
-    snprintf(sender, sizeof(sender), "user%lld", f->id % ROOMS);
-    snprintf(room, sizeof(room), "/ r%lld", f->id % ROOMS);
-    snprintf(name, sizeof(name), "%lld", f->id);
+    snprintf(room, sizeof(room), "r%lld", f->id % ROOMS);
     sqlite3_bind_int64(f->put, 1, f->id);
-    sqlite3_bind_text(f->put, 2, sender, -1, SQLITE_STATIC);
-    sqlite3_bind_text(f->put, 3, room, -1, SQLITE_STATIC);
-    sqlite3_bind_text(f->put, 4, f->content, (int)f->size, SQLITE_STATIC);
-    sqlite3_bind_text(f->put, 5, when, -1, SQLITE_STATIC);
-    if (f->named)
-        sqlite3_bind_text(f->put, 6, name, -1, SQLITE_STATIC);
+    sqlite3_bind_text(f->put, 2, room, -1, SQLITE_STATIC);
+    sqlite3_bind_text(f->put, 3, f->content, (int)f->size, SQLITE_STATIC);
+    sqlite3_bind_text(f->put, 4, when, -1, SQLITE_STATIC);
     return sqlite3_step(f->put) == SQLITE_DONE && sqlite3_reset(f->put) == SQLITE_OK;
 }
 
@@ -137,7 +135,6 @@ int main(int argc, char **argv)
         fputs("usage: store-floor FILE SECONDS SIZE BATCH...\n", stderr);
         return 2;
     }
-    f.named = getenv("NAMED") != NULL;
     f.content = malloc(f.size);
     ok = f.content != NULL && open_file(&f, argv[1]);
     if (ok)
