@@ -6,15 +6,17 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
-import { freePort, start } from './lib/daemon.mjs';
+import { freePort, slow, start } from './lib/daemon.mjs';
 import { random } from './lib/random.mjs';
 import { AUTH, ENGINES, openStore } from './lib/store.mjs';
-import { sleep, slow, until } from './lib/target.mjs';
+import { sleep, until } from './lib/wait.mjs';
 import { INI, acks, verify, writers } from './lib/writers.mjs';
 
 const KILLS = Number(process.env.ROOMCAST_KILLS || 5);
 const SEED = Number(process.env.ROOMCAST_SEED || Date.now() % 1_000_000);
 const USERS = 12;
+// A client whose server ends in the middle of its upgrade notices nothing until no ping comes.
+const HEARTBEAT = { 'socketio.ping_interval': '1s', 'socketio.ping_timeout': '2s' };
 
 describe('kill -9 under load', () => {
   for (const engine of ENGINES)
@@ -24,8 +26,8 @@ describe('kill -9 under load', () => {
       const store = await openStore(engine);
       t.after(() => store.remove());
       const port = await freePort();
-      const again = () =>
-        start({ ini: INI, listen: `127.0.0.1:${port}`, shards: r.pick([1, 2, 4]), options: { ...AUTH, ...store.options() } });
+      const options = { ...AUTH, ...store.options(), ...HEARTBEAT };
+      const again = () => start({ ini: INI, listen: `127.0.0.1:${port}`, shards: r.pick([1, 2, 4]), options });
 
       let server = await again();
       t.after(() => server.child.kill('SIGKILL'));

@@ -7,15 +7,21 @@ import { join } from 'node:path';
 import { afterEach, describe, test } from 'node:test';
 
 import { ask, closeAll, connect } from './lib/client.mjs';
-import { freePort, run, start, tempDir } from './lib/daemon.mjs';
+import { freePort, run, slow, start, tempDir } from './lib/daemon.mjs';
 import { startMariadb } from './lib/mariadb.mjs';
 import { AUTH, ENGINES, as, openStore, sqlite } from './lib/store.mjs';
-import { slow, startFor, until } from './lib/target.mjs';
+import { until } from './lib/wait.mjs';
 import { INI, acks, verify, writers } from './lib/writers.mjs';
 
 const USERS = 8;
 const REFUSALS = ['store_down', 'store_failed', 'store_busy', 'store_unknown'];
 const LIMITS = { timeout: 120_000 * slow };
+
+async function startFor(t, options) {
+  const server = await start(options);
+  t.after(() => server.stop());
+  return server;
+}
 
 // A daemon under load. window 1: of a sender's messages none overtakes one that is refused.
 async function underLoad(t, store, { shards = 2, options = {}, window = 1 } = {}) {

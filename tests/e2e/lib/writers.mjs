@@ -7,7 +7,7 @@ import { io } from 'socket.io-client';
 
 import { OWN_CONNECTION } from './sockets.mjs';
 import { as } from './store.mjs';
-import { until } from './target.mjs';
+import { until } from './wait.mjs';
 
 // The rules that they need.
 export const INI = `
@@ -39,6 +39,7 @@ export class Writer {
     this.refusals = []; // [error, …] of all
     this.trusted = false; // a first message of this connection was taken
     this.heard = new Map(); // id: text, of the room
+    this.complete = 0; // there is no gap up to this id
     this.told = new Map(); // id: text, of private messages
     this.faults = [];
     this.socket = io(url, {
@@ -65,25 +66,29 @@ export class Writer {
     if (!(id > this[last])) this.faults.push(`${this.user}: ${last} ${this[last]}, and then ${id}`);
     this[last] = id;
     to.set(id, text);
+    if (this.ready && to === this.heard) this.complete = id;
   }
 
   async _enter() {
     this.lastHeard = this.lastTold = 0;
     this.trusted = false;
-    let after = Math.max(0, ...this.heard.keys());
+    this.step = 'join';
     const { ok } = await this._ask('join', this.room);
+    this.step = 'past';
     if (!ok) throw new Error(`${this.user} could not join`);
     for (let more = true; more; ) {
-      const page = await this._ask('past', this.room, { after });
+      const page = await this._ask('past', this.room, { after: this.complete });
       if (!page.ok) {
         await new Promise((r) => setTimeout(r, RETRY));
         continue;
       }
       for (const row of page.messages) this.heard.set(row.id, row.content[1]);
-      after = page.messages.at(-1)?.id ?? after;
+      this.complete = page.messages.at(-1)?.id ?? this.complete;
       more = page.more;
     }
+    this.step = 'writing';
     this.ready = true;
+    this.complete = Math.max(this.complete, this.lastHeard);
     if (!this.faithful) this._letGo('cut');
     for (const item of this.pending) item.sent = false;
     this._pump();
@@ -142,11 +147,19 @@ export class Writer {
   // Stops, and waits until nothing is open. A faithful one has everything acknowledged then.
   async finish(ms = 20_000) {
     this.writing = false;
-    await until(
-      `${this.user} has ${this.pending.length} messages without an answer: ${this.refusals.at(-1)}`,
-      () => this.ready && this.pending.length === 0,
-      ms,
-    );
+    await until('all answers', () => this.ready && this.pending.length === 0, ms).catch(() => {
+      throw new Error(`${this.user} has no end: ${this.state()}`);
+    });
+  }
+
+  // For messages about what went wrong.
+  state() {
+    const { connected, io } = this.socket;
+    const { transport, upgrading, readyState } = io.engine ?? {};
+    return JSON.stringify({
+      connected, readyState, upgrading, transport: transport?.name, ready: this.ready, trusted: this.trusted,
+      step: this.step, pending: this.pending, acked: this.acked.size, refused: this.refusals.slice(-3), faults: this.faults,
+    });
   }
 
   close() {
@@ -209,7 +222,7 @@ function strangers(w, rows) {
 export async function verify(store, all) {
   const rows = await store.rows(ROWS);
   const faults = all.flatMap((w) => [...w.faults, ...rowFaults(w, rows)]);
-  await until('all have everything', () => all.every((w) => missing(w, rows).length === 0), 5000).catch(() => {
+  await until('all have everything', () => all.every((w) => missing(w, rows).length === 0), 15_000).catch(() => {
     for (const w of all) if (missing(w, rows).length) faults.push(`${w.user} has not got ${missing(w, rows)}`);
   });
   for (const w of all) if (strangers(w, rows).length) faults.push(`${w.user} got what is not stored: ${strangers(w, rows)}`);

@@ -1,0 +1,28 @@
+// Waiting in bounded time, stretched by ROOMCAST_SLOW.
+import { slow } from './daemon.mjs';
+
+export const sleep = (ms) => new Promise((r) => setTimeout(r, ms));
+
+// The promise's value, or an error that says what was awaited.
+export async function within(ms, what, promise) {
+  let timer;
+  const late = new Promise((_, fail) => {
+    timer = setTimeout(() => fail(new Error(`timed out: ${what}`)), ms * slow);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+// Waits until check() is truthy and returns its value.
+export async function until(what, check, ms = 5000) {
+  const limit = Date.now() + ms * slow;
+  for (;;) {
+    const value = await check();
+    if (value) return value;
+    if (Date.now() > limit) throw new Error(`timed out: ${what}`);
+    await sleep(5);
+  }
+}
