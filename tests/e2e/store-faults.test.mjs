@@ -31,7 +31,7 @@ async function underLoad(t, store, { shards = 2, options = {}, window = 1 } = {}
   });
   const all = writers(server.url, USERS, { window });
   t.after(() => all.forEach((w) => w.close()));
-  await progress(all, 'load');
+  await until('all write', () => all.every((w) => w.acked.size > 0), 20_000);
   return { server, all };
 }
 
@@ -45,7 +45,9 @@ const refusals = (all) => all.flatMap((w) => w.refusals);
 
 async function refused(all, what, ms = 20_000) {
   const before = refusals(all).length;
-  await until(`refusals: ${what}`, () => refusals(all).length > before + all.length, ms);
+  await until(`refusals: ${what}`, () => refusals(all).length > before + all.length, ms).catch((e) => {
+    throw new Error(`${e.message}\n${all.map((w) => w.state()).join('\n')}`);
+  });
 }
 
 // All is well again: nothing is stuck, and what was promised was kept.
