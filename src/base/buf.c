@@ -6,10 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void rc_buf_deinit(struct rc_buf *b)
+void rc_buf_free(struct rc_buf *b)
 {
     free(b->data);
-    *b = RC_BUF_INIT;
 }
 
 uint8_t *rc_buf_reserve(struct rc_buf *b, size_t n)

@@ -69,6 +69,28 @@ uint64_t rc_hash(const void *p, size_t n, uint64_t tweak)
     return v.a ^ v.b ^ v.c ^ v.d;
 }
 
+uint64_t rc_hash_quick(const void *p, size_t n)
+{
+    const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
+    const unsigned char *s = p;
+    uint64_t h = n * odd, word;
+    size_t left = n;
+
+    for (; left >= 8; left -= 8, s += 8) {
+        memcpy(&word, s, 8);
+        h = (h ^ word) * odd;
+        h ^= h >> 32;
+    }
+    word = 0;
+    if (n >= 8 && left != 0) /* the last eight bytes, some of them again */
+        memcpy(&word, s + left - 8, 8);
+    else
+        for (size_t i = 0; i < left; i++)
+            word = word << 8 | s[i];
+    h = (h ^ word) * odd;
+    return h ^ h >> 32;
+}
+
 /* What the kernel gave and nobody has taken yet: the last `left` bytes. */
 static _Thread_local struct {
     uint8_t bytes[256];

@@ -365,7 +365,7 @@ void rc_ruleset_add(struct rc_ruleset *set, const struct rc_conf_section *sectio
 
 static uint64_t hash_of(struct rc_str event)
 {
-    return rc_hash(event.p, event.len, 0);
+    return rc_hash_quick(event.p, event.len);
 }
 
 static bool same_event(const void *value, const void *key)

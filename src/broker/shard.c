@@ -437,6 +437,8 @@ void rc_shard_free(struct rc_shard *sh)
     rc_pool_deinit(&sh->sockets);
     rc_pool_deinit(&sh->lrooms);
     rc_buf_deinit(&sh->scratch);
+    rc_buf_deinit(&sh->name[0]);
+    rc_buf_deinit(&sh->name[1]);
     rc_deflater_free(sh->former.deflater);
     rc_compressor_free(sh->compressor);
     rc_loop_deinit(&sh->loop);

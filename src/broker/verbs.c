@@ -232,6 +232,10 @@ RC_ON_SHARD static void begin(struct rc_exec *x, struct rc_shard *sh, struct rc_
                           .nsp = &sh->app->nsp[k->nsp],
                           .phase = RC_PHASE_ALL,
                           .ev = ev};
+    for (unsigned i = 0; i < 2; i++) {
+        x->name[i] = sh->name[i];
+        sh->name[i] = RC_BUF_INIT;
+    }
     x->env.id_of = rc_exec_own_id;
     x->env.id_arg = x;
     x->env.key = &x->at_fault;
@@ -251,10 +255,19 @@ RC_ON_SHARD static void begin(struct rc_exec *x, struct rc_shard *sh, struct rc_
     }
 }
 
+enum { NAME_KEPT = 1024 }; /* bytes */
+
 static void end(struct rc_exec *x)
 {
-    rc_buf_deinit(&x->name[0]);
-    rc_buf_deinit(&x->name[1]);
+    /* The next rule need not allocate; one that ran meanwhile may have given its own back. */
+    for (unsigned i = 0; i < 2; i++) {
+        struct rc_buf *kept = &x->sh->name[i];
+
+        if (kept->data == NULL && x->name[i].cap <= NAME_KEPT)
+            *kept = x->name[i];
+        else
+            rc_buf_deinit(&x->name[i]);
+    }
     rc_buf_deinit(&x->longer_id);
     rc_buf_deinit(&x->message);
     rc_buf_deinit(&x->data);

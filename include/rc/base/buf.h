@@ -27,7 +27,13 @@ struct rc_buf {
 
 #define RC_BUF_INIT ((struct rc_buf){0})
 
-void rc_buf_deinit(struct rc_buf *b);
+void rc_buf_free(struct rc_buf *b); /* what it has */
+static inline void rc_buf_deinit(struct rc_buf *b)
+{
+    if (b->data != NULL)
+        rc_buf_free(b);
+    *b = RC_BUF_INIT;
+}
 static inline void rc_buf_reset(struct rc_buf *b)
 {
     b->len = 0;

@@ -16,6 +16,8 @@
 int rc_hash_init(void) RC_MUSTCHECK;
 /* `tweak` separates uses and name spaces: it enters the hash like one more word of input. */
 uint64_t rc_hash(const void *p, size_t n, uint64_t tweak);
+/* Quicker, and not keyed: for tables of what the configuration names, which peers only look up. */
+uint64_t rc_hash_quick(const void *p, size_t n);
 /* From the kernel's generator; aborts when it fails. */
 void rc_random(void *p, size_t n);
 

@@ -101,7 +101,7 @@ struct rc_rule {
 struct rc_ruleset {
     struct rc_rule *rule; /* of one namespace */
     unsigned nrules;
-    struct rc_hmap by_event; /* of rc_rule by rc_hash(event) */
+    struct rc_hmap by_event; /* of rc_rule by rc_hash_quick(event) */
     const struct rc_rule *fallback;
     struct rc_rule *connect; /* or NULL */
     bool uses_auth;          /* some template reads {auth.…} */

@@ -73,6 +73,7 @@ struct rc_shard {
     struct rc_buf inbox_pages;   /* of rc_inbox_page: are in the queues of devices */
     struct rc_timer inbox_retry_timer, inbox_cursor_timer, inbox_page_timer;
     struct rc_buf scratch;            /* building packets; never across calls */
+    struct rc_buf name[2];            /* what the rule that runs next names, see verbs.c */
     struct rc_former former;          /* its deflater is for all connections */
     struct rc_compressor *compressor; /* of answers to polls; NULL until one is compressed */
     struct rc_seg *ping;              /* the frame of an Engine.IO ping, shared */
