@@ -1,4 +1,5 @@
-/* acceptor.c - accept4, hash, hand over. */
+/* acceptor.c - accept4, hash, hand over. With one shard there is nothing to choose: then these are events of
+ * that shard's loop, and a connection costs no thread's waking but the one that serves it. */
 #include "rc/broker/acceptor.h"
 
 #include "rc/base/hash.h"
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 enum {
@@ -36,12 +38,13 @@ struct rc_acceptor {
     struct rc_mesh *mesh;
     struct rc_shard *const *shards;
     unsigned nshards;
+    struct rc_shard *only; /* the one shard, which accepts itself; NULL: there are more */
     uint32_t max_conns;
     struct listener *listener;
     unsigned nlisteners;
-    struct event_base *base;
+    struct event_base *base; /* with one shard, that of its loop */
     struct event *stop, *resume;
-    int stop_fd;
+    int stop_fd, resume_fd;
     unsigned backoff_ms; /* 0: not backing off */
     bool full;           /* the limit was reached and has been logged */
     uint64_t handed_over;
@@ -139,18 +142,49 @@ static void say_listening(const struct listener *l)
     fprintf(stderr, "listening on %s\n", rc_addr_text(&addr, text));
 }
 
+/* ---- events ---- */
+
+/* Each callback begins with this: the thread that accepts is its own, or the only shard's. */
+static void enter(const struct rc_acceptor *a) RC_TSA(assert_capability(rc_role_acceptor));
+static void enter(const struct rc_acceptor *a)
+{
+    rc_assert_on_acceptor(a->only != NULL ? (const void *)a->only : a);
+}
+
+/* Again is no error, here and below. */
+static int watch(struct rc_acceptor *a, struct event *ev)
+{
+    if (event_pending(ev, EV_READ, NULL))
+        return RC_OK;
+    if (a->only != NULL)
+        return rc_loop_add(&a->only->loop, ev);
+    return event_add(ev, NULL) == 0 ? RC_OK : RC_ESYS;
+}
+
+static void unwatch(struct rc_acceptor *a, struct event *ev)
+{
+    if (!event_pending(ev, EV_READ, NULL))
+        return;
+    if (a->only != NULL)
+        rc_loop_remove(&a->only->loop, ev);
+    else
+        (void)event_del(ev);
+}
+
 /* ---- accepting ---- */
 
-RC_ON_ACCEPTOR static void set_accepting(struct rc_acceptor *a, bool on)
+static void resume_later(const struct rc_acceptor *a)
 {
-    for (unsigned i = 0; i < a->nlisteners; i++)
-        (void)(on ? event_add(a->listener[i].ev, NULL) : event_del(a->listener[i].ev));
+    struct itimerspec at = {0};
+
+    at.it_value.tv_sec = (time_t)(a->backoff_ms / 1000);
+    at.it_value.tv_nsec = (long)(a->backoff_ms % 1000) * 1000000;
+    (void)timerfd_settime(a->resume_fd, 0, &at, NULL);
 }
 
 /* No descriptors, or no memory: wait a little, longer each time, until one gets through. */
 RC_ON_ACCEPTOR static void back_off(struct rc_acceptor *a, int err)
 {
-    struct timeval tv;
     char why[128];
 
     if (a->backoff_ms == 0)
@@ -159,20 +193,23 @@ RC_ON_ACCEPTOR static void back_off(struct rc_acceptor *a, int err)
     a->backoff_ms = a->backoff_ms == 0                   ? BACKOFF_MIN_MS
                     : a->backoff_ms * 2 < BACKOFF_MAX_MS ? a->backoff_ms * 2
                                                          : BACKOFF_MAX_MS;
-    set_accepting(a, false);
-    tv = (struct timeval){.tv_sec = (time_t)(a->backoff_ms / 1000),
-                          .tv_usec = (suseconds_t)(a->backoff_ms % 1000) * 1000};
-    (void)event_add(a->resume, &tv);
+    for (unsigned i = 0; i < a->nlisteners; i++)
+        unwatch(a, a->listener[i].ev);
+    resume_later(a);
 }
 
 static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
     struct rc_acceptor *a = arg;
+    uint64_t times;
 
-    (void)fd;
     (void)what;
-    rc_assert_on_acceptor(a);
-    set_accepting(a, true);
+    enter(a);
+    if (read(fd, &times, sizeof(times)) != (ssize_t)sizeof(times))
+        return;
+    for (unsigned i = 0; i < a->nlisteners; i++)
+        if (watch(a, a->listener[i].ev) != RC_OK)
+            resume_later(a);
 }
 
 /* Connections that shards have, or that are on their way to them. */
@@ -212,6 +249,11 @@ RC_ON_ACCEPTOR static void hand_over(struct rc_acceptor *a, int fd,
     }
     a->full = false;
     to_addr(ss, &msg.u.conn.peer);
+    if (a->only != NULL) {
+        rc_loop_enter(&a->only->loop);
+        rc_front_accept(a->only, fd, &msg.u.conn.peer, NULL);
+        return;
+    }
     msg.u.conn.fd = fd;
     hash = rc_hash(msg.u.conn.peer.ip, sizeof(msg.u.conn.peer.ip), msg.u.conn.peer.port);
     a->handed_over++;
@@ -224,7 +266,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
     struct rc_acceptor *a = l->acceptor;
 
     (void)what;
-    rc_assert_on_acceptor(a);
+    enter(a);
     for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
         struct sockaddr_storage ss = {0};
         socklen_t len = sizeof(ss);
@@ -240,8 +282,20 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
             break;
         } /* else that connection is gone already: the next */
     }
-    while (!rc_mesh_wake(a->mesh, rc_mesh_acceptor(a->nshards)))
+    while (a->only == NULL && !rc_mesh_wake(a->mesh, rc_mesh_acceptor(a->nshards)))
         (void)usleep(1000); /* rings full of connections: let the shards take them first */
+}
+
+static void close_listeners(struct rc_acceptor *a)
+{
+    for (unsigned i = 0; i < a->nlisteners; i++) {
+        if (a->listener[i].ev != NULL) {
+            unwatch(a, a->listener[i].ev);
+            event_free(a->listener[i].ev);
+        }
+        (void)close(a->listener[i].fd);
+    }
+    a->nlisteners = 0;
 }
 
 static void on_stop(evutil_socket_t fd, short what, void *arg)
@@ -250,8 +304,11 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    rc_assert_on_acceptor(a);
-    (void)event_base_loopbreak(a->base);
+    enter(a);
+    unwatch(a, a->stop);
+    close_listeners(a);
+    if (a->only == NULL)
+        (void)event_base_loopbreak(a->base);
 }
 
 static void *run(void *arg)
@@ -265,27 +322,37 @@ static void *run(void *arg)
 
 /* ---- life ---- */
 
-static bool make_events(struct rc_acceptor *a)
+static struct event_base *new_base(void)
 {
     struct event_config *cfg = event_config_new();
-    bool ok;
+    struct event_base *base;
 
     if (cfg == NULL)
-        return false;
+        return NULL;
     (void)event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
-    a->base = event_base_new_with_config(cfg);
+    base = event_base_new_with_config(cfg);
     event_config_free(cfg);
+    return base;
+}
+
+static bool make_events(struct rc_acceptor *a)
+{
+    bool ok;
+
+    a->base = a->only != NULL ? a->only->loop.base : new_base();
     a->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (a->base == NULL || a->stop_fd < 0)
+    a->resume_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (a->base == NULL || a->stop_fd < 0 || a->resume_fd < 0)
         return false;
-    a->stop = event_new(a->base, a->stop_fd, EV_READ, on_stop, a);
-    a->resume = event_new(a->base, -1, 0, on_resume, a);
-    ok = a->stop != NULL && a->resume != NULL && event_add(a->stop, NULL) == 0;
+    a->stop = event_new(a->base, a->stop_fd, EV_READ | EV_PERSIST, on_stop, a);
+    a->resume = event_new(a->base, a->resume_fd, EV_READ | EV_PERSIST, on_resume, a);
+    ok = a->stop != NULL && a->resume != NULL && watch(a, a->stop) == RC_OK &&
+         watch(a, a->resume) == RC_OK;
     for (unsigned i = 0; ok && i < a->nlisteners; i++) {
         struct listener *l = &a->listener[i];
 
         l->ev = event_new(a->base, l->fd, EV_READ | EV_PERSIST, on_acceptable, l);
-        ok = l->ev != NULL && event_add(l->ev, NULL) == 0;
+        ok = l->ev != NULL && watch(a, l->ev) == RC_OK;
     }
     return ok;
 }
@@ -301,8 +368,9 @@ struct rc_acceptor *rc_acceptor_new(const struct rc_conf *conf, struct rc_mesh *
     a->mesh = mesh;
     a->shards = shards;
     a->nshards = nshards;
+    a->only = nshards == 1 ? shards[0] : NULL;
     a->max_conns = max_conns;
-    a->stop_fd = -1;
+    a->stop_fd = a->resume_fd = -1;
     a->listener = rc_calloc(conf->server_listen.n, sizeof(*a->listener));
     for (unsigned i = 0; i < conf->server_listen.n; i++)
         listen_on(a, conf->server_listen.item[i], e);
@@ -318,20 +386,10 @@ struct rc_acceptor *rc_acceptor_new(const struct rc_conf *conf, struct rc_mesh *
 
 int rc_acceptor_start(struct rc_acceptor *a)
 {
-    a->started = pthread_create(&a->thread, NULL, run, a) == 0;
+    a->started = a->only != NULL || pthread_create(&a->thread, NULL, run, a) == 0;
     for (unsigned i = 0; a->started && i < a->nlisteners; i++)
         say_listening(&a->listener[i]);
     return a->started ? RC_OK : RC_ESYS;
-}
-
-static void close_listeners(struct rc_acceptor *a)
-{
-    for (unsigned i = 0; i < a->nlisteners; i++) {
-        if (a->listener[i].ev != NULL)
-            event_free(a->listener[i].ev);
-        (void)close(a->listener[i].fd);
-    }
-    a->nlisteners = 0;
 }
 
 void rc_acceptor_stop(struct rc_acceptor *a)
@@ -341,9 +399,17 @@ void rc_acceptor_stop(struct rc_acceptor *a)
     if (!a->started)
         return;
     RC_ASSERT(write(a->stop_fd, &one, sizeof(one)) == (ssize_t)sizeof(one));
-    (void)pthread_join(a->thread, NULL);
+    if (a->only == NULL)
+        (void)pthread_join(a->thread, NULL);
     a->started = false;
-    close_listeners(a);
+}
+
+static void free_event(struct rc_acceptor *a, struct event *ev)
+{
+    if (ev == NULL)
+        return;
+    unwatch(a, ev);
+    event_free(ev);
 }
 
 void rc_acceptor_free(struct rc_acceptor *a)
@@ -352,14 +418,14 @@ void rc_acceptor_free(struct rc_acceptor *a)
         return;
     rc_acceptor_stop(a);
     close_listeners(a);
-    if (a->stop != NULL)
-        event_free(a->stop);
-    if (a->resume != NULL)
-        event_free(a->resume);
-    if (a->base != NULL)
+    free_event(a, a->stop);
+    free_event(a, a->resume);
+    if (a->base != NULL && a->only == NULL)
         event_base_free(a->base);
     if (a->stop_fd >= 0)
         (void)close(a->stop_fd);
+    if (a->resume_fd >= 0)
+        (void)close(a->resume_fd);
     free(a->listener);
     free(a);
 }

@@ -1,7 +1,8 @@
 // The command line, the INI file, start, end and log of the daemon. All of it is roomcast's own.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, test } from 'node:test';
 
@@ -226,27 +227,28 @@ describe('start', roomcastOnly, () => {
       oneLine(await run([...listen, '-o', `server.static_root=${dir}`]), /static_root.*denied/i);
   });
 
-  test('several listeners', async (t) => {
-    const server = await startDaemon({
-      ini: RULES,
-      listen: '127.0.0.1:0, 127.0.0.2:0, [::1]:0',
-      listeners: 3,
-      shards: 2,
+  for (const shards of [1, 2])
+    test(`several listeners; ${label(shards)}`, async (t) => {
+      const server = await startDaemon({
+        ini: RULES,
+        listen: '127.0.0.1:0, 127.0.0.2:0, [::1]:0',
+        listeners: 3,
+        shards,
+      });
+      t.after(() => server.stop());
+      assert.equal(server.ports.length, 3);
+      assert.equal(server.stderr().match(/listening on 127\.0\.0\.1:\d+$/gm).length, 1);
+      assert.equal(server.stderr().match(/listening on \[::1\]:\d+$/gm).length, 1);
+      const a = await connect({ url: `http://127.0.0.1:${server.ports[0]}` });
+      const b = await connect({ url: `http://127.0.0.2:${server.ports[1]}` });
+      const c = await connect({ url: `http://[::1]:${server.ports[2]}` });
+      const atC = inbox(c);
+      await ask(c, 'join', 'all over');
+      await ask(a, 'say', 'all over', 1);
+      await ask(b, 'say', 'all over', 2);
+      await atC.wait(2);
+      closeAll();
     });
-    t.after(() => server.stop());
-    assert.equal(server.ports.length, 3);
-    assert.equal(server.stderr().match(/listening on 127\.0\.0\.1:\d+$/gm).length, 1);
-    assert.equal(server.stderr().match(/listening on \[::1\]:\d+$/gm).length, 1);
-    const a = await connect({ url: `http://127.0.0.1:${server.ports[0]}` });
-    const b = await connect({ url: `http://127.0.0.2:${server.ports[1]}` });
-    const c = await connect({ url: `http://[::1]:${server.ports[2]}` });
-    const atC = inbox(c);
-    await ask(c, 'join', 'all over');
-    await ask(a, 'say', 'all over', 1);
-    await ask(b, 'say', 'all over', 2);
-    await atC.wait(2);
-    closeAll();
-  });
 
   test('the default configuration serves the page and its vocabulary', async (t) => {
     const server = await startFor(t, {
@@ -330,6 +332,30 @@ describe('end', roomcastOnly, () => {
       assert.deepEqual(await ask(sockets[0], 'ask', second.port), first.port);
     });
   }
+
+  for (const shards of SHARDS)
+    test(`the port is free while a client is still being waited for; ${label(shards)}`, async (t) => {
+      const first = await startFor(t, { ini: RULES, shards });
+      const stays = createConnection({ port: first.port, host: '127.0.0.1', allowHalfOpen: true });
+      stays.write(
+        `GET ${eioPath({ transport: 'websocket' })} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n` +
+          'Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+          'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+      );
+      await once(stays, 'data');
+      const end = first.stop(); // the client is given 2 s to answer the close frame
+      await until('the port to be free', () =>
+        Wire.open(first).then(
+          (w) => w.destroy(),
+          () => true,
+        ),
+      );
+      const second = await startFor(t, { ini: RULES, shards, listen: `127.0.0.1:${first.port}` });
+      assert.doesNotThrow(() => process.kill(first.pid, 0), 'the first one is still there');
+      assert.equal((await request(second, { path: '/healthz' })).status, 200);
+      stays.destroy();
+      await end;
+    });
 
   test('SIGINT does the same', async (t) => {
     const server = await startFor(t, { ini: RULES });

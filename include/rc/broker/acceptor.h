@@ -1,7 +1,9 @@
 /*
- * acceptor.h - the thread that accepts connections and hands them to shards; it never parses.
+ * acceptor.h - accepts connections and hands them to shards: on a thread of its own, which never
+ * parses; or, where there is but one shard, as events of that shard's loop.
  *
- * Threads:   new, start, stop, free: main.  Accepting: its own thread.
+ * Threads:   new, start, stop, free: main, new before the shards start and free after they ended.
+ *            Accepting: its own thread, or the only shard's.
  * Ownership: owns the listening sockets; an accepted fd belongs to the message that carries it.
  */
 #ifndef RC_BROKER_ACCEPTOR_H
@@ -20,9 +22,10 @@ struct rc_acceptor;
 struct rc_acceptor *rc_acceptor_new(const struct rc_conf *conf, struct rc_mesh *mesh,
                                     struct rc_shard *const *shards, unsigned nshards,
                                     uint32_t max_conns, struct rc_conf_errors *e);
-/* Starts its thread, and says "listening on ADDRESS" for each listener on stderr. */
+/* Starts its thread if it has one, and says "listening on ADDRESS" for each listener on stderr. */
 int rc_acceptor_start(struct rc_acceptor *a) RC_MUSTCHECK;
-/* Stops accepting, joins the thread, closes the listeners. */
+/* Stops accepting, closes the listeners, joins the thread. The only shard does the first two in its
+ * next turn, unless that is its last: then rc_acceptor_free() does. */
 void rc_acceptor_stop(struct rc_acceptor *a);
 void rc_acceptor_free(struct rc_acceptor *a);
 
