@@ -359,7 +359,7 @@ describe('seeds 002 and 003: plain WebSocket', options, () => {
 
   test('003: the echo with its prefix', async (t) => {
     const [, prefix] = seed('003').match(/ws\.send\(`(.*?)\$\{data\}`\)/);
-    const server = await startFor(t, { conf: example('seed-003'), shards: 2 });
+    const server = await start003(t);
     const ws = await open(t, server);
     ws.send('你好');
     ws.send('');
@@ -368,6 +368,13 @@ describe('seeds 002 and 003: plain WebSocket', options, () => {
     const interval = Number(seed('003').match(/ws\.ping\(\);\s*\}\);\s*\}, (\d+)\)/)[1]);
     assert.equal(interval, 30_000);
   });
+
+  const start003 = (t, more) =>
+    startFor(t, {
+      conf: example('seed-003'),
+      shards: 2,
+      options: { 'store.path': join(tempDir(), 'messages.db'), ...more },
+    });
 
   // What its server understands, and what it makes of it: { auth: ['clientId'], join: [...], chat: [...] }.
   function vocabulary() {
@@ -391,7 +398,7 @@ describe('seeds 002 and 003: plain WebSocket', options, () => {
       said: { auth: ['clientId'], join: ['roomId'], chat: ['roomId', 'content'] },
       heard: ['from', 'content', 'time'],
     });
-    const server = await startFor(t, { conf: example('seed-003'), shards: 2 });
+    const server = await start003(t);
     const all = await Promise.all(['/chat', '/chat', '/chat', '/chat'].map((path) => open(t, server, path)));
     all.forEach((ws, i) => {
       say(ws, 'auth', { clientId: `client-${i}` });
@@ -423,11 +430,7 @@ describe('seeds 002 and 003: plain WebSocket', options, () => {
     const [, hello] = seed('003').match(/ws\.send\(JSON\.stringify\((\{ type: 'connected'.*?\})\)\)/);
     assert.equal(hello, "{ type: 'connected', userId: user.id }");
     const secret = 'the secret of process.env.JWT_SECRET';
-    const server = await startFor(t, {
-      conf: example('seed-003'),
-      shards: 2,
-      options: { 'auth.secret': secret },
-    });
+    const server = await start003(t, { 'auth.secret': secret });
     const user = { id: 'user-7' };
     const path = (token) => `/live?token=${token}`;
     const [a, b] = [await open(t, server, path(jwt.sign(user, secret))), await open(t, server, path(jwt.sign({ id: 8 }, secret)))];
@@ -436,13 +439,34 @@ describe('seeds 002 and 003: plain WebSocket', options, () => {
     assert.deepEqual(rest, { type: 'connected', userId: user.id });
     assert.equal(JSON.parse(b.heard[0]).userId, '8');
     for (const ws of [a, b]) say(ws, 'join', { roomId: 'r' });
-    b.send(JSON.stringify({ type: 'message', to: user.id, content: 'just you' }));
-    await until('the message', () => a.heard.length === 2);
-    assert.equal(JSON.parse(a.heard[1]).content, 'just you');
+    const heard = (ws, n) => JSON.parse(ws.heard[n]);
+    const toUser = { type: 'message', conversationType: 'private', receiverId: user.id };
+    b.send(JSON.stringify({ ...toUser, content: 'just you', ack: 5 }));
+    await until('the message', () => a.heard.length === 2 && b.heard.length === 2);
+    assert.deepEqual([heard(a, 1).type, heard(a, 1).sender_id, heard(a, 1).content], ['message', '8', 'just you']);
+    assert.deepEqual([heard(b, 1).type, heard(b, 1).ack, heard(b, 1).id], ['ack', 5, heard(a, 1).id]);
     say(a, 'chat', { roomId: 'r', content: 'hi' });
-    await until('the chat', () => b.heard.length === 2);
-    assert.deepEqual({ ...JSON.parse(b.heard[1]), time: 0 }, { from: user.id, content: 'hi', time: 0 });
+    await until('the chat', () => b.heard.length === 3);
+    assert.deepEqual({ ...heard(b, 2), time: 0 }, { from: user.id, content: 'hi', time: 0 });
     assert.equal(id.length, 20);
+
+    // What is kept: of the room, of two people, and for who is away.
+    b.send(JSON.stringify({ type: 'history', roomId: 'r', limit: 5, ack: 6 }));
+    b.send(JSON.stringify({ type: 'talk', args: [{ type: 'private', with: user.id }], ack: 7 }));
+    await until('both answers', () => b.heard.length === 5);
+    for (const [n, content] of [[3, { from: user.id, content: 'hi', time: heard(b, 2).time }], [4, 'just you']]) {
+      assert.deepEqual([heard(b, n).type, heard(b, n).ok, heard(b, n).more], ['ack', true, false]);
+      assert.deepEqual(heard(b, n).messages.map((m) => m.content), [content]);
+    }
+    a.close();
+    await a.closed;
+    await sleep(50);
+    b.send(JSON.stringify({ ...toUser, content: 'for later', ack: 8 }));
+    await until('the ack', () => b.heard.length === 6);
+    const again = await open(t, server, path(jwt.sign(user, secret)));
+    await until('what was missed', () => again.heard.length === 2);
+    assert.equal(heard(again, 0).type, 'connected');
+    assert.equal(heard(again, 1).content, 'for later');
 
     const [, code] = seed('003').match(/ws\.close\((\d+), '认证失败'\)/);
     const bad = await open(t, server, path('forged'));
