@@ -59,6 +59,7 @@ export class Room extends Conversation {
   }
 
   receive(message, isRead) {
+    if (!this.ready) this.resume(); /* only who is in the room gets it, acks or not */
     if (message.type === 'message') {
       /* a rule that does not say who sent it: what we are waiting for must be ours */
       const isOurs = !message.socket && message.user === null

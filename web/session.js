@@ -58,7 +58,8 @@ export function createSession(path, { onToken }) {
   /** True when the visitor has to be asked first. */
   session.resume = () => {
     if (isFresh()) use(ticket);
-    else if (path && loadChoice() === 'user') session.user = session.name;
+    else if (ticket) session.name = ticket.user;
+    if (ticket || (path && loadChoice() === 'user')) session.user = session.name;
     return Boolean(path) && !session.user && loadChoice() === null;
   };
 

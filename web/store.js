@@ -88,6 +88,10 @@ export function loadSeen(user) {
   return new Map(entries.filter(([, id]) => Number.isInteger(id)));
 }
 
+/* Another tab of the same user may have seen more. */
 export function saveSeen(user, seen) {
-  write(`seen.${user}`, Object.fromEntries([...seen].slice(-SEEN_MAX)));
+  const stored = loadSeen(user);
+  const merged = [...seen].map(([key, id]) => [key, Math.max(id, stored.get(key) || 0)]);
+  merged.forEach(([key]) => stored.delete(key));
+  write(`seen.${user}`, Object.fromEntries([...stored, ...merged].slice(-SEEN_MAX)));
 }

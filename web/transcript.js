@@ -165,7 +165,8 @@ export class Transcript {
     this.day = null;
     this.last = null;
     this.items.forEach((item) => this.draw(item));
-    if (!this.atEnd) this.element.scrollTop = this.element.scrollHeight - fromEnd;
+    this.height = this.element.scrollHeight;
+    if (!this.atEnd) this.element.scrollTop = this.height - fromEnd;
     requestAnimationFrame(() => this.entries.removeAttribute('aria-live'));
   }
 

@@ -335,6 +335,22 @@ describe('the demo page', { skip: reference && 'the reference serves no page' },
     assert.deepEqual([...ada.faults, ...bob.faults], []);
   });
 
+  test('a server that acknowledges nothing and stores nothing', async (t) => {
+    const bare = await start({ conf: join(top, 'conf/examples/seed-000.ini'), shards: SHARDS });
+    t.after(() => bare.stop());
+    const ada = await visit(t, 'Ada', { url: bare.url });
+    await ada.online();
+    await ada.write('hello');
+    const bob = await visit(t, 'Bob', { url: bare.url });
+    await bob.online();
+    await bob.write('who is here?');
+    await Promise.all([ada, bob].map((v) => v.message('who is here?')));
+    assert.deepEqual(await ada.messages(), ['hello', 'who is here?']);
+    assert.match(await ada.mark('hello', 'sent'), /^Sent$/);
+    assert.equal(await ada.page.locator('#people-toggle:visible, .earlier:visible').count(), 0);
+    assert.deepEqual([...ada.faults, ...bob.faults], []);
+  });
+
   test('both are back after a restart of the server', async (t) => {
     const ada = await visit(t, 'Ada');
     const bob = await visit(t, 'Bob', { colorScheme: 'dark' });
@@ -510,8 +526,13 @@ describe('the demo page', { skip: reference && 'the reference serves no page' },
     assert.equal((await ada.authorOf('message 120')).name, 'Guestguest');
     assert.equal(await ada.page.locator('.divider.new').count(), 0, 'nothing is new on a first visit');
     await ada.page.locator('.transcript').evaluate((node) => { node.scrollTop = 0; });
+    await ada.shown('#latest');
+    const top71 = () => ada.page.locator('.message', { hasText: 'message 71' }).evaluate((node) => node.getBoundingClientRect().top);
+    const before = await top71();
     await ada.page.click('.earlier');
     await shows(100);
+    const moved = (await top71()) - before;
+    assert.ok(Math.abs(moved) < 100, `what one was reading stays in view; it moved by ${moved}`);
     await ada.page.click('.earlier');
     await shows(120);
     assert.deepEqual(await ada.messages(), texts);

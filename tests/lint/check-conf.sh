@@ -63,8 +63,11 @@ while read -r section key _; do
     echo "$rows" | grep -qE "^$section $key( |\$)" || fail "$ini: [$section] has no key $key"
 done <<<"$lines"
 
-# All of them load.
+# All of them load, and the examples are listed.
 for f in $ini conf/examples/*.ini; do
     "$roomcast" -c "$f" --check || fail "$f: does not load"
+done
+for f in conf/examples/*.ini; do
+    grep -qF "[${f##*/}](${f##*/})" conf/examples/README.md || fail "conf/examples/README.md: lacks ${f##*/}"
 done
 exit $bad
