@@ -51,28 +51,32 @@ static enum rc_sql_result mark(struct rc_db *g)
     return rc;
 }
 
-static void count(const struct rc_store_batch *b, bool *writes, unsigned *puts)
+static unsigned count_puts(const struct rc_store_batch *b)
 {
-    *writes = false;
-    *puts = 0;
-    for (unsigned i = 0; i < b->n; i++) {
-        *writes = *writes || rc_request_writes(b->req[i]);
-        *puts += b->req[i]->type == RC_STORE_PUT;
-    }
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < b->n; i++)
+        n += b->req[i]->type == RC_STORE_PUT;
+    return n;
+}
+
+static bool writes(const struct rc_store_batch *b)
+{
+    for (unsigned i = 0; i < b->n; i++)
+        if (rc_request_writes(b->req[i]))
+            return true;
+    return false;
 }
 
 static enum rc_sql_result execute(struct rc_db *g, struct rc_store_batch *b)
 {
     const struct rc_dialect *dialect = g->ops->dialect;
     enum rc_sql_result rc;
-    unsigned puts;
-    bool writes;
 
-    count(b, &writes, &puts);
-    rc = g->ops->exec(g, writes ? dialect->begin_write : dialect->begin_read);
-    if (rc == RC_SQL_OK && writes)
-        rc = take_ids(g, puts);
-    if (rc == RC_SQL_OK && writes)
+    rc = g->ops->exec(g, b->writes ? dialect->begin_write : dialect->begin_read);
+    if (rc == RC_SQL_OK && b->writes)
+        rc = take_ids(g, count_puts(b));
+    if (rc == RC_SQL_OK && b->writes)
         rc = mark(g);
     for (unsigned i = 0; rc == RC_SQL_OK && i < b->n; i++) {
         rc_request_reset(b->req[i]);
@@ -119,6 +123,7 @@ enum rc_batch_result rc_batch_run(struct rc_db *g, struct rc_store_batch *b)
     enum rc_batch_result result = RC_BATCH_FAILED;
     bool again = true;
 
+    b->writes = writes(b);
     for (unsigned i = 0; again && i < ATTEMPTS; i++)
         result = attempt(g, b, &again);
     return result;

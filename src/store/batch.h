@@ -21,6 +21,7 @@ struct rc_store_batch {
     struct rc_store_req *req[RC_STORE_BATCH_MAX];
     unsigned n;
     size_t size;
+    bool writes; /* filled by rc_batch_run: some of them do */
 };
 
 enum rc_batch_result {

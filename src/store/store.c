@@ -241,14 +241,20 @@ static uint64_t jitter(unsigned ms)
     return ms / 2 + (unsigned)rand_r(&seed) % (ms / 2 + 1);
 }
 
+/* Ever later, until something was written again: one that can be opened may still be broken. */
+static void open_later(struct rc_store *s)
+{
+    s->open_at = rc_clock_ms() + jitter(s->backoff_ms);
+    s->backoff_ms = s->backoff_ms * 2 < BACKOFF_MAX_MS ? s->backoff_ms * 2 : BACKOFF_MAX_MS;
+}
+
 static void go_down(struct rc_store *s)
 {
     s->engine->ops->close(s->engine);
     /* relaxed: see submit */
     atomic_store_explicit(&s->down, true, memory_order_relaxed);
     atomic_store_explicit(&s->counters.up, 0, memory_order_relaxed);
-    s->backoff_ms = BACKOFF_MIN_MS;
-    s->open_at = rc_clock_ms() + jitter(s->backoff_ms);
+    open_later(s);
     s->told[0] = '\0';
 }
 
@@ -278,7 +284,10 @@ static void finish(struct rc_store *s, struct rc_store_batch *b, enum rc_batch_r
     switch (result) {
     case RC_BATCH_DONE:
         add(&s->counters.batches, 1);
-        tell_failing(s, false);
+        if (b->writes) { /* to read proves nothing */
+            tell_failing(s, false);
+            s->backoff_ms = BACKOFF_MIN_MS;
+        }
         break;
     case RC_BATCH_FAILED:
         add(&s->counters.lost, 1);
@@ -329,8 +338,7 @@ static void try_open(struct rc_store *s)
                g->ops->name, g->why);
         (void)snprintf(s->told, sizeof(s->told), "%s", g->why);
     }
-    s->open_at = rc_clock_ms() + jitter(s->backoff_ms);
-    s->backoff_ms = s->backoff_ms * 2 < BACKOFF_MAX_MS ? s->backoff_ms * 2 : BACKOFF_MAX_MS;
+    open_later(s);
 }
 
 static bool is_down(const struct rc_store *s)
@@ -502,7 +510,7 @@ int rc_store_open(struct rc_store *s, struct rc_conf_errors *e)
            g->why);
     (void)snprintf(s->told, sizeof(s->told), "%s", g->why);
     atomic_store_explicit(&s->down, true, memory_order_relaxed);
-    s->open_at = rc_clock_ms() + jitter(s->backoff_ms);
+    open_later(s);
     return RC_OK;
 }
 
