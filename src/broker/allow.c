@@ -12,10 +12,13 @@ static bool has_claim(struct rc_str claims, struct rc_str claim, struct rc_str t
     struct rc_str rest = claims.len != 0 ? rc_json_get(claims, claim) : RC_STR_NONE, token;
     bool is_array = rest.len != 0 && rc_json_type(rest) == RC_JSON_ARRAY;
     int depth = 0;
-    char type;
 
-    while ((type = rest.len != 0 ? rc_json_token(&rest, &token) : '\0') != '\0') {
+    while (rest.len != 0) {
+        char type = rc_json_token(&rest, &token);
+
         depth += (type == '[' || type == '{') - (type == ']' || type == '}');
+        if (type == '\0')
+            return false;
         if (depth != is_array)
             continue;
         if ((type == '"' && rc_json_string_eq(token, text)) ||
@@ -32,8 +35,8 @@ RC_ON_SHARD static bool is_granted(struct rc_exec *x, const struct rc_room_rule 
 
     switch (g->to) {
     case RC_GRANT_ANYONE: return true;
-    case RC_GRANT_AUTHENTICATED: return x->env.user.len != 0;
-    case RC_GRANT_GROUP: return x->env.user.len != 0; /* and then the store is asked */
+    case RC_GRANT_AUTHENTICATED:
+    case RC_GRANT_GROUP: return x->env.user.len != 0; /* then the store is asked, see below */
     case RC_GRANT_MEMBER: return rc_local_is_member(x->sh, x->socket, key);
     case RC_GRANT_CLAIM: return has_claim(x->env.claims, g->claim, name);
     case RC_GRANT_USER:

@@ -325,9 +325,9 @@ int rc_exec_fill_user(struct rc_exec *x, const struct rc_template *user, struct 
     unsigned arg = 0;
     int rc = rc_template_fill_text(user, &x->env, to, &arg);
 
+    *key = rc_buf_str(to);
     if (rc != RC_OK)
         return rc_exec_refuse_arg(x, rc, arg);
-    *key = rc_buf_str(to);
     if (key->len == before || key->len > before + RC_USER_MAX)
         return rc_exec_refuse(x, "bad_target", "the id of a user has 1 to %d bytes",
                               (int)RC_USER_MAX);

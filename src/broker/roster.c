@@ -113,11 +113,14 @@ static void put(struct rc_roster_list *list, unsigned max, const struct rc_roste
 void rc_roster_take(struct rc_roster *r, unsigned max, struct rc_roster_list *joined,
                     struct rc_roster_list *left)
 {
-    while (!rc_list_empty(&r->changes)) {
-        struct rc_roster_user *u = RC_CONTAINER(r->changes.next, struct rc_roster_user, link);
+    struct rc_list *link = r->changes.next, *next;
+
+    for (; link != &r->changes; link = next) {
+        struct rc_roster_user *u = RC_CONTAINER(link, struct rc_roster_user, link);
         bool there = is_there(u);
 
-        rc_list_remove(&u->link);
+        next = link->next;
+        rc_list_remove(link);
         if (there != u->told)
             put(there ? joined : left, max, u);
         u->told = there;
