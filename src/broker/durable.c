@@ -347,7 +347,7 @@ RC_ON_SHARD static int send_message(struct rc_exec *x, struct rc_str object, str
     struct rc_store_in in = {
         .user = x->env.user, .of_member = true, .time_ms = (int64_t)x->env.time_ms};
     struct rc_stored_packet packet = {.except = rc_socket_id(x->sh, x->socket)};
-    struct rc_str content;
+    struct rc_str content = RC_STR_NONE;
     int rc = read_message(x, object, p, &in, &content);
 
     if (rc != RC_OK)

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { JSON_DEPTH_MAX = 1024 };
+
 #define ID_END (UINT64_C(1) << 53) /* above all ids: what JavaScript can count to */
 
 static const char *const words[] = {
@@ -102,6 +104,14 @@ static void put_time(struct rc_buf *to, struct rc_str text)
 }
 
 /* The last row is there to tell that there are more. */
+/* Another program may have written what is none. */
+static bool is_json(struct rc_str text)
+{
+    struct rc_json_walk w = {.max_depth = JSON_DEPTH_MAX};
+
+    return rc_json_validate(text, &w) == RC_OK;
+}
+
 static bool add_row(const struct rc_sql_value *column, void *arg)
 {
     struct rc_store_req *req = arg;
@@ -124,7 +134,7 @@ static bool add_row(const struct rc_sql_value *column, void *arg)
     put_text_or_null(to, ",\"sender_id\":", column[RC_COL_SENDER].text);
     put_text_or_null(to, ",\"receiver_id\":", receiver);
     rc_buf_putz(to, ",\"content\":");
-    if (column[RC_COL_FORMAT].number == RC_STORE_JSON)
+    if (column[RC_COL_FORMAT].number == RC_STORE_JSON && is_json(column[RC_COL_CONTENT].text))
         rc_buf_puts(to, column[RC_COL_CONTENT].text);
     else
         rc_json_string_encode(column[RC_COL_CONTENT].text, to);

@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 
+import msgpack from 'socket.io-msgpack-parser';
+
 import { ask, client, closeAll, connected, event, inbox } from './lib/client.mjs';
 import { AUTH, as, openStore } from './lib/store.mjs';
 import { SHARDS, label, roomcastOnly, sleep, slow, start, startFor, until } from './lib/target.mjs';
@@ -292,6 +294,15 @@ for (const shards of SHARDS)
       assert.deepEqual(entered.messages.map((r) => r.content), [118, 119]);
       await ask(s, 'say', room, 'in');
       assert.deepEqual(s.box.at(-1), ['said', 'in']);
+    });
+
+    test('what another program has written into the table breaks no packet', async () => {
+      const room = name('room');
+      const s = await device(server, 'ann', { parser: msgpack });
+      const { id } = await ask(s, 'keepOthers', room, { json: 1 });
+      await store.rows(`UPDATE message SET content = '{"json":' WHERE id = ${id}`);
+      const [row] = (await ask(s, 'history', room)).messages;
+      assert.equal(row.content, '{"json":');
     });
 
     test('rooms of one name in two namespaces are two', async () => {
