@@ -63,7 +63,9 @@ static const char ini[] =
     "[event /d-* to]\nask = socket {1} within 1s: question {2..}\n"
     "[event /d-* watch]\nwatch = rooms\n[event /d-* part]\ndisconnect = namespace\n"
     "[endpoint /echo]\nprotocol = echo\nprefix = :\n"
-    "[endpoint /relay]\nprotocol = relay\nmax_payload = 1KiB\n";
+    "[endpoint /relay]\nprotocol = relay\nmax_payload = 1KiB\n"
+    "[endpoint /json]\nprotocol = json\nuntyped = msg\nper_message_deflate = yes\n"
+    "[endpoint /auth]\nprotocol = json\nnamespace = /b\n"; /* which reads {auth.room} */
 
 /* ---- the input ---- */
 
@@ -370,15 +372,18 @@ static void send_handshake(struct input *in, const struct peer *p)
     static const char *const deflate[] = {"", "Sec-WebSocket-Extensions: permessage-deflate",
                                           "; server_max_window_bits=9"};
     char extra[512];
-    unsigned what = take(in, 4), bits = take(in, 3);
+    static const char *const paths[] = {"/echo", "/relay", NULL, NULL, "/json", "/auth"};
+    const char *path = paths[take(in, sizeof(paths) / sizeof(paths[0]))];
+    unsigned bits = take(in, 3);
 
     (void)snprintf(extra, sizeof(extra), WS_HEADERS "%s%s%s", bits != 0 ? deflate[1] : "",
                    bits == 2 ? deflate[2] : "", bits != 0 ? "\r\n" : "");
-    if (what >= 2) {
+    if (path == NULL) {
         send_request(in, p, "GET", "websocket", extra, RC_STR_NONE);
         return;
     }
-    send_bytes(p, what == 0 ? "GET /echo" : "GET /relay", what == 0 ? 9 : 10);
+    send_bytes(p, "GET ", 4);
+    send_bytes(p, path, strlen(path));
     send_bytes(p, " HTTP/1.1\r\nHost: x\r\n", 20);
     send_bytes(p, extra, strlen(extra));
     send_bytes(p, "\r\n", 2);
@@ -455,6 +460,31 @@ static void send_packed(struct input *in, const struct peer *p)
     rc_buf_deinit(&b);
 }
 
+/* A packet as a client of a json endpoint sends it. */
+static void send_json(struct input *in, const struct peer *p)
+{
+    const struct rc_sio_limits any = {
+        .max_depth = 64, .max_args = 16, .max_nsp = 200, .max_event = 200};
+    struct rc_str text = rc_str_skip(take_packet(in), 1);
+    struct rc_buf b = RC_BUF_INIT;
+    struct rc_sio_packet packet;
+    const char *why;
+
+    if (rc_sio_parse(text, &any, &packet, &why) != RC_OK)
+        rc_buf_puts(&b, text);
+    else if (packet.type == RC_SIO_EVENT)
+        rc_buf_printf(&b, "{\"type\":%.*s,\"ack\":%llu,\"args\":[%.*s]}",
+                      RC_STR_ARG(packet.event), (unsigned long long)packet.id,
+                      RC_STR_ARG(packet.args_raw));
+    else if (packet.type == RC_SIO_ACK)
+        rc_buf_printf(&b, "{\"type\":\"answer\",\"ask\":%llu,\"args\":%.*s}",
+                      (unsigned long long)packet.id, RC_STR_ARG(packet.data));
+    else
+        rc_buf_putz(&b, "{\"type\":\"auth\",\"room\":\"r1\",\"ack\":1}");
+    send_frame(p, RC_WS_TEXT, rc_buf_str(&b), true);
+    rc_buf_deinit(&b);
+}
+
 static void send_some_frame(struct input *in, const struct peer *p, enum op op)
 {
     unsigned how = op == BINARY ? take(in, 4) : 0;
@@ -463,6 +493,8 @@ static void send_some_frame(struct input *in, const struct peer *p, enum op op)
         send_frame(p, RC_WS_TEXT, take_packet(in), true);
     else if (how == 2)
         send_packed(in, p);
+    else if (how == 3)
+        send_json(in, p);
     else if (op == BINARY)
         send_frame(p, (uint8_t)(RC_WS_BINARY | (how == 1 ? 0x40 : 0)), take_bytes(in), true);
     else if (op == CONTROL)
