@@ -363,6 +363,7 @@ static void *run(void *arg)
     /* Nobody cancels it. glibc then has nothing to switch around each system call that could be
      * cancelled: two locked instructions for every send(). */
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    /* NOLINTNEXTLINE(cert-pos47-c,concurrency-thread-canceltype-asynchronous): it is disabled */
     (void)pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
     rc_loop_run(&sh->loop, may_wait, on_turn_end, sh);
     (void)rc_outq_trim();
