@@ -71,9 +71,10 @@ const hooks = {
   onSeen(key, id) {
     state.seen.delete(key); /* to the end, as the latest */
     state.seen.set(key, id);
-    saveSeen(session.user, state.seen);
+    keepSeen();
   },
 };
+const keepSeen = oncePerFrame(() => saveSeen(session.user, state.seen));
 
 /* Is a message ours, from whichever device? Is its author somebody whom nobody has checked? */
 function whose(message) {
