@@ -386,8 +386,10 @@ struct rc_acceptor *rc_acceptor_new(const struct rc_conf *conf, struct rc_mesh *
 
 int rc_acceptor_start(struct rc_acceptor *a)
 {
+    unsigned n = a->nlisteners; /* it is the acceptor's once that runs */
+
     a->started = a->only != NULL || pthread_create(&a->thread, NULL, run, a) == 0;
-    for (unsigned i = 0; a->started && i < a->nlisteners; i++)
+    for (unsigned i = 0; a->started && i < n; i++)
         say_listening(&a->listener[i]);
     return a->started ? RC_OK : RC_ESYS;
 }
