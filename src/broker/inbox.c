@@ -15,9 +15,11 @@
 enum {
     PAGE_ROWS = 100,
     HELD_MAX = 16,
-    RETRY_MS = 1000,  /* after the store could not answer */
-    CURSOR_MS = 1000, /* from one cursor of a user to the next */
-    READY_MS = 10,    /* from one look at the devices' queues to the next */
+    RETRY_MS = 1000,   /* after the store could not answer */
+    CURSOR_MS = 1000,  /* from one cursor of a user to the next */
+    CURSORS_MAX = 256, /* at once: clients' requests need room, too */
+    CURSORS_MS = 50,   /* until the next ones */
+    READY_MS = 10,     /* from one look at the devices' queues to the next */
 };
 
 /* A room in the list of a publication; behind it its name. */
@@ -392,13 +394,15 @@ void rc_inbox_given(struct rc_shard *sh, rc_id lroom, struct rc_pub *pub)
         rc_timer_start(&sh->q_inbox_page, &sh->inbox_page_timer, sh->loop.now_ms);
 }
 
-static void store_cursors(struct rc_shard *sh)
+static void store_cursors(struct rc_shard *sh, uint32_t max)
 {
     struct rc_ids moved = sh->inbox_cursors;
 
     rc_assert_on_shard(sh);
     sh->inbox_cursors = (struct rc_ids){0};
-    for (uint32_t i = 0; i < moved.n; i++) {
+    for (uint32_t i = max; i < moved.n; i++)
+        rc_ids_add(&sh->inbox_cursors, moved.id[i]);
+    for (uint32_t i = 0; i < moved.n && i < max; i++) {
         struct rc_lroom *lr = lroom_of(sh, moved.id[i]);
 
         if (lr == NULL) /* its LEAVE has told the owner */
@@ -407,18 +411,21 @@ static void store_cursors(struct rc_shard *sh)
         if (!store_cursor(sh, rc_pub_room(lr->name), lr->seen))
             note_cursor(sh, lr);
     }
+    if (moved.n > max)
+        rc_timer_start_in(&sh->q_inbox_cursor, &sh->inbox_cursor_timer, sh->loop.now_ms,
+                          CURSORS_MS);
     rc_ids_deinit(&moved);
 }
 
 static void on_cursors(struct rc_timer *t, void *arg)
 {
     (void)t;
-    store_cursors(arg);
+    store_cursors(arg, CURSORS_MAX);
 }
 
 void rc_inbox_stop(struct rc_shard *sh)
 {
-    store_cursors(sh);
+    store_cursors(sh, UINT32_MAX);
 }
 
 /* Can the devices take another page? */
