@@ -20,7 +20,7 @@ export function showHead(conversation, { members, online, user }) {
   byId('leave').setAttribute('aria-label', kind === 'person' ? 'Close this conversation' : 'Leave this room');
   setText(byId('leave-text'), kind === 'person' ? 'Close' : 'Leave');
   byId('people-toggle').hidden = !hasPeople;
-  if (hasPeople) showFaces([...conversation.people]);
+  if (hasPeople) showFaces([...conversation.people], conversation.count);
   byId('person-avatar').hidden = kind !== 'person';
   if (kind === 'person') paintAvatar(byId('person-avatar'), conversation.name);
   byId('person-avatar').classList.toggle('online', Boolean(online));
@@ -34,7 +34,7 @@ function subtitle(conversation, members, online, user) {
   return online ? 'Here now' : 'Away; gets it on return';
 }
 
-function showFaces(users) {
+function showFaces(users, total) {
   const faces = users.slice(0, FACES_MAX).map((name) => {
     const face = el('span', 'avatar small');
     paintAvatar(face, name);
@@ -44,5 +44,5 @@ function showFaces(users) {
   const shown = users.slice(0, FACES_MAX).join('\n');
   if (node.dataset.shown !== shown) node.replaceChildren(...faces);
   node.dataset.shown = shown;
-  setText(byId('people-count'), count(users.length, 'person', 'people'));
+  setText(byId('people-count'), count(Math.max(total, users.length), 'person', 'people'));
 }

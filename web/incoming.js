@@ -87,11 +87,16 @@ export function readHistory(reply, read) {
   return { messages, more: reply.more === true };
 }
 
-/** Who is in a room, or what has changed of it: { room, users, joined, left }, or null. */
+/** Who is in a room, or what has changed of it: { room, users, joined, left, count }, or null. Of
+ * many users not all are named, but counted. */
 export function readPresence(value) {
   if (!isObject(value) || value.ok === false || typeof value.room !== 'string') return null;
   return {
-    room: value.room, users: texts(value.users), joined: texts(value.joined), left: texts(value.left),
+    room: value.room,
+    users: texts(value.users),
+    joined: texts(value.joined),
+    left: texts(value.left),
+    count: Number.isSafeInteger(value.count) ? value.count : 0,
   };
 }
 

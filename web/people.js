@@ -31,7 +31,7 @@ export function createPeople({ state, isHere, onPick }) {
     here.show(names.slice(0, ROWS_MAX).map((name) => ({
       name, unread: 0, online: true, active: false, self: name === user,
     })));
-    const more = names.length - ROWS_MAX;
+    const more = Math.max(room.count, names.length) - Math.min(names.length, ROWS_MAX);
     byId('here-more').hidden = more <= 0;
     setText(byId('here-more'), more > 0 ? `and ${count(more, 'other', 'others')}` : '');
   }

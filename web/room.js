@@ -14,6 +14,7 @@ export class Room extends Conversation {
     super(roomKey(name), name, `Messages in ${name}`, link, hooks, seen);
     this.kind = 'room';
     this.people = null; /* users who are here; null: the server does not say */
+    this.count = 0; /* of them, also of those whom it does not name */
   }
 
   /** Joins, catches up, and sends what has waited for it. Answers a refusal, or null. */
@@ -40,16 +41,18 @@ export class Room extends Conversation {
   async lookAround() {
     const here = readPresence(await this.link.offer('presence', this.name));
     this.people = here && new Set(here.users);
+    this.count = here ? here.count : 0;
     this.hooks.onChange();
   }
 
   /** Somebody came or went. */
-  changePeople({ joined, left }) {
+  changePeople({ joined, left, count }) {
     if (!this.people) this.people = new Set();
     this.tellPeople('join', joined.filter((user) => !this.people.has(user)));
     this.tellPeople('leave', left.filter((user) => this.people.has(user)));
     joined.forEach((user) => this.people.add(user));
     left.forEach((user) => this.people.delete(user));
+    this.count = count;
     this.hooks.onChange();
   }
 
