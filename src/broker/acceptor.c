@@ -301,10 +301,12 @@ static void close_listeners(struct rc_acceptor *a)
 static void on_stop(evutil_socket_t fd, short what, void *arg)
 {
     struct rc_acceptor *a = arg;
+    uint64_t count;
 
-    (void)fd;
     (void)what;
     enter(a);
+    /* What main did before its write is visible behind this. */
+    RC_ASSERT(read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count));
     unwatch(a, a->stop);
     close_listeners(a);
     if (a->only == NULL)
@@ -386,10 +388,8 @@ struct rc_acceptor *rc_acceptor_new(const struct rc_conf *conf, struct rc_mesh *
 
 int rc_acceptor_start(struct rc_acceptor *a)
 {
-    unsigned n = a->nlisteners; /* it is the acceptor's once that runs */
-
     a->started = a->only != NULL || pthread_create(&a->thread, NULL, run, a) == 0;
-    for (unsigned i = 0; a->started && i < n; i++)
+    for (unsigned i = 0; a->started && i < a->nlisteners; i++)
         say_listening(&a->listener[i]);
     return a->started ? RC_OK : RC_ESYS;
 }
