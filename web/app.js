@@ -32,6 +32,7 @@ const state = {
   counts: new Map(), /* room → members, as the server tells it */
   rooms: new Map(), /* name → Room, in the order in which we came in */
   people: new Map(), /* user → Person */
+  owner: '', /* the user whose all of this is */
   seen: new Map(), /* key of a conversation → id of the last message that was looked at */
   canWrite: false, /* to people */
   active: null, /* key of the open conversation */
@@ -74,7 +75,8 @@ const hooks = {
     keepSeen();
   },
 };
-const keepSeen = oncePerFrame(() => saveSeen(session.user, state.seen));
+const saveAllSeen = () => saveSeen(state.owner, state.seen);
+const keepSeen = oncePerFrame(saveAllSeen);
 
 /* Is a message ours, from whichever device? Is its author somebody whom nobody has checked? */
 function whose(message) {
@@ -104,7 +106,7 @@ function personFor(user) {
   if (state.people.has(user)) return state.people.get(user);
   const person = new Person(user, link, hooks, state.seen.get(personKey(user)) || 0);
   state.people.set(user, person);
-  savePeople(session.user, [...state.people.keys()]);
+  savePeople(state.owner, [...state.people.keys()]);
   show(person);
   if (isOnline()) person.open();
   return person;
@@ -128,7 +130,7 @@ function forget(conversation) {
   state.rooms.delete(conversation.kind === 'room' ? conversation.name : null);
   state.people.delete(conversation.kind === 'person' ? conversation.name : null);
   saveRooms([...state.rooms.keys()]);
-  savePeople(session.user, [...state.people.keys()]);
+  savePeople(state.owner, [...state.people.keys()]);
   conversation.transcript.element.remove();
   if (state.active === conversation.key) {
     state.active = null;
@@ -397,6 +399,7 @@ function listen() {
     byId('message').focus();
   });
   window.addEventListener('popstate', route);
+  window.addEventListener('pagehide', saveAllSeen);
   window.addEventListener('keydown', onShortcut);
   document.addEventListener('visibilitychange', refresh);
   isNarrow.addEventListener('change', refresh);
@@ -409,7 +412,8 @@ function listen() {
 function start() {
   const linked = inAddress();
   const rooms = loadRooms() || (linked && linked.kind === 'room' ? [] : [FIRST_ROOM]);
-  state.seen = loadSeen(session.user);
+  state.owner = session.user;
+  state.seen = loadSeen(state.owner);
   rooms.forEach(roomFor);
   if (session.user) loadPeople(session.user).forEach(personFor);
   if (!linked && rooms.length > 0) {
