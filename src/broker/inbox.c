@@ -37,6 +37,8 @@ struct rc_inbox {
     uint64_t cursor; /* as it was stored when the store was asked last */
     uint64_t asked;  /* number of the question under way, 0: none */
     bool catching;   /* live messages pass by */
+    /* What pages leave out, above the first of these and up to the second: the devices have got it. */
+    uint64_t skip_above, skip_to;
     struct rc_list retry;
     unsigned nheld;
     struct {
@@ -55,6 +57,7 @@ struct rc_inbox_page {
 struct question {
     const struct rc_app *app;
     uint64_t hash, asked;
+    uint64_t skip_above, skip_to;
     uint32_t len;
     uint16_t nsp;
     char key[];
@@ -117,8 +120,9 @@ static void on_missed(struct rc_store_req *req)
         msg.u.missed.cursor = req->id;
     }
     for (uint32_t i = 0; i < n; i++)
-        put_message(q, rc_str_make(req->rows.data + req->row[i].at, req->row[i].len), &packet,
-                    &page);
+        if (req->row[i].id <= q->skip_above || req->row[i].id > q->skip_to)
+            put_message(q, rc_str_make(req->rows.data + req->row[i].at, req->row[i].len),
+                        &packet, &page);
     msg.u.missed.first = n != 0 ? req->row[0].id : 0;
     msg.u.missed.pub =
         rc_pub_new(q->nsp, rc_str_make(q->key, q->len), q->hash, page.data, page.len);
@@ -152,6 +156,8 @@ RC_ON_SHARD static void ask(struct rc_shard *sh, struct rc_inbox *in)
         q->hash = r->hash;
         q->nsp = r->nsp;
         q->asked = ++sh->inbox_asked;
+        q->skip_above = in->skip_above;
+        q->skip_to = in->skip_to;
         q->len = r->name_len;
         memcpy(q->key, r->name, r->name_len);
         req->done = on_missed;
@@ -262,6 +268,33 @@ RC_ON_SHARD static bool store_cursor(struct rc_shard *sh, struct rc_str key, uin
     return rc_stored_submit(sh, NULL, 0, RC_STORE_CURSOR, &in, NULL) == RC_STORE_OK;
 }
 
+/* Devices that came while others were there take it that these got what had been handed out before.
+ * Now those have left, and did not: they were gone already. */
+RC_ON_SHARD static void close_gap(struct rc_shard *sh, struct rc_inbox *in)
+{
+    struct rc_room *r = in->room;
+    uint64_t got = in->seen > in->cursor ? in->seen : in->cursor, since = UINT64_MAX;
+
+    for (unsigned i = 0; i < r->nshards; i++)
+        if (r->shard[i].since < since)
+            since = r->shard[i].since;
+    if (since > got) {
+        for (unsigned i = 0; i < r->nshards; i++)
+            r->shard[i].since = got;
+        in->skip_above = since;
+        in->skip_to = in->last;
+        in->last = got;
+        in->catching = true;
+        in->asked = 0; /* an answer that is under way is no longer wanted */
+    }
+    go_on(sh, in);
+}
+
+uint64_t rc_inbox_last(const struct rc_room *r)
+{
+    return r->inbox != NULL ? r->inbox->last : 0;
+}
+
 void rc_inbox_left(struct rc_shard *sh, struct rc_room *r, uint64_t seen)
 {
     struct rc_inbox *in = r->inbox;
@@ -271,7 +304,7 @@ void rc_inbox_left(struct rc_shard *sh, struct rc_room *r, uint64_t seen)
     if (seen > in->seen)
         in->seen = seen;
     if (r->members != 0) {
-        go_on(sh, in);
+        close_gap(sh, in);
         return;
     }
     if (in->seen > in->cursor)
@@ -298,9 +331,11 @@ RC_ON_SHARD static void take_page(struct rc_shard *sh, struct rc_inbox *in,
     in->cursor = msg->u.missed.cursor;
     if (in->last < in->cursor)
         in->last = in->cursor;
-    if (page->len != 0) {
+    if (page->message != 0) {
         let_go(sh, in, msg->u.missed.first);
         in->last = page->message;
+    }
+    if (page->len != 0) {
         for (unsigned i = 0; i < r->nshards; i++)
             r->shard[i].behind = page->is_page;
         rc_room_hand_out(sh, r, page, 0);

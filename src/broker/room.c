@@ -143,8 +143,10 @@ void rc_room_join(struct rc_shard *sh, unsigned from, const struct rc_msg_member
     struct rc_room *r = find_or_new(sh, m->room);
     struct rc_room_shard *at = shard_of(r, from);
 
-    if (at == NULL)
+    if (at == NULL) {
         at = add_shard(r, from);
+        at->since = rc_inbox_last(r);
+    }
     at->lroom = m->lroom; /* the latest: a shard may have freed and made it again */
     at->count++;
     r->members++;

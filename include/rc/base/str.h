@@ -50,8 +50,9 @@ static inline bool rc_str_starts(struct rc_str s, struct rc_str prefix)
 
 static inline struct rc_str rc_str_skip(struct rc_str s, size_t n)
 {
-    return n >= s.len ? (struct rc_str){.p = s.p + s.len, .len = 0}
-                      : (struct rc_str){.p = s.p + n, .len = s.len - n};
+    n = n < s.len ? n : s.len;
+    return n == 0 ? s
+                  : (struct rc_str){.p = s.p + n, .len = s.len - n}; /* NULL + 0 is undefined */
 }
 
 /* The same for secrets: the time tells the lengths, but not how much is equal. */

@@ -41,6 +41,8 @@ uint64_t rc_inbox_list(const struct rc_app *app, uint16_t nsp, unsigned nshards,
 void rc_inbox_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except) RC_ON_SHARD;
 /* Somebody has joined the room: a user's device, perhaps. */
 void rc_inbox_joined(struct rc_shard *sh, struct rc_room *r) RC_ON_SHARD;
+/* The last message that was handed to the room: who comes now is not sent it. */
+uint64_t rc_inbox_last(const struct rc_room *r);
 /* A member has left; this is the last message that devices on its shard have seen. */
 void rc_inbox_left(struct rc_shard *sh, struct rc_room *r, uint64_t seen) RC_ON_SHARD;
 /* MISSED, INBOX_READY; takes over what the message owns. */

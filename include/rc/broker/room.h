@@ -31,7 +31,9 @@ struct rc_space;
 /* ---- owner side: room.c ---- */
 
 struct rc_room_shard {
-    rc_id lroom;    /* of that shard */
+    rc_id lroom; /* of that shard */
+    uint64_t
+        since; /* of a user's room: stored messages up to this are others' to get, see inbox.h */
     uint32_t count; /* its members */
     uint8_t shard;
     bool behind; /* a page of what was missed has not left its queues, see inbox.h */

@@ -3,6 +3,7 @@
 #include "fake_store.h"
 
 #include "rc/auth/sign.h"
+#include "rc/broker/inbox.h"
 #include "rc/broker/room.h"
 #include "rc/broker/stored.h"
 #include "rc/net/ws.h"
@@ -53,7 +54,8 @@ static void close_scene(struct scene *s)
     rig_close(&s->r);
 }
 
-static void connect_as(struct scene *s, struct rig_client *c, unsigned shard, const char *user)
+/* A handshake with a token, without a CONNECT. */
+static void come_as(struct scene *s, struct rig_client *c, unsigned shard, const char *user)
 {
     struct rc_signer signer = {0};
     struct rc_buf target = RC_BUF_INIT, claims = RC_BUF_INIT;
@@ -69,13 +71,23 @@ static void connect_as(struct scene *s, struct rig_client *c, unsigned shard, co
     rc_buf_putc(&target, '\0');
     rig_websocket(&s->r, c, shard, (const char *)target.data);
     cr_assert(rig_hear(c));
-    rig_say(c, "40");
-    rig_settle(&s->r);
-    cr_assert(rig_hear(c));
-    cr_assert_eq(strncmp((const char *)c->message.data, "40{", 3), 0);
     rc_buf_deinit(&target);
     rc_buf_deinit(&claims);
     rc_signer_deinit(&signer);
+}
+
+static void expect_connected(struct rig_client *c)
+{
+    cr_assert(rig_hear(c));
+    cr_assert_eq(strncmp((const char *)c->message.data, "40{", 3), 0);
+}
+
+static void connect_as(struct scene *s, struct rig_client *c, unsigned shard, const char *user)
+{
+    come_as(s, c, shard, user);
+    rig_say(c, "40");
+    rig_settle(&s->r);
+    expect_connected(c);
 }
 
 static void join(struct scene *s, struct rig_client *c, const char *room)
@@ -562,6 +574,81 @@ Test(stored, two_devices_that_come_together_get_each_message_once)
     rig_hang_up(&b[1]);
     close_scene(&s);
     fake_close(&fake);
+}
+
+/* A user whose room that shard owns, into name. */
+static void find_user(const struct scene *s, unsigned owner, char prefix, char name[16])
+{
+    struct rc_buf list = RC_BUF_INIT;
+    uint64_t owners = 0;
+
+    for (unsigned i = 0; owners != (uint64_t)1 << owner; i++) {
+        (void)snprintf(name, 16, "%c%u", prefix, i);
+        rc_buf_reset(&list);
+        owners = rc_inbox_list(s->r.app, 0, s->r.n, rc_str_of(name), false, &list);
+    }
+    rc_buf_deinit(&list);
+}
+
+/* Up to the owner, shard 1, which has handed it out. */
+static void send_to(struct scene *s, struct rig_client *from, const char *user)
+{
+    rig_say(from,
+            "42[\"message\",{\"conversationType\":\"private\",\"receiverId\":\"%s\","
+            "\"content\":\"live\"}]",
+            user);
+    rig_turn(&s->r, 0);
+    cr_assert_eq(fake_run(s->f, 1), 1u);
+    rig_turn(&s->r, 1);
+    rig_turn(&s->r, 0); /* the sender may go on */
+}
+
+/* A device ends; the owner has handed it messages that it does not get, and learns that only when
+ * another device has joined, which has got some of them. */
+Test(stored, what_a_device_that_was_gone_did_not_get_comes_to_the_next)
+{
+    for (unsigned got = 0; got < 3; got++) {
+        struct scene s;
+        struct rig_client a, b, b2;
+        char user[16], sender[16];
+        bool heard[5] = {false};
+
+        open_scene(&s, 3);
+        find_user(&s, 1, 'u', user);
+        find_user(&s, 1, 's', sender); /* no other owner has to be waited for */
+        connect_as(&s, &a, 0, sender);
+        connect_as(&s, &b, 2, user);
+        fake_settle(s.f, &s.r);
+        send_to(&s, &a, user);
+        fake_settle(s.f, &s.r);
+        cr_assert_eq(hear_id(&b), 1u);
+        come_as(&s, &b2, 0, user);
+        send_to(&s, &a, user); /* 2: on its way to b */
+        rig_say(&b2, "40");
+        rig_turn(&s.r, 0);
+        rig_turn(&s.r, 1); /* b2 has joined */
+        for (unsigned i = 0; i < got; i++)
+            send_to(&s, &a, user);
+        rig_hang_up(&b);
+        rig_turn(&s.r, 2);
+        fake_settle(s.f, &s.r);
+        expect_connected(&b2);
+        for (unsigned i = 2; i < 3 + got; i++) {
+            unsigned id = hear_id(&b2);
+
+            cr_assert(id >= 2 && id < 3 + got && !heard[id], "%u", id);
+            heard[id] = true;
+        }
+        rig_expect_silence(&b2);
+        send_to(&s, &a, user);
+        fake_settle(s.f, &s.r);
+        cr_assert_eq(hear_id(&b2), 3 + got);
+        rig_hang_up(&a);
+        rig_hang_up(&b2);
+        close_scene(&s);
+        cr_assert_eq(s.f->cursor[s.f->ncursors - 1].id, 3 + got);
+        fake_close(&fake);
+    }
 }
 
 /* A device that does not read gets no more pages than its queue takes. */
