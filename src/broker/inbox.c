@@ -203,22 +203,36 @@ RC_ON_SHARD static void let_go(struct rc_shard *sh, struct rc_inbox *in, uint64_
     memmove(in->held, in->held + n, in->nheld * sizeof(in->held[0]));
 }
 
+/* Hands out what was held before the pages are done: it tells nobody how far the user has got, for what
+ * was missed has lower ids. */
+RC_ON_SHARD static void hurry(struct rc_shard *sh, struct rc_inbox *in)
+{
+    struct rc_room *r = in->room;
+
+    for (unsigned i = 0; i < in->nheld; i++) {
+        struct rc_str frames = rc_pub_data(in->held[i].pub);
+        struct rc_pub *copy = rc_pub_new(r->nsp, key_of(r), r->hash, frames.p, frames.len);
+
+        rc_room_hand_out(sh, r, copy, in->held[i].except);
+        rc_pub_unref(&copy);
+        rc_pub_unref(&in->held[i].pub);
+    }
+    in->nheld = 0;
+}
+
 /* A live message. Borrows pub. */
 RC_ON_SHARD static void give(struct rc_shard *sh, struct rc_inbox *in, struct rc_pub *pub,
                              rc_id except, bool own)
 {
-    if (in->catching && !own)
-        return;
-    if (in->catching && in->nheld < HELD_MAX) {
+    if (in->catching && own) {
+        if (in->nheld == HELD_MAX)
+            hurry(sh, in);
         in->held[in->nheld].pub = rc_pub_ref(pub);
         in->held[in->nheld++].except = except;
-        return;
-    }
-    if (pub->message <= in->last && !in->catching)
-        return;
-    if (pub->message > in->last && !in->catching)
+    } else if (!in->catching && pub->message > in->last) {
         in->last = pub->message;
-    rc_room_hand_out(sh, in->room, pub, except);
+        rc_room_hand_out(sh, in->room, pub, except);
+    }
 }
 
 void rc_inbox_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except)

@@ -78,8 +78,11 @@ static uint64_t list_users(const struct rc_store_req *req, struct rc_buf *list)
     uint64_t owners = 0;
 
     if (req->in.conversation == RC_STORE_PRIVATE) {
-        owners = rc_inbox_list(c->app, c->nsp, nshards, req->in.receiver, false, list);
-        if (!rc_str_eq(req->in.receiver, req->in.user))
+        /* What users send themselves is their own: it is never missed. */
+        bool to_self = rc_str_eq(req->in.receiver, req->in.user);
+
+        owners = rc_inbox_list(c->app, c->nsp, nshards, req->in.receiver, to_self, list);
+        if (!to_self)
             owners |= rc_inbox_list(c->app, c->nsp, nshards, req->in.user, true, list);
         return owners;
     }

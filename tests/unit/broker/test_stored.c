@@ -676,6 +676,70 @@ Test(stored, pages_wait_for_a_slow_device)
     fake_close(&fake);
 }
 
+/* Own messages are in no page. They are held back for a while; when they are too many to wait, they must
+ * not move the cursor past what is still to come. */
+Test(stored, own_messages_meanwhile_lose_nothing)
+{
+    for (unsigned n = 1; n < 3; n++) {
+        struct scene s;
+        struct rig_client b, other;
+        unsigned missed = 0, own = 0;
+
+        open_scene(&s, n);
+        leave_messages(s.f, "bob", 1900);
+        connect_as(&s, &b, 0, "bob");
+        connect_as(&s, &other, n - 1, "bob");
+        settle_pages(&s); /* as far as both take without reading */
+        for (unsigned i = 0; i < 40; i++) {
+            rig_say(&b,
+                    "42[\"message\",{\"conversationType\":\"private\",\"receiverId\":"
+                    "\"ann\",\"content\":%u}]",
+                    i);
+            fake_settle(s.f, &s.r);
+        }
+        (void)usleep(1100000); /* the cursor is stored */
+        for (unsigned tries = 0; tries < 200 && (missed != 1900 || own != 40); tries++) {
+            unsigned id;
+
+            settle_pages(&s);
+            while (hear_id(&b) != 0)
+                continue;
+            while ((id = hear_id(&other)) != 0)
+                cr_assert_eq(id, id > 1900 ? 1900 + ++own : ++missed);
+        }
+        cr_assert_eq(missed, 1900u);
+        cr_assert_eq(own, 40u);
+        rig_hang_up(&b);
+        rig_hang_up(&other);
+        close_scene(&s);
+        fake_close(&fake);
+    }
+}
+
+Test(stored, a_message_to_oneself_meanwhile_reaches_the_other_devices)
+{
+    struct scene s;
+    struct rig_client b, other;
+
+    open_scene(&s, 2);
+    leave_messages(s.f, "bob", 150);
+    connect_as(&s, &b, 0, "bob");
+    connect_as(&s, &other, 1, "bob");
+    cr_assert_eq(fake_run(s.f, 1), 1u); /* the first page */
+    rig_settle(&s.r);
+    say_to_bob(&b);
+    rig_settle(&s.r);
+    cr_assert_eq(fake_run(s.f, 1), 1u);
+    settle_pages(&s);
+    for (unsigned id = 1; id <= 151; id++)
+        cr_assert_eq(hear_id(&other), id);
+    rig_expect_silence(&other);
+    rig_hang_up(&b);
+    rig_hang_up(&other);
+    close_scene(&s);
+    fake_close(&fake);
+}
+
 Test(stored, what_the_cursor_was_not_told_comes_again)
 {
     struct scene s;
