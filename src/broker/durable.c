@@ -465,7 +465,8 @@ RC_ON_SHARD static int send_list(struct rc_exec *x, const char *key, bool paged)
 RC_ON_SHARD static int ask_history(struct rc_exec *x, const struct rc_action *a,
                                    struct parts *p)
 {
-    struct rc_store_in in = {.conversation = RC_STORE_ROOM};
+    struct rc_store_in in = {.conversation = RC_STORE_ROOM,
+                             .rows_size = x->sh->app->conf->limits_max_queue / 4};
     bool is_room = a->name != NULL, checked = x->answer != NULL;
     int rc = a->data != NULL ? fill_value(x, a->data, &p->args) : RC_OK;
     struct rc_str options = rc_buf_str(&p->args);

@@ -145,8 +145,10 @@ static struct rc_str key_of(const struct rc_room *r)
 RC_ON_SHARD static void ask(struct rc_shard *sh, struct rc_inbox *in)
 {
     const struct rc_room *r = in->room;
-    struct rc_store_in what = {
-        .user = rc_space_user(key_of(r)), .after = in->last, .limit = PAGE_ROWS};
+    struct rc_store_in what = {.user = rc_space_user(key_of(r)),
+                               .after = in->last,
+                               .limit = PAGE_ROWS,
+                               .rows_size = sh->app->conf->limits_max_queue / 4};
     struct rc_store_req *req =
         rc_store_req_new(RC_STORE_MISSED, &what, sizeof(struct question) + r->name_len);
     struct question *q = req != NULL ? req->context : NULL;

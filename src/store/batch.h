@@ -15,12 +15,13 @@
 enum {
     RC_STORE_BATCH_MAX = 1024,      /* requests */
     RC_STORE_BATCH_SIZE = 16 << 20, /* bytes of them after which no more are taken */
+    RC_STORE_BATCH_ROWS = 64 << 20, /* the same of the rows that they may answer with */
 };
 
 struct rc_store_batch {
     struct rc_store_req *req[RC_STORE_BATCH_MAX];
     unsigned n;
-    size_t size;
+    size_t size, rows;
     bool writes; /* filled by rc_batch_run: some of them do */
 };
 

@@ -34,6 +34,15 @@ bool rc_request_writes(const struct rc_store_req *req)
     return false;
 }
 
+size_t rc_request_rows_size(const struct rc_store_req *req)
+{
+    size_t size = req->in.rows_size;
+
+    if (req->type != RC_STORE_HISTORY && req->type != RC_STORE_MISSED)
+        return 0;
+    return size == 0 || size > RC_STORE_ROWS_SIZE ? RC_STORE_ROWS_SIZE : size;
+}
+
 void rc_request_reset(struct rc_store_req *req)
 {
     req->fault = RC_STORE_OK;
@@ -118,7 +127,7 @@ static bool add_row(const struct rc_sql_value *column, void *arg)
     struct rc_buf *to = &req->rows;
     struct rc_str receiver = column[RC_COL_RECEIVER].text;
 
-    if (req->nrows == req->in.limit || to->len >= RC_STORE_ROWS_SIZE) {
+    if (req->nrows == req->in.limit || to->len >= req->in.rows_size) {
         req->more = true;
         return false;
     }
@@ -191,6 +200,7 @@ static void bound_limit(struct rc_db *g, struct rc_store_req *req)
 
     if (req->in.limit == 0 || req->in.limit > most)
         req->in.limit = most;
+    req->in.rows_size = rc_request_rows_size(req);
     if (req->row == NULL)
         req->row = rc_calloc(req->in.limit, sizeof(*req->row));
 }

@@ -18,6 +18,8 @@ bool rc_request_writes(const struct rc_store_req *req);
 /* Carries it out in a transaction that was begun, one that writes if it does. With OK and REFUSED the
  * request has its answer or its fault; anything else ends the transaction. */
 enum rc_sql_result rc_request_run(struct rc_db *g, struct rc_store_req *req);
+/* Bytes of rows that it asks for at most, give or take the last one. */
+size_t rc_request_rows_size(const struct rc_store_req *req);
 /* Forgets the answer, so that it can be carried out again. */
 void rc_request_reset(struct rc_store_req *req);
 

@@ -9,6 +9,7 @@
 #include "rc/base/spsc.h"
 #include "rc/base/thread.h"
 #include "rc/base/timer.h"
+#include "request.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -165,12 +166,14 @@ static bool gather_from(struct rc_store_batch *b, struct producer *p)
     struct rc_store_req **slot;
 
     for (unsigned i = 0; i < TURN; i++) {
-        if (b->n == RC_STORE_BATCH_MAX || b->size >= RC_STORE_BATCH_SIZE)
+        if (b->n == RC_STORE_BATCH_MAX || b->size >= RC_STORE_BATCH_SIZE ||
+            b->rows >= RC_STORE_BATCH_ROWS)
             return false;
         slot = rc_spsc_front(&p->ring);
         if (slot == NULL)
             return true;
         b->size += (*slot)->size;
+        b->rows += rc_request_rows_size(*slot);
         b->req[b->n++] = *slot;
         rc_spsc_release(&p->ring);
     }
@@ -184,7 +187,7 @@ static bool gather(struct rc_store *s)
     unsigned before = 0, idle = 0;
 
     b->n = 0;
-    b->size = 0;
+    b->size = b->rows = 0;
     while (idle < s->nproducers && gather_from(b, &s->producer[s->next])) {
         idle = b->n == before ? idle + 1 : 0;
         before = b->n;

@@ -37,7 +37,7 @@ enum {
     RC_STORE_CLIENT_ID_MAX = 128,   /* bytes */
     RC_STORE_CONTENT_MAX = 8388608, /* bytes */
     RC_STORE_ROWS_MAX = 1000,       /* of one answer; store.history_limit may say less */
-    RC_STORE_ROWS_SIZE = 8388608, /* bytes: an answer with more of them takes no further row */
+    RC_STORE_ROWS_SIZE = 8388608,   /* bytes of them */
 };
 
 enum rc_store_type {
@@ -111,6 +111,9 @@ struct rc_store_in {
     uint64_t before; /* HISTORY: only ids below it; 0: no bound */
     uint32_t
         limit; /* HISTORY, MISSED: rows at most; 0: store.history_limit, as is more than it */
+    /* HISTORY, MISSED: bytes of rows; an answer with as many takes no further row. 0:
+     * RC_STORE_ROWS_SIZE, as is more than it. */
+    size_t rows_size;
     int64_t time_ms; /* PUT: since 1970, when the message came */
     uint64_t id;     /* CURSOR: all up to this message has reached the user */
 };

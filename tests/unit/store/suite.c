@@ -383,6 +383,33 @@ static void pages(const struct bed_engine *e)
     bed_close(&k);
 }
 
+/* Rows that are many bytes: no more than were asked for, and few such answers in one transaction. */
+static void big_pages(const struct bed_engine *e)
+{
+    enum { ASKED = 40, EACH_TIME = 8 };
+    static char text[10001];
+    struct rc_store_in in = into("lobby", "");
+    uint64_t before;
+    struct bed k;
+
+    memset(text, 'x', sizeof(text) - 1);
+    bed_make(&k, e, NULL);
+    before = bed_stats(&k).batches;
+    for (unsigned i = 0; i < 20; i++)
+        (void)bed_submit(&k, RC_STORE_PUT, into("lobby", text));
+    for (unsigned i = 0; i < ASKED; i++)
+        (void)bed_submit(&k, RC_STORE_HISTORY, in);
+    bed_start(&k);
+    bed_await(&k, 20 + ASKED);
+    cr_assert_eq(bed_stats(&k).batches, before + ASKED / EACH_TIME);
+    cr_assert_eq(k.done[20]->nrows, 20u);
+    in.rows_size = 50000;
+    cr_assert_str_eq(bed_ids(bed_ask(&k, RC_STORE_HISTORY, in)), "16 17 18 19 20 +");
+    in.forward = true;
+    cr_assert_str_eq(bed_ids(bed_ask(&k, RC_STORE_HISTORY, in)), "1 2 3 4 5 +");
+    bed_close(&k);
+}
+
 static const char *pair(struct bed *k, const char *a, const char *b, bool forward,
                         uint64_t after, uint64_t before)
 {
@@ -670,6 +697,7 @@ const struct bed_case bed_cases[] = {
     {"too_long", too_long},
     {"refused_alone", refused_alone},
     {"pages", pages},
+    {"big_pages", big_pages},
     {"conversations", conversations},
     {"groups", groups},
     {"cursors", cursors},
