@@ -542,12 +542,25 @@ void rc_store_stop(struct rc_store *s)
     s->started = false;
 }
 
+/* What was submitted when the thread had ended: by shards that free what they still have. */
+static void drop_rest(struct rc_spsc *ring)
+{
+    struct rc_store_req **slot;
+
+    while (ring->slot != NULL && (slot = rc_spsc_front(ring)) != NULL) {
+        rc_store_req_free(*slot);
+        rc_spsc_release(ring);
+    }
+}
+
 void rc_store_free(struct rc_store *s)
 {
     if (s == NULL)
         return;
-    for (unsigned i = 0; i < s->nproducers; i++)
+    for (unsigned i = 0; i < s->nproducers; i++) {
+        drop_rest(&s->producer[i].ring);
         rc_spsc_deinit(&s->producer[i].ring);
+    }
     if (s->engine != NULL) {
         s->engine->ops->close(s->engine);
         s->engine->ops->free(s->engine);

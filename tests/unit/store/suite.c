@@ -631,7 +631,9 @@ static void stop_finishes(const struct bed_engine *e)
         cr_assert_eq(k.done[i]->fault, RC_STORE_OK);
         cr_assert_eq(k.done[i]->id, i + 1);
     }
+    (void)bed_submit(&k, RC_STORE_PUT, into("lobby", "x")); /* too late: it is freed */
     bed_close(&k);
+    cr_assert_eq(k.ndone, 3000u);
 }
 
 /* ---- threads ---- */
