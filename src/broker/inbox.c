@@ -134,6 +134,21 @@ static void on_missed(struct rc_store_req *req)
     rc_store_req_free(req);
 }
 
+void rc_inbox_doubt(struct rc_mesh *mesh, const struct rc_app *app, uint16_t nsp,
+                    struct rc_str user)
+{
+    unsigned nshards = rc_mesh_shards(mesh);
+    struct rc_msg msg = {.type = RC_MSG_INBOX_READY};
+    struct rc_buf key = RC_BUF_INIT;
+    uint64_t hash;
+
+    rc_space_put_user_key(RC_STR_NONE, user, &key);
+    hash = rc_space_app_hash(app, nsp, rc_buf_str(&key));
+    msg.u.deliver.pub = rc_pub_new(nsp, rc_buf_str(&key), hash, NULL, 0);
+    rc_mesh_post(mesh, rc_mesh_store(nshards), rc_room_owner_of(nshards, hash), &msg);
+    rc_buf_deinit(&key);
+}
+
 /* ---- the owner ---- */
 
 static struct rc_str key_of(const struct rc_room *r)
@@ -365,8 +380,12 @@ RC_ON_SHARD static void take_page(struct rc_shard *sh, struct rc_inbox *in,
     rc_pub_unref(&page);
 }
 
+/* Of a shard: its devices have taken the page. Of the store: there may be messages that were not handed
+ * out. */
 RC_ON_SHARD static void take_ready(struct rc_shard *sh, struct rc_room *r, unsigned from)
 {
+    if (from >= sh->nshards)
+        r->inbox->catching = true;
     for (unsigned i = 0; i < r->nshards; i++)
         if (r->shard[i].shard == from)
             r->shard[i].behind = false;

@@ -184,6 +184,19 @@ static struct rc_pub *users_of(const struct rc_store_req *req)
     return pub;
 }
 
+/* A message to users that is stored, or is not. Who repeats it is told that it is, and nobody else: so
+ * those whom it is for have to look. */
+static void doubt(const struct rc_store_req *req)
+{
+    const struct context *c = req->context;
+    struct rc_str rest = rc_buf_str(&req->users), user;
+
+    if (req->in.conversation == RC_STORE_PRIVATE)
+        rc_inbox_doubt(req->arg, c->app, c->nsp, req->in.receiver);
+    while (rc_store_next_user(&rest, &user))
+        rc_inbox_doubt(req->arg, c->app, c->nsp, user);
+}
+
 /* In the order of the ids. */
 static void on_done(struct rc_store_req *req)
 {
@@ -199,6 +212,9 @@ static void on_done(struct rc_store_req *req)
         rc_store_req_free(req);
         return; /* the owners answer */
     }
+    if (req->type == RC_STORE_PUT && req->fault == RC_STORE_UNKNOWN && c->has_packet &&
+        c->key_len == 0)
+        doubt(req);
     msg.type = RC_MSG_STORE_DONE;
     msg.count = 1;
     msg.u.stored.pub = NULL;

@@ -151,7 +151,8 @@ enum rc_batch_result rc_batch_settle(struct rc_db *g, struct rc_store_batch *b)
 void rc_batch_refuse(struct rc_store_batch *b, enum rc_store_fault fault)
 {
     for (unsigned i = 0; i < b->n; i++) {
-        rc_request_reset(b->req[i]);
+        if (fault != RC_STORE_UNKNOWN) /* of that the users are of interest */
+            rc_request_reset(b->req[i]);
         b->req[i]->fault = fault;
     }
 }

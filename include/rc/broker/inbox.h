@@ -28,12 +28,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct rc_mesh;
 struct rc_shard;
 
 /* Appends the room of a user, of a namespace that is not dynamic, to a list that a publication has
  * for its room. own: who sends it. Returns its owner, a bit. */
 uint64_t rc_inbox_list(const struct rc_app *app, uint16_t nsp, unsigned nshards,
                        struct rc_str user, bool own, struct rc_buf *list);
+
+/* Whether a message to that user was stored nobody knows: its owner asks for what was missed once the
+ * store is back. The store's thread. */
+void rc_inbox_doubt(struct rc_mesh *mesh, const struct rc_app *app, uint16_t nsp,
+                    struct rc_str user);
 
 /* ---- the owner of users' rooms ---- */
 

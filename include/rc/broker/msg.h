@@ -60,7 +60,9 @@ enum rc_msg_type {
     RC_MSG_STORED,     /* stored: the store -> owner of the room, or of rooms of users */
     RC_MSG_STORE_DONE, /* stored, nsp: what was asked: the store or an owner -> session's shard */
     RC_MSG_MISSED,     /* missed: the store -> owner of a user's room */
-    RC_MSG_INBOX_READY, /* deliver: a page has left the queues of the user's devices -> owner */
+    /* deliver: a page has left the queues of the user's devices -> owner; or the store -> owner: look
+     * for what was missed */
+    RC_MSG_INBOX_READY,
     /* presence: see broker/presence.h */
     RC_MSG_PRESENCE, /* direct: to the room's owner: tell that session who is in pub's room */
     RC_MSG_TYPE_COUNT,

@@ -156,7 +156,7 @@ struct rc_store_req {
     struct rc_store_row *row; /* [nrows] */
     uint32_t nrows;
     /* PUT to a group that is not repeated, GROUP_LIST: the members' user ids, see
-     * rc_store_next_user. At most store.group_limit of them. */
+     * rc_store_next_user. At most store.group_limit of them. Of a PUT that is RC_STORE_UNKNOWN, too. */
     struct rc_buf users;
     uint32_t nusers;
 

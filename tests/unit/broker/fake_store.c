@@ -183,6 +183,10 @@ static void carry_out(struct fake_store *f, struct rc_store_req *req)
     uint64_t *cursor;
 
     req->fault = f->fail;
+    if (f->fail == RC_STORE_UNKNOWN && req->type == RC_STORE_PUT) {
+        put(f, req);
+        req->fault = f->fail; /* and it was stored */
+    }
     if (f->fail != RC_STORE_OK)
         return;
     switch (req->type) {

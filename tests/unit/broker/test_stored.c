@@ -820,6 +820,64 @@ Test(stored, a_store_that_was_down_is_asked_again)
     fake_close(&fake);
 }
 
+/* Nobody was told of a message, and yet it is stored: its receivers get it, once, and who repeats it is
+ * told that it is there. */
+Test(stored, what_was_stored_unknown_comes_later)
+{
+    static const char to_bob[] = "42%u[\"message\",{\"conversationType\":\"private\","
+                                 "\"receiverId\":\"bob\",\"content\":1,\"clientId\":\"c1\"}]";
+    static const char to_group[] = "42%u[\"message\",{\"conversationType\":\"group\","
+                                   "\"receiverId\":\"g\",\"content\":1,\"clientId\":\"c2\"}]";
+
+    for (unsigned n = 1; n < 4; n++) {
+        struct scene s;
+        struct rig_client a, b[2], c;
+
+        open_scene(&s, n);
+        fake_join_group(s.f, "g", "ann");
+        fake_join_group(s.f, "g", "bob");
+        fake_join_group(s.f, "g", "cid");
+        connect_as(&s, &a, 0, "ann");
+        connect_as(&s, &b[0], 0, "bob");
+        connect_as(&s, &b[1], n - 1, "bob");
+        connect_as(&s, &c, n - 1, "cid");
+        fake_settle(s.f, &s.r);
+        s.f->fail = RC_STORE_UNKNOWN;
+        rig_say(&a, to_bob, 1u);
+        fake_settle(s.f, &s.r);
+        rig_say(&a, to_group, 2u);
+        fake_settle(s.f, &s.r);
+        for (unsigned i = 0; i < 2; i++) {
+            cr_assert(rig_hear(&a));
+            cr_assert_not_null(strstr((const char *)a.message.data, "store_unknown"));
+        }
+        rig_expect_silence(&b[0]);
+        s.f->fail = RC_STORE_OK;
+        rig_say(&a, to_bob, 3u);
+        rig_say(&a, to_group, 4u);
+        (void)usleep(1100000);
+        settle_pages(&s);
+        rig_expect(&a, "433[{\"ok\":true,\"id\":1,\"time\":1700000000000}]");
+        rig_expect(&a, "434[{\"ok\":true,\"id\":2,\"time\":1700000000001}]");
+        rig_expect_silence(&a);
+        say_to_bob(&a);
+        settle_pages(&s);
+        for (unsigned i = 0; i < 2; i++) {
+            for (unsigned id = 1; id <= 3; id++)
+                cr_assert_eq(hear_id(&b[i]), id);
+            rig_expect_silence(&b[i]);
+        }
+        cr_assert_eq(hear_id(&c), 2u);
+        rig_expect_silence(&c);
+        rig_hang_up(&a);
+        rig_hang_up(&b[0]);
+        rig_hang_up(&b[1]);
+        rig_hang_up(&c);
+        close_scene(&s);
+        fake_close(&fake);
+    }
+}
+
 /* ---- history ---- */
 
 Test(stored, history_in_pages_both_ways)
