@@ -383,13 +383,20 @@ int rc_action_message(struct rc_exec *x, const struct rc_action *a)
 
 /* ---- history ---- */
 
+static bool is_given(struct rc_str options, const char *key)
+{
+    struct rc_str value = rc_json_get(options, rc_str_of(key));
+
+    return value.len != 0 && rc_json_type(value) != RC_JSON_NULL;
+}
+
 static int get_bound(struct rc_exec *x, struct rc_str options, const char *key, uint64_t max,
                      uint64_t *to)
 {
     struct rc_str value = rc_json_get(options, rc_str_of(key));
     struct rc_number n = {.kind = RC_NUMBER_DOUBLE};
 
-    if (value.len == 0 || rc_json_type(value) == RC_JSON_NULL)
+    if (!is_given(options, key))
         return RC_OK;
     if (rc_json_type(value) == RC_JSON_NUMBER)
         n = rc_number_read(value);
@@ -415,7 +422,7 @@ static int get_page(struct rc_exec *x, struct rc_str options, struct rc_store_in
     if (rc == RC_OK)
         rc = get_bound(x, options, "limit", RC_STORE_ROWS_MAX, &limit);
     in->limit = (uint32_t)limit;
-    in->forward = rc_json_get(options, RC_STR("after")).len != 0 && in->before == 0;
+    in->forward = is_given(options, "after") && in->before == 0;
     return rc;
 }
 

@@ -274,6 +274,7 @@ for (const shards of SHARDS)
       assert.deepEqual(await page({ limit: 3 }), [[117, 118, 119], true]);
       assert.deepEqual(await page({ limit: 3, before: ids[117] }), [[114, 115, 116], true]);
       assert.deepEqual(await page({ limit: 3, after: 0 }), [[0, 1, 2], true]);
+      assert.deepEqual(await page({ limit: 3, after: null, before: null }), [[117, 118, 119], true]);
       assert.deepEqual(await page({ limit: 3, after: ids[2] }), [[3, 4, 5], true]);
       assert.deepEqual(await page({ after: ids[116] }), [[117, 118, 119], false]);
       assert.deepEqual(await page({ before: ids[2] }), [[0, 1], false]);
