@@ -89,7 +89,7 @@ void rc_store_put_user(struct rc_store_req *req, struct rc_str user)
 {
     uint16_t len = (uint16_t)user.len;
 
-    RC_ASSERT(user.len <= RC_STORE_NAME_MAX * 4);
+    RC_ASSERT(user.len <= (size_t)RC_STORE_NAME_MAX * 4);
     rc_buf_put(&req->users, &len, sizeof(len));
     rc_buf_puts(&req->users, user);
     req->nusers++;

@@ -118,7 +118,7 @@ describe('SQLite', () => {
   });
 
   test('a full disk', LIMITS, async (t) => {
-    const dir = tmpfs(t, '6m');
+    const dir = tmpfs(t, '64m'); // more than the messages of this test take
     if (!dir) {
       t.diagnostic('no disk of its own here: only the file that may not grow was tried');
       return;
