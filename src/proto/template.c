@@ -545,8 +545,8 @@ static int put_arg(struct rc_buf *out, const struct part *part, struct rc_str ke
         rc_buf_puts(out, RC_STR("null"));
     if (rc != RC_OK)
         *arg = part->n;
-    if (rc != RC_OK && env->key != NULL)
-        *env->key = given && part->kind == PART_KEY ? key : RC_STR_NONE;
+    if (rc != RC_OK && env->key != NULL && given && part->kind == PART_KEY)
+        *env->key = key;
     return rc;
 }
 
@@ -616,6 +616,8 @@ static int fill(const struct rc_template *t, const struct rc_template_env *env,
     size_t i;
     int rc = RC_OK;
 
+    if (env->key != NULL)
+        *env->key = RC_STR_NONE;
     for (i = 0; rc == RC_OK && i < t->nparts; i++) {
         part = &t->part[i];
         switch (part->kind) {
