@@ -84,9 +84,9 @@ start_mariadb() {
     [ -z "$mariadb_pid" ] || return 0
     command -v mariadbd >/dev/null || return 1
     [ "$(id -u)" -ne 0 ] || own+=(--user=root)
-    mariadb-install-db --no-defaults --datadir="$folder/mariadb" --skip-test-db \
+    TMPDIR=$folder mariadb-install-db --no-defaults --datadir="$folder/mariadb" --skip-test-db \
         --auth-root-authentication-method=normal "${own[@]}" >/dev/null 2>&1 || return 1
-    mariadbd --no-defaults --datadir="$folder/mariadb" --socket="$folder/socket" --skip-networking \
+    TMPDIR=$folder mariadbd --no-defaults --datadir="$folder/mariadb" --socket="$folder/socket" --skip-networking \
         --skip-log-bin --pid-file="$folder/pid" --log-error="$folder/mariadb.log" "${own[@]}" 2>/dev/null &
     mariadb_pid=$!
     for _ in $(seq 200); do

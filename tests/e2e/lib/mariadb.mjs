@@ -40,7 +40,8 @@ function dataFolder() {
     await exec(program('mariadb-install-db'), [
       '--no-defaults', `--datadir=${dir}`, '--auth-root-authentication-method=normal',
       '--skip-test-db', '--skip-name-resolve', LOG_SIZE, ...AS_ROOT,
-    ]);
+      // A server begins by removing what others, it takes it, have left in its folder for such things.
+    ], { env: { ...process.env, TMPDIR: tempDir() } });
     return dir;
   })();
   return template;

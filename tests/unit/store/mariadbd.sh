@@ -37,7 +37,8 @@ start() {
     local new=
     if [ ! -d "$dir/data" ]; then
         new=yes
-        mariadb-install-db --no-defaults --datadir="$dir/data" --skip-test-db --skip-name-resolve \
+        # A server begins by removing what others, it takes it, have left in its folder for such things.
+        TMPDIR=$dir mariadb-install-db --no-defaults --datadir="$dir/data" --skip-test-db --skip-name-resolve \
             --auth-root-authentication-method=normal $log_size "${as_root[@]}" >"$dir/log" 2>&1 ||
             { cat "$dir/log" >&2 && exit 1; }
     fi
