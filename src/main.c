@@ -1,4 +1,5 @@
 /* main.c - the command line, and the threads: starts them, waits for a signal, ends them. */
+#include "rc/api/admin.h"
 #include "rc/auth/auth.h"
 #include "rc/base/conf.h"
 #include "rc/base/hash.h"
@@ -52,6 +53,7 @@ struct server {
     struct rc_acceptor *acceptor;
     bool accepting;
     struct rc_store *store; /* NULL: none */
+    struct rc_admin *admin; /* NULL: none */
 };
 
 RC_PRINTF(1, 2)
@@ -247,6 +249,19 @@ static int create_store(struct server *s)
     return rc == RC_OK ? EXIT_OK : EXIT_RUN;
 }
 
+static int create_admin(struct server *s)
+{
+    const struct rc_admin_sources from = {
+        .shards = s->shard, .nshards = s->nshards, .store = s->app->store};
+    struct rc_conf_errors e = {0};
+
+    if (s->conf.admin_listen.n == 0)
+        return EXIT_OK;
+    s->admin = rc_admin_new(&s->conf, &from, &e);
+    print_faults(&e, "roomcast: ");
+    return s->admin != NULL ? EXIT_OK : EXIT_RUN;
+}
+
 static int create(struct server *s)
 {
     struct rc_conf_errors e = {0};
@@ -268,7 +283,7 @@ static int create(struct server *s)
     }
     s->acceptor = rc_acceptor_new(&s->conf, s->mesh, s->shard, s->nshards, s->max_conns, &e);
     print_faults(&e, "roomcast: ");
-    return s->acceptor != NULL ? EXIT_OK : EXIT_RUN;
+    return s->acceptor != NULL ? create_admin(s) : EXIT_RUN;
 }
 
 static int start(struct server *s)
@@ -281,6 +296,8 @@ static int start(struct server *s)
     if (rc_acceptor_start(s->acceptor) != RC_OK)
         return fail("the acceptor's thread cannot be started: %s", reason());
     s->accepting = true;
+    if (s->admin != NULL && rc_admin_start(s->admin) != RC_OK)
+        return fail("the thread of admin.listen cannot be started: %s", reason());
     return EXIT_OK;
 }
 
@@ -297,6 +314,8 @@ static void stop(struct server *s)
 {
     unsigned main_endpoint = rc_mesh_main(s->nshards);
 
+    if (s->admin != NULL)
+        rc_admin_drain(s->admin);
     if (s->accepting)
         rc_acceptor_stop(s->acceptor);
     for (unsigned i = 0; i < s->nstarted; i++) {
@@ -310,6 +329,8 @@ static void stop(struct server *s)
         rc_shard_join(s->shard[i]);
     if (s->store != NULL)
         rc_store_stop(s->store);
+    if (s->admin != NULL)
+        rc_admin_stop(s->admin);
 }
 
 /* Returns with the name of the signal that ends the server. */
@@ -380,6 +401,7 @@ static int run(struct server *s)
 
 static void free_server(struct server *s)
 {
+    rc_admin_free(s->admin);
     if (s->acceptor != NULL)
         rc_acceptor_free(s->acceptor);
     for (unsigned i = 0; i < s->nshards && s->shard[i] != NULL; i++)

@@ -113,22 +113,6 @@ static void listen_on(struct rc_acceptor *a, const char *item, struct rc_conf_er
     freeaddrinfo(ai);
 }
 
-static void to_addr(const struct sockaddr_storage *ss, struct rc_addr *out)
-{
-    *out = (struct rc_addr){.family = (uint8_t)ss->ss_family};
-    if (ss->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)ss;
-
-        memcpy(out->ip, &in->sin_addr, 4);
-        out->port = ntohs(in->sin_port);
-    } else if (ss->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)ss;
-
-        memcpy(out->ip, &in6->sin6_addr, 16);
-        out->port = ntohs(in6->sin6_port);
-    }
-}
-
 static void say_listening(const struct listener *l)
 {
     struct sockaddr_storage ss = {0};
@@ -138,7 +122,7 @@ static void say_listening(const struct listener *l)
 
     if (getsockname(l->fd, (struct sockaddr *)&ss, &len) != 0)
         return;
-    to_addr(&ss, &addr);
+    rc_addr_from(&ss, &addr);
     fprintf(stderr, "listening on %s\n", rc_addr_text(&addr, text));
 }
 
@@ -248,7 +232,7 @@ RC_ON_ACCEPTOR static void hand_over(struct rc_acceptor *a, int fd,
         return;
     }
     a->full = false;
-    to_addr(ss, &msg.u.conn.peer);
+    rc_addr_from(ss, &msg.u.conn.peer);
     if (a->only != NULL) {
         rc_loop_enter(&a->only->loop);
         rc_front_accept(a->only, fd, &msg.u.conn.peer, NULL);

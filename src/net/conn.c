@@ -337,6 +337,22 @@ void rc_conn_poll(struct rc_conn *c)
         on_readable(c);
 }
 
+void rc_addr_from(const struct sockaddr_storage *ss, struct rc_addr *out)
+{
+    *out = (struct rc_addr){.family = (uint8_t)ss->ss_family};
+    if (ss->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)ss;
+
+        memcpy(out->ip, &in->sin_addr, 4);
+        out->port = ntohs(in->sin_port);
+    } else if (ss->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)ss;
+
+        memcpy(out->ip, &in6->sin6_addr, 16);
+        out->port = ntohs(in6->sin6_port);
+    }
+}
+
 const char *rc_addr_text(const struct rc_addr *a, char buf[RC_ADDR_TEXT])
 {
     char ip[INET6_ADDRSTRLEN] = "";

@@ -170,6 +170,8 @@
     X(store, max_pending_size, SIZE, "64MiB", 1048576, 17179869184, 0, "bytes of them")       \
     X(store, history_limit, INT, "100", 1, 1000, 0, "messages in one answer at most")         \
     X(store, group_limit, INT, "1000", 1, 100000, 0, "members of a group at most")            \
+    X(admin, listen, LISTEN, "", 0, 16, 0,                                                    \
+      "addresses of the operators' listener with /metrics; empty: none")                      \
     X(limits, max_connections, AUTO, "auto", 1, 10000000, 0,                                  \
       "connections in total; auto follows the descriptor limit")                              \
     X(limits, max_head_size, SIZE, "16KiB", 512, 1048576, 0, "HTTP request line and headers") \

@@ -11,25 +11,25 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* X(name, help) */
-#define RC_STATS_MAP(X)                                             \
-    X(handed, "connections that came from the acceptor")            \
-    X(accepted, "connections taken over")                           \
-    X(conns, "connections open now")                                \
-    X(sessions, "sessions open now")                                \
-    X(sockets, "Socket.IO sockets connected now")                   \
-    X(rooms, "rooms owned now")                                     \
-    X(events_in, "events and messages received")                    \
-    X(refused, "events refused by their rule or a limit")           \
-    X(published, "publications sequenced as owner of the room")     \
-    X(deliveries, "publications handed to members here")            \
-    X(unions, "publications to rooms of several owners, sequenced") \
-    X(dropped, "volatile publications that a member was not given") \
-    X(fences, "fences that a session had to wait for")              \
-    X(spills, "messages that found a ring full")
+/* X(name, kind of a metric, help) */
+#define RC_STATS_MAP(X)                                                      \
+    X(handed, counter, "connections that came from the acceptor")            \
+    X(accepted, counter, "connections taken over")                           \
+    X(conns, gauge, "connections open now")                                  \
+    X(sessions, gauge, "sessions open now")                                  \
+    X(sockets, gauge, "Socket.IO sockets connected now")                     \
+    X(rooms, gauge, "rooms owned now")                                       \
+    X(events_in, counter, "events and messages received")                    \
+    X(refused, counter, "events refused by their rule or a limit")           \
+    X(published, counter, "publications sequenced as owner of the room")     \
+    X(deliveries, counter, "publications handed to members here")            \
+    X(unions, counter, "publications to rooms of several owners, sequenced") \
+    X(dropped, counter, "volatile publications that a member was not given") \
+    X(fences, counter, "fences that a session had to wait for")              \
+    X(spills, counter, "messages that found a ring full")
 
 struct rc_stats {
-#define RC_STATS_FIELD(name, help) _Atomic uint64_t name;
+#define RC_STATS_FIELD(name, kind, help) _Atomic uint64_t name;
     RC_STATS_MAP(RC_STATS_FIELD)
 #undef RC_STATS_FIELD
     _Atomic uint64_t closed[RC_CLOSE_COUNT]; /* connections and sessions, by reason */

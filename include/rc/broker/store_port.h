@@ -174,23 +174,23 @@ bool rc_store_next_user(struct rc_str *rest, struct rc_str *user);
 /* How the store writes that list. */
 void rc_store_put_user(struct rc_store_req *req, struct rc_str user);
 
-/* X(name, help) */
-#define RC_STORE_STATS_MAP(X)                                                  \
-    X(taken, "requests taken")                                                 \
-    X(finished, "requests handed back")                                        \
-    X(stored, "messages stored")                                               \
-    X(repeated, "messages that had been stored before")                        \
-    X(busy, "requests refused because too many waited")                        \
-    X(down, "requests refused because the engine could not be reached")        \
-    X(failed, "requests handed back as failed, or with their outcome unknown") \
-    X(batches, "transactions committed")                                       \
-    X(lost, "transactions lost: disk full, connection broken")                 \
-    X(connects, "times that the engine was opened or reached")                 \
-    X(up, "1 while the engine can be reached and writes, else 0")              \
-    X(busy_us, "time in transactions, microseconds")
+/* X(name, kind of a metric, help) */
+#define RC_STORE_STATS_MAP(X)                                                           \
+    X(taken, counter, "requests taken")                                                 \
+    X(finished, counter, "requests handed back")                                        \
+    X(stored, counter, "messages stored")                                               \
+    X(repeated, counter, "messages that had been stored before")                        \
+    X(busy, counter, "requests refused because too many waited")                        \
+    X(down, counter, "requests refused because the engine could not be reached")        \
+    X(failed, counter, "requests handed back as failed, or with their outcome unknown") \
+    X(batches, counter, "transactions committed")                                       \
+    X(lost, counter, "transactions lost: disk full, connection broken")                 \
+    X(connects, counter, "times that the engine was opened or reached")                 \
+    X(up, gauge, "1 while the engine can be reached and writes, else 0")                \
+    X(busy_us, counter, "time in transactions, microseconds")
 
 struct rc_store_stats {
-#define RC_STORE_STATS_FIELD(name, help) uint64_t name;
+#define RC_STORE_STATS_FIELD(name, kind, help) uint64_t name;
     RC_STORE_STATS_MAP(RC_STORE_STATS_FIELD)
 #undef RC_STORE_STATS_FIELD
 };

@@ -19,6 +19,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 /* Why a connection ended. X(name, text) */
 #define RC_CLOSE_MAP(X)                                                                        \
@@ -134,6 +135,7 @@ void rc_conn_ready(struct rc_conn *c) RC_ON_SHARD;
 void rc_conn_event(struct rc_conn *c, uint32_t events) RC_ON_SHARD;
 
 enum { RC_ADDR_TEXT = 56 };
+void rc_addr_from(const struct sockaddr_storage *ss, struct rc_addr *out);
 /* "127.0.0.1:5123", "[::1]:5123" or "unix"; returns buf. */
 const char *rc_addr_text(const struct rc_addr *a, char buf[RC_ADDR_TEXT]);
 

@@ -55,11 +55,12 @@ static void check_faults(const char *text, const char *option, const char *expec
     "in patterns only * is special\n"
 #define CLOSING   "expected a closing \" at the end, and \\\" for one inside\n"
 #define LINE_KIND "expected key = value, [section] or ; comment\n"
-#define SECTIONS                                                                             \
-    "expected [server], [log], [socketio], [auth], [store], [limits], [event NAME], [event " \
-    "/namespace "                                                                            \
-    "NAME], "                                                                                \
-    "[connect], [connect /namespace], [namespace /NAME], [room PATTERN], [room /namespace "  \
+#define SECTIONS                                                                               \
+    "expected [server], [log], [socketio], [auth], [store], [admin], [limits], [event NAME], " \
+    "[event "                                                                                  \
+    "/namespace "                                                                              \
+    "NAME], "                                                                                  \
+    "[connect], [connect /namespace], [namespace /NAME], [room PATTERN], [room /namespace "    \
     "PATTERN] or [endpoint /PATH]\n"
 #define EVENT_KEYS                                                                            \
     "expected require, refuse, join, leave, emit, ask, ack, watch, unwatch, store, message, " \
@@ -100,8 +101,8 @@ static const struct {
     {"[log]\nlevels = info\n",
      "t.ini:2: [log] levels = info: unknown key (did you mean level?); expected level\n"},
     {"[log]\nfile = /tmp/x\n", "t.ini:2: [log] file = /tmp/x: unknown key; expected level\n"},
-    {"[log]\nlisten = :1\n",
-     "t.ini:2: [log] listen = :1: unknown key here; it belongs to [server]; expected level\n"},
+    {"[log]\nlisten = :1\n", "t.ini:2: [log] listen = :1: unknown key here; it belongs to "
+                             "[server] or [admin]; expected level\n"},
     {"[log]\ncookie = a\n", "t.ini:2: [log] cookie = a: unknown key here; it belongs to "
                             "[socketio] or [auth]; expected level\n"},
     {"[event a]\nEmti = x\n",

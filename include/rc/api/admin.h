@@ -1,0 +1,43 @@
+/*
+ * admin.h - the listener for operators: counters for Prometheus, health and readiness, by evhttp on a
+ * thread of its own.
+ *
+ *   GET /metrics   every counter (text format 0.0.4), by shard; 200
+ *   GET /healthz   200 while the process answers
+ *   GET /readyz    200, or 503 with the reason: it is ending, or the store is down
+ *
+ * Nobody is asked who they are: bind it to loopback, or to a network of operators.
+ *
+ * Threads:   new, start, drain, stop, free: main.  Requests: its own thread, which only reads
+ *            counters that anybody may read (stats.h, store_port.h).
+ * Ownership: the shards and the store are borrowed; stop it before they are freed.
+ */
+#ifndef RC_API_ADMIN_H
+#define RC_API_ADMIN_H
+
+#include "rc/base/conf.h"
+#include "rc/base/err.h"
+#include "rc/broker/shard.h"
+
+struct rc_admin;
+
+/* What its answers are made from. */
+struct rc_admin_sources {
+    struct rc_shard *const *shards;
+    unsigned nshards;
+    const struct rc_store_port *store; /* NULL: none */
+};
+
+/* Binds every address of admin.listen. NULL, and one line per fault in e. */
+struct rc_admin *rc_admin_new(const struct rc_conf *conf, const struct rc_admin_sources *from,
+                              struct rc_conf_errors *e);
+/* Starts the thread, and says "metrics on http://ADDRESS/metrics" for each address on stderr. */
+int rc_admin_start(struct rc_admin *a) RC_MUSTCHECK;
+/* The server is ending: it is no longer ready. */
+void rc_admin_drain(struct rc_admin *a);
+/* Ends the thread, if it runs. */
+void rc_admin_stop(struct rc_admin *a);
+/* a may be NULL. */
+void rc_admin_free(struct rc_admin *a);
+
+#endif /* RC_API_ADMIN_H */
