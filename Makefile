@@ -70,7 +70,7 @@ $(LIB): $(OBJS)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 LINK = @echo "  LD    $@"; $(CC) $(ALL_LDFLAGS) $(FUZZ_LD) -o $@ $^ $(ALL_LDLIBS)
-$(BUILD)/roomcast: $(BUILD)/src/main.o $(LIB) ; $(LINK)
+$(BUILD)/roomcast: $(call objects,src/*.c) $(LIB) ; $(LINK)
 $(BUILD)/bench-load: $(call objects,bench/load/*.c) ; $(LINK)
 $(BUILD)/bench-floor: $(call objects,bench/floor/*.c) ; $(LINK)
 $(BUILD)/bench-store-floor: $(call objects,bench/store/*.c) $(BUILD)/bench/load/hist.o ; $(LINK)

@@ -23,7 +23,7 @@ complain() {
 
 includes=$(mktemp)
 trap 'rm -f "$includes"' EXIT
-# FILE:LINE:#include "..."; src/main.c wires the layers together and may include all of them.
+# FILE:LINE:#include "..."; src/*.c wire the layers together and may include all of them.
 grep -rnE '^[[:space:]]*#[[:space:]]*include' --include='*.[ch]' include/rc src/*/ >"$includes"
 
 while IFS=: read -r file line text; do

@@ -1,0 +1,348 @@
+/* server.c - the daemon's threads: made, started and ended in order; and the signals. */
+#include "server.h"
+
+#include "rc/api/admin.h"
+#include "rc/base/log.h"
+#include "rc/base/mem.h"
+#include "rc/broker/acceptor.h"
+#include "rc/broker/app.h"
+#include "rc/broker/mesh.h"
+#include "rc/broker/shard.h"
+#include "rc/net/ws.h"
+#include "rc/store/store.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { SHARD_CONNS_MAX = RC_POOL_MAX - 1 };
+
+struct rc_server {
+    struct rc_server_setup setup;
+    struct rc_conf conf;
+    struct rc_app *app;
+    struct rc_mesh *mesh;
+    struct rc_shard *shard[RC_MESH_MAX_SHARDS];
+    unsigned nshards, nstarted;
+    uint32_t max_conns;
+    struct rc_acceptor *acceptor;
+    bool accepting;
+    struct rc_store *store; /* NULL: none */
+    struct rc_admin *admin; /* NULL: none */
+};
+
+enum rc_exit rc_fail(const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    (void)fprintf(stderr, "roomcast: %s\n", text);
+    return RC_EXIT_RUN;
+}
+
+const char *rc_reason(void)
+{
+    static char text[128];
+
+    return strerror_r(errno, text, sizeof(text));
+}
+
+/* ---- configuration ---- */
+
+/* Each line of the faults, with a prefix. */
+static void print_faults(struct rc_conf_errors *e, const char *prefix)
+{
+    struct rc_str rest = rc_buf_str(&e->text);
+
+    while (rest.len != 0) {
+        const char *end = memchr(rest.p, '\n', rest.len);
+        size_t n = end != NULL ? (size_t)(end - rest.p) : rest.len;
+
+        (void)fprintf(stderr, "%s%.*s\n", prefix, (int)n, rest.p);
+        rest = rc_str_skip(rest, n + 1);
+    }
+    rc_buf_deinit(&e->text);
+}
+
+/* The folder of the executable, "." when it cannot be told. */
+static const char *exe_dir(char path[PATH_MAX])
+{
+    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    if (n <= 1)
+        return n == 1 ? "/" : ".";
+    path[n - 1] = '\0';
+    return path;
+}
+
+struct rc_server *rc_server_new(const struct rc_server_setup *setup)
+{
+    struct rc_server *s = rc_calloc(1, sizeof(*s));
+
+    s->setup = *setup;
+    return s;
+}
+
+enum rc_exit rc_server_configure(struct rc_server *s, bool only_keys)
+{
+    struct rc_conf_errors e = {0};
+    char path[PATH_MAX];
+    int rc = rc_conf_load(&s->conf, s->setup.file, s->setup.option, s->setup.noptions, &e);
+    bool is_bad;
+
+    atomic_store_explicit(&rc_log_threshold, (int)s->conf.log_level, memory_order_relaxed);
+    if (rc != RC_ENOENT && !only_keys)
+        s->app = rc_app_new(&s->conf, exe_dir(path), &e);
+    if (rc != RC_ENOENT)
+        rc_store_check(&s->conf, &e);
+    is_bad = e.n != 0;
+    print_faults(&e, "");
+    return is_bad ? RC_EXIT_CONF : RC_EXIT_OK;
+}
+
+const struct rc_conf *rc_server_conf(const struct rc_server *s)
+{
+    return &s->conf;
+}
+
+static unsigned count_shards(const struct rc_conf *conf)
+{
+    cpu_set_t cpus;
+    long n;
+
+    if (conf->server_shards != 0)
+        return conf->server_shards;
+    n = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus)
+                                                       : sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > RC_MESH_MAX_SHARDS ? RC_MESH_MAX_SHARDS : (unsigned)n;
+}
+
+/* What the limit of open files leaves for connections; it is raised as far as it goes. */
+static uint32_t count_connections(const struct rc_conf *conf, unsigned nshards)
+{
+    uint64_t reserved = 64 + 4 * (uint64_t)nshards, max = (uint64_t)SHARD_CONNS_MAX * nshards;
+    struct rlimit files = {0};
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        rlim_t soft = files.rlim_cur;
+
+        files.rlim_cur = files.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+            files.rlim_cur = soft;
+    }
+    if (files.rlim_cur < max + reserved)
+        max = files.rlim_cur > reserved ? files.rlim_cur - reserved : 1;
+    if (conf->limits_max_connections > max)
+        rc_log(RC_LOG_WARN,
+               "limits.max_connections = %u is more than the limit of open files allows: raise "
+               "that to %llu (ulimit -n, LimitNOFILE)",
+               conf->limits_max_connections,
+               (unsigned long long)(conf->limits_max_connections + reserved));
+    else if (conf->limits_max_connections != 0)
+        max = conf->limits_max_connections;
+    return (uint32_t)max;
+}
+
+/* ---- threads ---- */
+
+/* Wakes the shards that the store's thread has posted to. */
+static bool flush_store(void *mesh)
+{
+    return rc_mesh_wake(mesh, rc_mesh_store(rc_mesh_shards(mesh)));
+}
+
+static enum rc_exit create_store(struct rc_server *s)
+{
+    struct rc_conf_errors e = {0};
+    int rc;
+
+    if (s->conf.store_engine == RC_STOREENGINE_NONE)
+        return RC_EXIT_OK;
+    s->store = rc_store_new(&s->conf, s->nshards, flush_store, s->mesh);
+    if (s->store == NULL)
+        return rc_fail("the store cannot be set up: %s", rc_reason());
+    rc = rc_store_open(s->store, &e);
+    print_faults(&e, "roomcast: ");
+    s->app->store = rc_store_port(s->store);
+    return rc == RC_OK ? RC_EXIT_OK : RC_EXIT_RUN;
+}
+
+static enum rc_exit create_admin(struct rc_server *s)
+{
+    const struct rc_admin_sources from = {
+        .shards = s->shard, .nshards = s->nshards, .store = s->app->store};
+    struct rc_conf_errors e = {0};
+
+    if (s->conf.admin_listen.n == 0)
+        return RC_EXIT_OK;
+    s->admin = rc_admin_new(&s->conf, &from, &e);
+    print_faults(&e, "roomcast: ");
+    return s->admin != NULL ? RC_EXIT_OK : RC_EXIT_RUN;
+}
+
+static enum rc_exit create(struct rc_server *s)
+{
+    struct rc_conf_errors e = {0};
+    uint32_t per_shard = s->max_conns < SHARD_CONNS_MAX ? s->max_conns : SHARD_CONNS_MAX;
+
+    if (rc_ws_init() != RC_OK)
+        return rc_fail("OpenSSL's configuration has no SHA-1, which WebSockets need");
+    s->mesh = rc_mesh_new(s->nshards, s->conf.server_ring_slots);
+    if (s->mesh == NULL)
+        return rc_fail("no memory or no file descriptors for %u shards: use fewer "
+                       "(server.shards), or smaller rings (server.ring_slots)",
+                       s->nshards);
+    if (create_store(s) != RC_EXIT_OK)
+        return RC_EXIT_RUN;
+    for (unsigned i = 0; i < s->nshards; i++) {
+        s->shard[i] = rc_shard_new(i, s->app, s->mesh, per_shard);
+        if (s->shard[i] == NULL)
+            return rc_fail("shard %u cannot be set up: %s", i, rc_reason());
+    }
+    s->acceptor = rc_acceptor_new(&s->conf, s->mesh, s->shard, s->nshards, s->max_conns, &e);
+    print_faults(&e, "roomcast: ");
+    return s->acceptor != NULL ? create_admin(s) : RC_EXIT_RUN;
+}
+
+static enum rc_exit start(struct rc_server *s)
+{
+    if (s->store != NULL && rc_store_start(s->store) != RC_OK)
+        return rc_fail("the store's thread cannot be started: %s", rc_reason());
+    for (; s->nstarted < s->nshards; s->nstarted++)
+        if (rc_shard_start(s->shard[s->nstarted]) != RC_OK)
+            return rc_fail("the thread of shard %u cannot be started: %s", s->nstarted,
+                           rc_reason());
+    if (rc_acceptor_start(s->acceptor) != RC_OK)
+        return rc_fail("the acceptor's thread cannot be started: %s", rc_reason());
+    s->accepting = true;
+    if (s->admin != NULL && rc_admin_start(s->admin) != RC_OK)
+        return rc_fail("the thread of admin.listen cannot be started: %s", rc_reason());
+    return RC_EXIT_OK;
+}
+
+static void end_at_once(int sig)
+{
+    static const char text[] = "roomcast: ended at once by a second signal\n";
+
+    (void)sig;
+    (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+    _exit(RC_EXIT_RUN);
+}
+
+static void stop(struct rc_server *s)
+{
+    unsigned main_endpoint = rc_mesh_main(s->nshards);
+
+    if (s->admin != NULL)
+        rc_admin_drain(s->admin);
+    if (s->accepting)
+        rc_acceptor_stop(s->acceptor);
+    for (unsigned i = 0; i < s->nstarted; i++) {
+        struct rc_msg msg = {.type = RC_MSG_STOP};
+
+        rc_mesh_post(s->mesh, main_endpoint, i, &msg);
+    }
+    while (s->nstarted != 0 && !rc_mesh_wake(s->mesh, main_endpoint))
+        (void)usleep(1000);
+    for (unsigned i = 0; i < s->nstarted; i++)
+        rc_shard_join(s->shard[i]);
+    if (s->store != NULL)
+        rc_store_stop(s->store);
+    if (s->admin != NULL)
+        rc_admin_stop(s->admin);
+}
+
+/* Returns with the name of the signal that ends the server. */
+static const char *wait_for_end(const sigset_t *awaited)
+{
+    for (;;) {
+        int sig = sigwaitinfo(awaited, NULL);
+
+        if (sig == SIGTERM)
+            return "SIGTERM";
+        if (sig == SIGINT)
+            return "SIGINT";
+        if (sig == SIGHUP)
+            rc_log(RC_LOG_WARN,
+                   "reload is not supported yet: restart to change the configuration");
+    }
+}
+
+static void end_at_next_signal(void)
+{
+    struct sigaction action = {.sa_handler = end_at_once};
+    sigset_t ending;
+
+    (void)sigemptyset(&ending);
+    (void)sigaddset(&ending, SIGTERM);
+    (void)sigaddset(&ending, SIGINT);
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)pthread_sigmask(SIG_UNBLOCK, &ending, NULL);
+}
+
+enum rc_exit rc_server_run(struct rc_server *s)
+{
+    sigset_t awaited;
+    enum rc_exit rc;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    /* A file that may not grow any more is an error of the store's, not the end. */
+    (void)signal(SIGXFSZ, SIG_IGN);
+    (void)sigemptyset(&awaited);
+    (void)sigaddset(&awaited, SIGTERM);
+    (void)sigaddset(&awaited, SIGINT);
+    (void)sigaddset(&awaited, SIGHUP);
+    /* Inherited by every thread: no signal ever interrupts a shard. */
+    (void)pthread_sigmask(SIG_BLOCK, &awaited, NULL);
+    if (rc_log_start(s->conf.log_level) != RC_OK)
+        return rc_fail("the log's thread cannot be started: %s", rc_reason());
+    s->nshards = count_shards(&s->conf);
+    s->max_conns = count_connections(&s->conf, s->nshards);
+    rc_log(RC_LOG_INFO, "roomcast " RC_VERSION " configuration=%s shards=%u max_connections=%u",
+           s->conf.file != NULL ? s->conf.file : "defaults (there is no " RC_DEFAULT_FILE ")",
+           s->nshards, s->max_conns);
+    rc = create(s);
+    if (rc == RC_EXIT_OK)
+        rc = start(s);
+    if (rc == RC_EXIT_OK) {
+        const char *signal_name = wait_for_end(&awaited); /* not in rc_log: it may be off */
+
+        rc_log(RC_LOG_INFO, "%s: ending", signal_name);
+    }
+    end_at_next_signal();
+    stop(s);
+    if (rc == RC_EXIT_OK)
+        rc_log(RC_LOG_INFO, "ended");
+    rc_log_stop();
+    return rc;
+}
+
+void rc_server_free(struct rc_server *s)
+{
+    if (s == NULL)
+        return;
+    rc_admin_free(s->admin);
+    if (s->acceptor != NULL)
+        rc_acceptor_free(s->acceptor);
+    for (unsigned i = 0; i < s->nshards && s->shard[i] != NULL; i++)
+        rc_shard_free(s->shard[i]);
+    rc_store_free(s->store);
+    if (s->mesh != NULL)
+        rc_mesh_free(s->mesh);
+    rc_app_free(s->app);
+    rc_conf_free(&s->conf);
+    free(s);
+}
