@@ -32,6 +32,7 @@ struct rc_server {
     struct rc_shard *shard[RC_MESH_MAX_SHARDS];
     unsigned nshards, nstarted;
     uint32_t max_conns;
+    struct rc_listeners *listeners;
     struct rc_acceptor *acceptor;
     bool accepting;
     struct rc_store *store; /* NULL: none */
@@ -107,6 +108,10 @@ enum rc_exit rc_server_configure(struct rc_server *s, bool only_keys)
         s->app = rc_app_new(&s->conf, exe_dir(path), &e);
     if (rc != RC_ENOENT)
         rc_store_check(&s->conf, &e);
+    if (rc != RC_ENOENT)
+        s->listeners = rc_listeners_new(&s->conf, &e);
+    if (s->app != NULL)
+        s->app->listeners = s->listeners;
     is_bad = e.n != 0;
     print_faults(&e, "");
     return is_bad ? RC_EXIT_CONF : RC_EXIT_OK;
@@ -211,7 +216,8 @@ static enum rc_exit create(struct rc_server *s)
         if (s->shard[i] == NULL)
             return rc_fail("shard %u cannot be set up: %s", i, rc_reason());
     }
-    s->acceptor = rc_acceptor_new(&s->conf, s->mesh, s->shard, s->nshards, s->max_conns, &e);
+    s->acceptor =
+        rc_acceptor_new(s->listeners, s->mesh, s->shard, s->nshards, s->max_conns, &e);
     print_faults(&e, "roomcast: ");
     return s->acceptor != NULL ? create_admin(s) : RC_EXIT_RUN;
 }
@@ -337,6 +343,7 @@ void rc_server_free(struct rc_server *s)
     rc_admin_free(s->admin);
     if (s->acceptor != NULL)
         rc_acceptor_free(s->acceptor);
+    rc_listeners_free(s->listeners);
     for (unsigned i = 0; i < s->nshards && s->shard[i] != NULL; i++)
         rc_shard_free(s->shard[i]);
     rc_store_free(s->store);

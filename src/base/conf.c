@@ -115,7 +115,8 @@ static unsigned section_names(const char **names)
 
 static void unknown_section(const struct loader *l)
 {
-    static const char *const kinds[] = {"event", "connect", "namespace", "room", "endpoint"};
+    static const char *const kinds[] = {"event", "connect",  "namespace",
+                                        "room",  "endpoint", "listen"};
     enum { NKINDS = sizeof(kinds) / sizeof(kinds[0]) };
     const char *names[NKEYS + NKINDS] = {NULL}, *near;
     struct rc_str word = l->header;
@@ -134,8 +135,8 @@ static void unknown_section(const struct loader *l)
     for (unsigned i = 0; i < n; i++)
         rc_buf_printf(&why, "[%s], ", names[i]);
     rc_buf_putz(&why, "[event NAME], [event /namespace NAME], [connect], [connect /namespace], "
-                      "[namespace /NAME], [room PATTERN], [room /namespace PATTERN] or "
-                      "[endpoint /PATH]");
+                      "[namespace /NAME], [room PATTERN], [room /namespace PATTERN], "
+                      "[endpoint /PATH] or [listen NAME]");
     header_fault(l, text_of(&why));
     rc_buf_deinit(&why);
 }
@@ -223,7 +224,7 @@ static void set_scalar(struct loader *l, struct rc_str key, struct rc_str value)
 
 static void add_entry(struct loader *l, struct rc_str key, struct rc_str value)
 {
-    struct rc_buf text = RC_BUF_INIT;
+    struct rc_buf text = RC_BUF_INIT, placed = RC_BUF_INIT;
     struct rc_conf_entry *entry;
     bool once;
 
@@ -238,15 +239,17 @@ static void add_entry(struct loader *l, struct rc_str key, struct rc_str value)
         rc_buf_puts(&text, value);
     else if (!unquote(l, key, value, &text))
         goto out;
+    rc_conf_entry_put(l->section->kind, key, rc_buf_str(&text), l->dir, &placed);
     if (entry == NULL) {
-        entry = rc_conf_entry_add(l->section, key, rc_buf_str(&text));
+        entry = rc_conf_entry_add(l->section, key, rc_buf_str(&placed));
     } else {
         free(entry->value);
-        entry->value = rc_strndup((const char *)text.data, text.len);
+        entry->value = rc_strndup((const char *)placed.data, placed.len);
     }
     entry->file = l->file;
     entry->line = l->line;
 out:
+    rc_buf_deinit(&placed);
     rc_buf_deinit(&text);
 }
 
@@ -383,6 +386,18 @@ static void set_defaults(struct rc_conf *conf)
     rc_buf_deinit(&why);
 }
 
+/* Who writes [listen] sections does not mean the default address besides. */
+static void drop_default_listen(struct loader *l)
+{
+    struct rc_buf why = RC_BUF_INIT;
+
+    for (unsigned i = 0; i < NKEYS; i++)
+        if (rc_conf_keys[i].offset == offsetof(struct rc_conf, server_listen) &&
+            l->set_at[i].file == NULL && rc_conf_has_listener(l->conf))
+            (void)rc_conf_value_set(l->conf, &rc_conf_keys[i], RC_STR(""), "/", &why);
+    rc_buf_deinit(&why);
+}
+
 int rc_conf_load_text(struct rc_conf *conf, const char *name, struct rc_str text,
                       char *const *options, unsigned noptions, struct rc_conf_errors *e)
 {
@@ -398,6 +413,7 @@ int rc_conf_load_text(struct rc_conf *conf, const char *name, struct rc_str text
     l.dir = dir;
     for (unsigned i = 0; i < noptions; i++)
         read_option(&l, rc_str_of(options[i]));
+    drop_default_listen(&l);
     rc_conf_check_all(conf, l.set_at, e);
     free(file_dir);
     free(dir);

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <sys/un.h>
 
 static bool only(struct rc_str s, const char *more)
 {
@@ -80,15 +81,36 @@ static bool is_port(struct rc_str s)
     return port <= 65535;
 }
 
-bool rc_conf_check_listen(struct rc_str s, struct rc_buf *expected)
+bool rc_conf_is_unix(struct rc_str value)
+{
+    return rc_str_starts(value, RC_STR("unix:"));
+}
+
+/* What a struct sockaddr_un holds, with its NUL. */
+static bool is_socket_path(struct rc_str s)
+{
+    return s.len != 0 && s.len < sizeof(((struct sockaddr_un *)0)->sun_path) &&
+           memchr(s.p, '\0', s.len) == NULL;
+}
+
+bool rc_conf_listen(struct rc_str s, bool with_unix, struct rc_buf *expected)
 {
     const char *colon = s.len != 0 ? memrchr(s.p, ':', s.len) : NULL;
     size_t n = colon != NULL ? (size_t)(colon - s.p) : 0;
 
+    if (with_unix && rc_conf_is_unix(s)) {
+        if (is_socket_path(rc_str_skip(s, strlen("unix:"))))
+            return true;
+        rc_buf_putz(expected, "unix: and a path of at most 107 bytes, such as "
+                              "unix:/run/roomcast/http.sock");
+        return false;
+    }
     if (colon != NULL && is_host(rc_str_make(s.p, n)) && is_port(rc_str_skip(s, n + 1)))
         return true;
     rc_buf_putz(expected, "addresses such as 0.0.0.0:3000, [::1]:3000, localhost:3000 or :3000 "
                           "(port 0 to 65535)");
+    if (with_unix)
+        rc_buf_putz(expected, ", or unix:/run/roomcast/http.sock");
     return false;
 }
 
@@ -187,6 +209,11 @@ void rc_conf_check_all(const struct rc_conf *conf, const struct rc_conf_place *s
                        struct rc_conf_errors *e)
 {
     for (unsigned i = 0; i < rc_conf_nkeys; i++) {
+        if (rc_conf_keys[i].offset == offsetof(struct rc_conf, server_listen) &&
+            conf->server_listen.n == 0 && !rc_conf_has_listener(conf))
+            rc_conf_error(
+                e, set_at[i].file, set_at[i].line,
+                "[server] listen = : expected an address, or a section [listen NAME]");
         if (rc_conf_keys[i].offset == offsetof(struct rc_conf, server_health_path) &&
             shadowed(conf, conf->server_health_path))
             rc_conf_error(

@@ -102,7 +102,6 @@ void rc_conf_put_text(struct rc_str s, struct rc_buf *to);
 /* conf_check.c: the forms of names, paths and addresses. False: out says what was expected. */
 
 bool rc_conf_check_path(struct rc_str s, struct rc_buf *expected);
-bool rc_conf_check_listen(struct rc_str s, struct rc_buf *expected);
 bool rc_conf_check_origin(struct rc_str s, struct rc_buf *expected);
 bool rc_conf_check_event(struct rc_str s, struct rc_buf *expected);
 /* A name as HTTP has them for methods, headers and cookies. */
@@ -123,8 +122,10 @@ void rc_conf_check_all(const struct rc_conf *conf, const struct rc_conf_place *s
 char *rc_conf_folder_of(const char *file);
 /* Appends s, from dir when it is relative; "" stays empty. */
 void rc_conf_resolve(const char *dir, struct rc_str s, struct rc_buf *to);
+/* The same for what listens: a path only behind unix: */
+void rc_conf_resolve_listen(const char *dir, struct rc_str s, struct rc_buf *to);
 
-/* conf_section.c: sections that hold rules and endpoints. */
+/* conf_section.c: sections that hold rules, endpoints and listeners. */
 
 struct rc_conf_header {
     enum rc_conf_section_kind kind;
@@ -141,10 +142,14 @@ struct rc_conf_entry *rc_conf_entry_add(struct rc_conf_section *s, struct rc_str
                                         struct rc_str value);
 struct rc_conf_entry *rc_conf_entry_find(const struct rc_conf_section *s, struct rc_str key);
 void rc_conf_section_free(struct rc_conf_section *s);
+bool rc_conf_has_listener(const struct rc_conf *conf);
 /* Is the key allowed there, and may it stand there only once? */
 bool rc_conf_entry_allowed(enum rc_conf_section_kind kind, struct rc_str key, bool *once);
 /* The i-th key that such a section may have, or NULL. */
 const char *rc_conf_entry_name(enum rc_conf_section_kind kind, unsigned i);
+/* Appends the value of a key that has just been read, which may be a path from dir. */
+void rc_conf_entry_put(enum rc_conf_section_kind kind, struct rc_str key, struct rc_str value,
+                       const char *dir, struct rc_buf *to);
 /* Are its values taken as they stand, quotes included? */
 bool rc_conf_section_is_raw(enum rc_conf_section_kind kind);
 

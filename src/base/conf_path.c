@@ -95,3 +95,13 @@ void rc_conf_resolve(const char *dir, struct rc_str s, struct rc_buf *to)
         rc_buf_putc(to, '/');
     rc_buf_puts(to, s);
 }
+
+void rc_conf_resolve_listen(const char *dir, struct rc_str s, struct rc_buf *to)
+{
+    if (!rc_conf_is_unix(s)) {
+        rc_buf_puts(to, s);
+        return;
+    }
+    rc_buf_putz(to, "unix:");
+    rc_conf_resolve(dir, rc_str_skip(s, strlen("unix:")), to);
+}

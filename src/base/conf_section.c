@@ -1,6 +1,6 @@
 /*
  * conf_section.c - the sections that hold lists: [event], [connect], [namespace], [room],
- * [endpoint].
+ * [endpoint], [listen].
  */
 #include "conf_int.h"
 
@@ -45,6 +45,9 @@ static const struct entry_key {
     {"history", ON(RC_CONF_ROOM), true},
     {"presence", ON(RC_CONF_ROOM), true},
     {"presence_hold", ON(RC_CONF_ROOM), true},
+    {"address", ON(RC_CONF_LISTENER), true},
+    {"proxy_protocol", ON(RC_CONF_LISTENER), true},
+    {"mode", ON(RC_CONF_LISTENER), true},
 };
 enum { NKEYS = sizeof(entry_keys) / sizeof(entry_keys[0]) };
 
@@ -70,7 +73,24 @@ const char *rc_conf_entry_name(enum rc_conf_section_kind kind, unsigned i)
 
 bool rc_conf_section_is_raw(enum rc_conf_section_kind kind)
 {
-    return kind != RC_CONF_ENDPOINT;
+    return kind != RC_CONF_ENDPOINT && kind != RC_CONF_LISTENER;
+}
+
+void rc_conf_entry_put(enum rc_conf_section_kind kind, struct rc_str key, struct rc_str value,
+                       const char *dir, struct rc_buf *to)
+{
+    if (kind == RC_CONF_LISTENER && rc_str_eq(key, RC_STR("address")))
+        rc_conf_resolve_listen(dir, value, to);
+    else
+        rc_buf_puts(to, value);
+}
+
+bool rc_conf_has_listener(const struct rc_conf *conf)
+{
+    for (unsigned i = 0; i < conf->nsections; i++)
+        if (conf->section[i].kind == RC_CONF_LISTENER)
+            return true;
+    return false;
 }
 
 static struct rc_str first_word(struct rc_str s)
@@ -102,6 +122,19 @@ static int parse_named(struct rc_str rest, struct rc_conf_header *h, struct rc_b
     return !event || rc_conf_check_event(h->name, expected) ? RC_OK : RC_EINVAL;
 }
 
+static int parse_listener(struct rc_str rest, struct rc_conf_header *h, struct rc_buf *expected)
+{
+    struct rc_buf why = RC_BUF_INIT;
+    bool ok = rc_conf_check_token(rest, &why);
+
+    h->kind = RC_CONF_LISTENER;
+    h->name = rest;
+    if (!ok)
+        rc_buf_printf(expected, "[listen NAME] with %.*s", RC_STR_ARG(rc_buf_str(&why)));
+    rc_buf_deinit(&why);
+    return ok ? RC_OK : RC_EINVAL;
+}
+
 int rc_conf_header_parse(struct rc_str text, struct rc_conf_header *h, struct rc_buf *expected)
 {
     struct rc_str word = first_word(text), rest = rc_ini_trim(rc_str_skip(text, word.len));
@@ -110,6 +143,8 @@ int rc_conf_header_parse(struct rc_str text, struct rc_conf_header *h, struct rc
     h->kind = rc_str_eq(word, RC_STR("room")) ? RC_CONF_ROOM : RC_CONF_EVENT;
     if (h->kind == RC_CONF_ROOM || rc_str_eq(word, RC_STR("event")))
         return parse_named(rest, h, expected);
+    if (rc_str_eq(word, RC_STR("listen")))
+        return parse_listener(rest, h, expected);
     if (rc_str_eq(word, RC_STR("endpoint"))) {
         h->kind = RC_CONF_ENDPOINT;
         h->nsp = rest;
@@ -132,9 +167,10 @@ void rc_conf_header_put(const struct rc_conf_section *s, struct rc_buf *to)
     static const char *const words[] = {
         [RC_CONF_EVENT] = "event",         [RC_CONF_CONNECT] = "connect",
         [RC_CONF_NAMESPACE] = "namespace", [RC_CONF_ENDPOINT] = "endpoint",
-        [RC_CONF_ROOM] = "room",
+        [RC_CONF_ROOM] = "room",           [RC_CONF_LISTENER] = "listen",
     };
-    bool has_name = s->kind == RC_CONF_EVENT || s->kind == RC_CONF_ROOM;
+    bool has_name =
+        s->kind == RC_CONF_EVENT || s->kind == RC_CONF_ROOM || s->kind == RC_CONF_LISTENER;
     bool has_default = has_name || s->kind == RC_CONF_CONNECT;
 
     rc_buf_printf(to, "[%s", words[s->kind]);

@@ -296,7 +296,7 @@ static void free_list(struct rc_conf_list *list)
 static bool check_item(const struct rc_conf_key *k, struct rc_str s, struct rc_buf *expected)
 {
     if (k->type == RC_CONF_LISTEN)
-        return rc_conf_check_listen(s, expected);
+        return rc_conf_listen(s, strcmp(k->section, "server") == 0, expected);
     if (k->type == RC_CONF_ORIGINS)
         return rc_conf_check_origin(s, expected);
     if (k->type == RC_CONF_TOKENS)
@@ -328,7 +328,8 @@ static bool check_list(const struct rc_conf_key *k, const struct rc_conf_list *l
             const char *colon = strrchr(item, ':');
 
             if (strcmp(item, list->item[j]) != 0 ||
-                (k->type == RC_CONF_LISTEN && colon != NULL && strcmp(colon, ":0") == 0))
+                (k->type == RC_CONF_LISTEN && colon != NULL && strcmp(colon, ":0") == 0 &&
+                 !rc_conf_is_unix(rc_str_of(item))))
                 continue;
             rc_buf_printf(expected, "each once, but %s is there twice", item);
             return false;
@@ -337,10 +338,23 @@ static bool check_list(const struct rc_conf_key *k, const struct rc_conf_list *l
     return true;
 }
 
+static void place_item(const struct rc_conf_key *k, struct rc_str item, const char *dir,
+                       struct rc_buf *to)
+{
+    rc_buf_reset(to);
+    if (k->type == RC_CONF_FILES)
+        rc_conf_resolve(dir, item, to);
+    else if (k->type == RC_CONF_LISTEN)
+        rc_conf_resolve_listen(dir, item, to);
+    else
+        rc_buf_puts(to, item);
+}
+
 static bool parse_list(const struct rc_conf_key *k, struct rc_str s, const char *dir,
                        struct rc_conf_list *to, struct rc_buf *expected)
 {
     struct rc_conf_list list = {0};
+    struct rc_buf placed = RC_BUF_INIT;
     bool ok = true;
 
     while (ok && s.len != 0) {
@@ -348,17 +362,16 @@ static bool parse_list(const struct rc_conf_key *k, struct rc_str s, const char 
         size_t n = comma != NULL ? (size_t)(comma - s.p) : s.len;
         struct rc_str item = rc_ini_trim(rc_str_make(s.p, n));
 
-        ok = check_item(k, item, expected);
+        place_item(k, item, dir, &placed);
+        ok = check_item(k, rc_buf_str(&placed), expected);
         list.item = rc_realloc(list.item, (list.n + 1) * sizeof(*list.item));
         list.item[list.n] = NULL;
-        if (k->type == RC_CONF_FILES)
-            set_dir(&list.item[list.n++], item, dir);
-        else
-            set_string(&list.item[list.n++], item);
+        set_string(&list.item[list.n++], rc_buf_str(&placed));
         if (comma != NULL && n + 1 == s.len && ok)
             ok = check_item(k, RC_STR(""), expected);
         s = rc_str_skip(s, n + 1);
     }
+    rc_buf_deinit(&placed);
     if (!ok || !check_list(k, &list, expected)) {
         free_list(&list);
         return false;

@@ -6,12 +6,8 @@
 #include "rc/base/log.h"
 #include "rc/base/mem.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,104 +23,32 @@ enum {
     BACKOFF_MAX_MS = 1000,
 };
 
-struct listener {
+/* A listener that is watched. */
+struct watched {
     struct rc_acceptor *acceptor;
+    struct rc_listener *listener;
     struct event *ev;
-    int fd;
 };
 
 struct rc_acceptor {
-    const struct rc_conf *conf;
+    struct rc_listeners *listeners;
     struct rc_mesh *mesh;
     struct rc_shard *const *shards;
     unsigned nshards;
     struct rc_shard *only; /* the one shard, which accepts itself; NULL: there are more */
     uint32_t max_conns;
-    struct listener *listener;
-    unsigned nlisteners;
+    struct watched *watched; /* [nwatched]: the first of them */
+    unsigned nwatched;
     struct event_base *base; /* with one shard, that of its loop */
     struct event *stop, *resume;
     int stop_fd, resume_fd;
     unsigned backoff_ms; /* 0: not backing off */
     bool full;           /* the limit was reached and has been logged */
     uint64_t handed_over;
+    unsigned next; /* of those that no address sends to a shard */
     pthread_t thread;
     bool started;
 };
-
-/* ---- listening ---- */
-
-/* Splits "host:port" or "[::1]:port"; conf has checked the form. */
-static void split(const char *item, char *host, size_t len, const char **port)
-{
-    const char *colon = strrchr(item, ':');
-    const char *from = item[0] == '[' ? item + 1 : item;
-    const char *to = item[0] == '[' ? colon - 1 : colon;
-    size_t n = (size_t)(to - from) < len - 1 ? (size_t)(to - from) : len - 1;
-
-    memcpy(host, from, n);
-    host[n] = '\0';
-    *port = colon + 1;
-}
-
-static int bind_to(const struct addrinfo *ai, int backlog)
-{
-    int one = 1, saved, fd;
-
-    fd = socket(ai->ai_family, ai->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, ai->ai_protocol);
-    if (fd < 0)
-        return -1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* for what it accepts */
-    if (ai->ai_family == AF_INET6)
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-    if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, backlog) == 0)
-        return fd;
-    saved = errno;
-    (void)close(fd);
-    errno = saved;
-    return -1;
-}
-
-static void listen_on(struct rc_acceptor *a, const char *item, struct rc_conf_errors *e)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *ai = NULL;
-    char host[256], why[128];
-    const char *port;
-    int rc, fd;
-
-    split(item, host, sizeof(host), &port);
-    rc =
-        getaddrinfo(host[0] != '\0' && strcmp(host, "*") != 0 ? host : NULL, port, &hints, &ai);
-    if (rc != 0) {
-        rc_conf_error(e, NULL, 0, "listen on %s: %s", item, gai_strerror(rc));
-        return;
-    }
-    fd = bind_to(ai, (int)a->conf->server_backlog);
-    if (fd < 0) {
-        rc = errno;
-        rc_conf_error(e, NULL, 0, "listen on %s: %s%s", item, strerror_r(rc, why, sizeof(why)),
-                      rc == EADDRINUSE ? "; another program has it: stop that, or choose "
-                                         "another address with server.listen"
-                                       : "");
-    } else {
-        a->listener[a->nlisteners++] = (struct listener){.acceptor = a, .fd = fd};
-    }
-    freeaddrinfo(ai);
-}
-
-static void say_listening(const struct listener *l)
-{
-    struct sockaddr_storage ss = {0};
-    socklen_t len = sizeof(ss);
-    struct rc_addr addr;
-    char text[RC_ADDR_TEXT];
-
-    if (getsockname(l->fd, (struct sockaddr *)&ss, &len) != 0)
-        return;
-    rc_addr_from(&ss, &addr);
-    fprintf(stderr, "listening on %s\n", rc_addr_text(&addr, text));
-}
 
 /* ---- events ---- */
 
@@ -177,8 +101,8 @@ RC_ON_ACCEPTOR static void back_off(struct rc_acceptor *a, int err)
     a->backoff_ms = a->backoff_ms == 0                   ? BACKOFF_MIN_MS
                     : a->backoff_ms * 2 < BACKOFF_MAX_MS ? a->backoff_ms * 2
                                                          : BACKOFF_MAX_MS;
-    for (unsigned i = 0; i < a->nlisteners; i++)
-        unwatch(a, a->listener[i].ev);
+    for (unsigned i = 0; i < a->nwatched; i++)
+        unwatch(a, a->watched[i].ev);
     resume_later(a);
 }
 
@@ -191,8 +115,8 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
     enter(a);
     if (read(fd, &times, sizeof(times)) != (ssize_t)sizeof(times))
         return;
-    for (unsigned i = 0; i < a->nlisteners; i++)
-        if (watch(a, a->listener[i].ev) != RC_OK)
+    for (unsigned i = 0; i < a->nwatched; i++)
+        if (watch(a, a->watched[i].ev) != RC_OK)
             resume_later(a);
 }
 
@@ -221,33 +145,42 @@ RC_ON_ACCEPTOR static void turn_away(struct rc_acceptor *a, int fd)
     (void)close(fd);
 }
 
-RC_ON_ACCEPTOR static void hand_over(struct rc_acceptor *a, int fd,
+/* All that come by a Unix socket have the same address, which is none: they go round. */
+RC_ON_ACCEPTOR static unsigned choose_shard(struct rc_acceptor *a, const struct rc_addr *peer)
+{
+    if (peer->family == AF_UNIX)
+        return a->next++ % a->nshards;
+    return (unsigned)(rc_hash(peer->ip, sizeof(peer->ip), peer->port) % a->nshards);
+}
+
+RC_ON_ACCEPTOR static void hand_over(struct watched *w, int fd,
                                      const struct sockaddr_storage *ss)
 {
+    struct rc_acceptor *a = w->acceptor;
     struct rc_msg msg = {.type = RC_MSG_CONN};
-    uint64_t hash;
 
     if (is_full(a)) {
         turn_away(a, fd);
         return;
     }
     a->full = false;
+    msg.u.conn.fd = fd;
+    msg.u.conn.listener = (uint8_t)(w->listener - a->listeners->at);
     rc_addr_from(ss, &msg.u.conn.peer);
     if (a->only != NULL) {
         rc_loop_enter(&a->only->loop);
-        rc_front_accept(a->only, fd, &msg.u.conn.peer, NULL);
+        rc_front_accept(a->only, &msg.u.conn);
         return;
     }
-    msg.u.conn.fd = fd;
-    hash = rc_hash(msg.u.conn.peer.ip, sizeof(msg.u.conn.peer.ip), msg.u.conn.peer.port);
     a->handed_over++;
-    rc_mesh_post(a->mesh, rc_mesh_acceptor(a->nshards), (unsigned)(hash % a->nshards), &msg);
+    rc_mesh_post(a->mesh, rc_mesh_acceptor(a->nshards), choose_shard(a, &msg.u.conn.peer),
+                 &msg);
 }
 
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
-    struct listener *l = arg;
-    struct rc_acceptor *a = l->acceptor;
+    struct watched *w = arg;
+    struct rc_acceptor *a = w->acceptor;
 
     (void)what;
     enter(a);
@@ -258,7 +191,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 
         if (conn >= 0) {
             a->backoff_ms = 0;
-            hand_over(a, conn, &ss);
+            hand_over(w, conn, &ss);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             back_off(a, errno);
             break;
@@ -272,14 +205,13 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 
 static void close_listeners(struct rc_acceptor *a)
 {
-    for (unsigned i = 0; i < a->nlisteners; i++) {
-        if (a->listener[i].ev != NULL) {
-            unwatch(a, a->listener[i].ev);
-            event_free(a->listener[i].ev);
-        }
-        (void)close(a->listener[i].fd);
+    for (unsigned i = 0; i < a->nwatched; i++) {
+        unwatch(a, a->watched[i].ev);
+        event_free(a->watched[i].ev);
     }
-    a->nlisteners = 0;
+    a->nwatched = 0;
+    for (unsigned i = 0; i < a->listeners->n; i++)
+        rc_listener_close(&a->listeners->at[i]);
 }
 
 static void on_stop(evutil_socket_t fd, short what, void *arg)
@@ -334,33 +266,36 @@ static bool make_events(struct rc_acceptor *a)
     a->resume = event_new(a->base, a->resume_fd, EV_READ | EV_PERSIST, on_resume, a);
     ok = a->stop != NULL && a->resume != NULL && watch(a, a->stop) == RC_OK &&
          watch(a, a->resume) == RC_OK;
-    for (unsigned i = 0; ok && i < a->nlisteners; i++) {
-        struct listener *l = &a->listener[i];
+    for (unsigned i = 0; ok && i < a->listeners->n; i++) {
+        struct watched *w = &a->watched[i];
 
-        l->ev = event_new(a->base, l->fd, EV_READ | EV_PERSIST, on_acceptable, l);
-        ok = l->ev != NULL && watch(a, l->ev) == RC_OK;
+        *w = (struct watched){.acceptor = a, .listener = &a->listeners->at[i]};
+        w->ev = event_new(a->base, w->listener->fd, EV_READ | EV_PERSIST, on_acceptable, w);
+        a->nwatched += w->ev != NULL;
+        ok = w->ev != NULL && watch(a, w->ev) == RC_OK;
     }
     return ok;
 }
 
-struct rc_acceptor *rc_acceptor_new(const struct rc_conf *conf, struct rc_mesh *mesh,
+struct rc_acceptor *rc_acceptor_new(struct rc_listeners *listeners, struct rc_mesh *mesh,
                                     struct rc_shard *const *shards, unsigned nshards,
                                     uint32_t max_conns, struct rc_conf_errors *e)
 {
     struct rc_acceptor *a = rc_calloc(1, sizeof(*a));
     unsigned faults = e->n;
+    bool ok = true;
 
-    a->conf = conf;
+    a->listeners = listeners;
     a->mesh = mesh;
     a->shards = shards;
     a->nshards = nshards;
     a->only = nshards == 1 ? shards[0] : NULL;
     a->max_conns = max_conns;
     a->stop_fd = a->resume_fd = -1;
-    a->listener = rc_calloc(conf->server_listen.n, sizeof(*a->listener));
-    for (unsigned i = 0; i < conf->server_listen.n; i++)
-        listen_on(a, conf->server_listen.item[i], e);
-    if (e->n == faults && !make_events(a))
+    a->watched = rc_calloc(listeners->n + 1, sizeof(*a->watched));
+    for (unsigned i = 0; i < listeners->n; i++)
+        ok = rc_listener_open(&listeners->at[i], listeners->backlog, e) == RC_OK && ok;
+    if (ok && !make_events(a))
         rc_conf_error(e, NULL, 0,
                       "the acceptor cannot be set up: out of descriptors or memory");
     if (e->n != faults) {
@@ -372,9 +307,11 @@ struct rc_acceptor *rc_acceptor_new(const struct rc_conf *conf, struct rc_mesh *
 
 int rc_acceptor_start(struct rc_acceptor *a)
 {
+    char text[RC_LISTENER_TEXT];
+
     a->started = a->only != NULL || pthread_create(&a->thread, NULL, run, a) == 0;
-    for (unsigned i = 0; a->started && i < a->nlisteners; i++)
-        say_listening(&a->listener[i]);
+    for (unsigned i = 0; a->started && i < a->listeners->n; i++)
+        fprintf(stderr, "listening on %s\n", rc_listener_text(&a->listeners->at[i], text));
     return a->started ? RC_OK : RC_ESYS;
 }
 
@@ -412,6 +349,6 @@ void rc_acceptor_free(struct rc_acceptor *a)
         (void)close(a->stop_fd);
     if (a->resume_fd >= 0)
         (void)close(a->resume_fd);
-    free(a->listener);
+    free(a->watched);
     free(a);
 }

@@ -157,7 +157,7 @@ static void add_namespaces(struct rc_app *app, struct rc_conf_errors *e)
         struct rc_nsp *nsp;
         bool had;
 
-        if (s->kind == RC_CONF_ENDPOINT)
+        if (s->kind == RC_CONF_ENDPOINT || s->kind == RC_CONF_LISTENER)
             continue;
         nsp = add_nsp(app, s->nsp, RC_ENDPOINT_NONE);
         if (s->kind == RC_CONF_NAMESPACE) {

@@ -422,30 +422,30 @@ void rc_http_free(struct rc_http *h)
     free(h);
 }
 
-void rc_front_accept(struct rc_shard *sh, int fd, const struct rc_addr *peer,
-                     const struct rc_pub *bytes)
+void rc_front_accept(struct rc_shard *sh, const struct rc_msg_conn *conn)
 {
     struct rc_http *h;
     struct rc_conn *c;
 
     if (sh->stopping) {
-        (void)close(fd);
+        (void)close(conn->fd);
         return;
     }
     h = rc_calloc(1, sizeof(*h));
-    c = rc_conn_new(&sh->loop, fd, peer, &http_ops, h);
+    c = rc_conn_new(&sh->loop, conn->fd, &conn->peer, &http_ops, h);
     if (c == NULL) {
         free(h);
         rc_stat_add(&sh->stats.closed[RC_CLOSE_LIMIT], 1);
         return;
     }
     c->out = &h->out;
+    c->listener = conn->listener;
     rc_stat_add(&sh->stats.accepted, 1);
     rc_stat_add(&sh->stats.conns, 1);
     rc_timer_start(&sh->q_head, &c->timer, sh->loop.now_ms);
     h->head_timer = true;
-    if (bytes != NULL)
-        rc_conn_feed(c, bytes->data, bytes->len);
+    if (conn->bytes != NULL)
+        rc_conn_feed(c, conn->bytes->data, conn->bytes->len);
 }
 
 void rc_front_stop(struct rc_shard *sh, bool waiting_too)

@@ -125,7 +125,7 @@ static void on_mail(struct rc_msg *msg, void *arg)
     switch ((enum rc_msg_type)msg->type) {
     case RC_MSG_CONN:
         rc_stat_add(&sh->stats.handed, msg->from == rc_mesh_acceptor(sh->nshards));
-        rc_front_accept(sh, msg->u.conn.fd, &msg->u.conn.peer, msg->u.conn.bytes);
+        rc_front_accept(sh, &msg->u.conn);
         rc_pub_unref(&msg->u.conn.bytes);
         return;
     case RC_MSG_STOP: on_stop(sh); return;

@@ -3,8 +3,8 @@
  *
  * The table (RC_CONF_MAP) has one row per key: it drives parsing, defaults, ranges, --check,
  * --print-config, --help and the check that conf/roomcast.ini and docs/configuration.md name every key.
- * [event ...], [connect ...], [namespace ...], [room ...] and [endpoint ...] sections are lists of entries
- * in the order in which they were written; broker/rules compiles them.
+ * [event ...], [connect ...], [namespace ...], [room ...], [endpoint ...] and [listen ...] sections are lists
+ * of entries in the order in which they were written; broker/rules, app and listener compile them.
  *
  * Threads:   load, free: main.  A struct rc_conf is immutable once the threads run: any reads.
  * Ownership: rc_conf_load fills the caller's struct; rc_conf_free frees what is inside.
@@ -30,8 +30,9 @@
  *   rc_conf_list, by comma; min and max count its items · LOGLEVEL, ACKPOLICY, UNKNOWNEVENT,
  *   SAMESITE, PARSER, AUTHMODE, STOREENGINE, STORETLS: the enums below */
 #define RC_CONF_MAP(X)                                                                        \
-    X(server, listen, LISTEN, "0.0.0.0:3000", 1, 64, 0,                                       \
-      "addresses to listen on, host:port by comma; port 0 takes a free one")                  \
+    X(server, listen, LISTEN, "0.0.0.0:3000", 0, 64, 0,                                       \
+      "addresses to listen on, host:port or unix:/path by comma; port 0 takes a free one; "   \
+      "with [listen] sections, none unless it is set")                                        \
     X(server, shards, AUTO, "auto", 1, 64, 0, "worker threads; auto is one per core")         \
     X(server, static_root, DIR, "", 0, 0, 0,                                                  \
       "folder of files to serve; they are read once, at start; empty serves none")            \
@@ -228,6 +229,7 @@ enum rc_conf_section_kind {
     RC_CONF_NAMESPACE, /* [namespace /nsp]: declares it */
     RC_CONF_ENDPOINT,  /* [endpoint /path] */
     RC_CONF_ROOM,      /* [room PATTERN], [room /nsp PATTERN] */
+    RC_CONF_LISTENER,  /* [listen NAME] */
 };
 
 struct rc_conf_entry {
@@ -239,7 +241,7 @@ struct rc_conf_entry {
 struct rc_conf_section {
     enum rc_conf_section_kind kind;
     char *nsp;  /* "/" when the header named none; the path of an endpoint */
-    char *name; /* event name or pattern of rooms, else "" */
+    char *name; /* event name, pattern of rooms or listener, else "" */
     struct rc_conf_entry *entry;
     unsigned nentries;
     const char *file;
@@ -306,12 +308,15 @@ int rc_conf_load_text(struct rc_conf *conf, const char *name, struct rc_str text
                       struct rc_conf_errors *e) RC_MUSTCHECK;
 void rc_conf_free(struct rc_conf *conf);
 
-/* The value types that [endpoint] keys share with the table. On a fault they return false and
+/* The value types that [endpoint] and [listen] keys share with the table. On a fault they return false and
  * write what was expected. */
 bool rc_conf_duration(struct rc_str value, uint32_t min_ms, uint32_t max_ms, uint32_t *ms,
                       struct rc_buf *expected) RC_MUSTCHECK;
 bool rc_conf_size(struct rc_str value, uint64_t min, uint64_t max, uint64_t *bytes,
                   struct rc_buf *expected) RC_MUSTCHECK;
+/* "host:port", or with_unix "unix:/path". */
+bool rc_conf_listen(struct rc_str value, bool with_unix, struct rc_buf *expected) RC_MUSTCHECK;
+bool rc_conf_is_unix(struct rc_str value);
 bool rc_conf_bool(struct rc_str value, bool *yes, struct rc_buf *expected) RC_MUSTCHECK;
 bool rc_conf_parser(struct rc_str value, enum rc_parser *parser,
                     struct rc_buf *expected) RC_MUSTCHECK;

@@ -4,13 +4,14 @@
  *
  * Threads:   new, start, stop, free: main, new before the shards start and free after they ended.
  *            Accepting: its own thread, or the only shard's.
- * Ownership: owns the listening sockets; an accepted fd belongs to the message that carries it.
+ * Ownership: the listening sockets are its listeners', which it closes; an accepted fd belongs to the
+ *            message that carries it.
  */
 #ifndef RC_BROKER_ACCEPTOR_H
 #define RC_BROKER_ACCEPTOR_H
 
-#include "rc/base/conf.h"
 #include "rc/base/err.h"
+#include "rc/broker/listener.h"
 #include "rc/broker/mesh.h"
 #include "rc/broker/shard.h"
 
@@ -18,8 +19,8 @@
 
 struct rc_acceptor;
 
-/* Binds and listens on every address of conf->server_listen. NULL, and one line per fault in e. */
-struct rc_acceptor *rc_acceptor_new(const struct rc_conf *conf, struct rc_mesh *mesh,
+/* Opens all listeners, which are borrowed. NULL, and one line per fault in e. */
+struct rc_acceptor *rc_acceptor_new(struct rc_listeners *listeners, struct rc_mesh *mesh,
                                     struct rc_shard *const *shards, unsigned nshards,
                                     uint32_t max_conns, struct rc_conf_errors *e);
 /* Starts its thread if it has one, and says "listening on ADDRESS" for each listener on stderr. */

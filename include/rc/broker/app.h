@@ -11,6 +11,7 @@
 #include "rc/base/conf.h"
 #include "rc/broker/access.h"
 #include "rc/broker/headers.h"
+#include "rc/broker/listener.h"
 #include "rc/broker/rules.h"
 #include "rc/broker/store_port.h"
 #include "rc/net/deflate.h"
@@ -65,8 +66,9 @@ struct rc_app {
     struct rc_headers headers;
     struct rc_deflate_policy deflate;
     struct rc_http_limits http;
-    struct rc_sio_limits sio, sio_eio3; /* of clients of Engine.IO 4, and 3 */
-    const struct rc_store_port *store;  /* borrowed, set by main; NULL: there is no store */
+    struct rc_sio_limits sio, sio_eio3;   /* of clients of Engine.IO 4, and 3 */
+    const struct rc_listeners *listeners; /* borrowed, set by main; NULL: there are none */
+    const struct rc_store_port *store;    /* borrowed, set by main; NULL: there is no store */
 };
 
 /* Compiles the configuration. Returns NULL with the reasons in e. exe_dir: folder of the executable, where

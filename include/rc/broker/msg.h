@@ -68,6 +68,14 @@ enum rc_msg_type {
     RC_MSG_TYPE_COUNT,
 };
 
+/* A connection to take over, or all that is known of a new one. */
+struct rc_msg_conn {
+    struct rc_addr peer;
+    int fd;
+    struct rc_pub *bytes; /* that were read already, or NULL */
+    uint8_t listener;     /* index of the one that it came by */
+};
+
 /* A socket and a room. */
 struct rc_msg_member {
     rc_id lroom;         /* of the member shard */
@@ -83,11 +91,7 @@ struct rc_msg {
     uint16_t nsp;
     uint32_t count;
     union {
-        struct {
-            struct rc_addr peer;
-            int fd;
-            struct rc_pub *bytes; /* or NULL */
-        } conn;
+        struct rc_msg_conn conn;
         struct rc_msg_member member;
         struct {
             rc_id lroom;  /* DELIVER */

@@ -138,9 +138,8 @@ static inline struct rc_shard *rc_shard_of(const struct rc_conn *c)
 
 /* ---- front.c: HTTP of the client-facing port ---- */
 
-/* A new connection, with the bytes that were read already (may be NULL). Takes over fd. */
-void rc_front_accept(struct rc_shard *sh, int fd, const struct rc_addr *peer,
-                     const struct rc_pub *bytes) RC_ON_SHARD;
+/* A new connection, or one of another shard. Takes over its fd. */
+void rc_front_accept(struct rc_shard *sh, const struct rc_msg_conn *conn) RC_ON_SHARD;
 /* The server stops: ends connections that wait for a request; waiting_too: all that speak HTTP. */
 void rc_front_stop(struct rc_shard *sh, bool waiting_too) RC_ON_SHARD;
 void rc_front_init(struct rc_shard *sh);

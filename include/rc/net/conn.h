@@ -89,10 +89,11 @@ struct rc_conn {
     int fd;                /* -1: closed */
     struct rc_timer timer; /* of one of the owner's queues, of the loop's while finishing */
     struct rc_addr peer;
-    bool reading;   /* read interest is on */
-    bool writing;   /* write interest is on */
-    bool finishing; /* close when everything is written */
-    bool lingering; /* our side is shut down; reading until the peer's end */
+    uint8_t listener; /* index of the one that it came by: its owner's */
+    bool reading;     /* read interest is on */
+    bool writing;     /* write interest is on */
+    bool finishing;   /* close when everything is written */
+    bool lingering;   /* our side is shut down; reading until the peer's end */
     bool eof;
     bool later;            /* in the loop's list: rc_conn_later() */
     bool broken;           /* a write failed, or nothing is left to do: closed by the loop */

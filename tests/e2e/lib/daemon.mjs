@@ -18,7 +18,7 @@ export const top = fileURLToPath(new URL('../../../', import.meta.url));
 export const binary = resolve(top, process.env.ROOMCAST_BIN || 'build/roomcast');
 export const slow = Number(process.env.ROOMCAST_SLOW || 1);
 
-const READY = /listening on (\S+):(\d+)\s*$/gm;
+const READY = /listening on (?:unix:(\S+)|(\S+):(\d+))\s*$/gm;
 const SANITIZER =
   /(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error:|Assertion .* failed/;
 
@@ -76,7 +76,9 @@ class Daemon {
   constructor(child) {
     this.child = child;
     this.pid = child.pid;
+    this.dir = null; // of its configuration
     this.ports = [];
+    this.sockets = []; // paths of Unix sockets
     this.ended = null; // { code, signal } once it has ended
     this.stopping = null;
     this._stderr = '';
@@ -109,7 +111,8 @@ class Daemon {
     for (;;) {
       const found = [...this._stderr.matchAll(READY)];
       if (found.length >= listeners) {
-        this.ports = found.map((m) => Number(m[2]));
+        this.ports = found.filter((m) => m[3]).map((m) => Number(m[3]));
+        this.sockets = found.filter((m) => m[1]).map((m) => m[1]);
         return;
       }
       const why = this.ended
@@ -195,6 +198,7 @@ export async function start({
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const daemon = new Daemon(child);
+  daemon.dir = dir;
   await new Promise((done, fail) => child.once('spawn', done).once('error', fail));
   await daemon._ready(listeners, timeout);
   return daemon;

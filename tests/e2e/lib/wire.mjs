@@ -5,13 +5,16 @@ import { connect } from 'node:net';
 
 import { within } from './target.mjs';
 
+// Where a server is: at its TCP port, or by socketPath at a Unix socket.
+const place = ({ socketPath, port }) => (socketPath ? { socketPath } : { host: '127.0.0.1', port });
+
 // One request on a connection of its own (so that it may reach any shard).
 // Resolves to { status, headers, body }; body is text unless binary is set.
 // .abort() closes the connection, .sent resolves when the request has been written.
 export function request(server, { method = 'GET', path = '/', headers = {}, body, binary } = {}) {
   let req;
   const answer = new Promise((done, fail) => {
-    req = httpRequest({ host: '127.0.0.1', port: server.port, method, path, headers, agent: false });
+    req = httpRequest({ ...place(server), method, path, headers, agent: false });
     req.on('error', fail);
     req.on('response', (res) => {
       const parts = [];
@@ -36,7 +39,8 @@ export function request(server, { method = 'GET', path = '/', headers = {}, body
 // A TCP connection that is read as HTTP/1.1 responses, or as bytes.
 export class Wire {
   static async open(server) {
-    const wire = new Wire(connect({ host: '127.0.0.1', port: server.port, noDelay: true }));
+    const { socketPath: path, ...tcp } = place(server);
+    const wire = new Wire(connect({ ...(path ? { path } : tcp), noDelay: true }));
     await within(
       5000,
       'TCP connect',

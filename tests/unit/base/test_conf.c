@@ -369,14 +369,14 @@ Test(conf, sections_keep_their_order_and_names)
         {RC_CONF_NAMESPACE, "/empty", "", 9}, {RC_CONF_NAMESPACE, "/", "", 10},
         {RC_CONF_ENDPOINT, "/", "", 11},      {RC_CONF_ENDPOINT, "/a/b", "", 12},
         {RC_CONF_ROOM, "/", "vip *", 13},     {RC_CONF_ROOM, "/chat", "*", 14},
-        {RC_CONF_ROOM, "/", "/odd", 15},
+        {RC_CONF_ROOM, "/", "/odd", 15},      {RC_CONF_LISTENER, "/", "front", 16},
     };
     struct rc_conf conf;
 
     load_ok(&conf, "[event joinRoom]\njoin = {1}\nleave = b\n[event  /chat   talk to me]\n"
                    "[event *]\n[event / /odd]\n[connect]\n[connect /chat]\n"
                    "[namespace /empty]\n[namespace /]\n[endpoint /]\n[endpoint /a/b]\n"
-                   "[room vip *]\n[room /chat *]\n[room / /odd]\n");
+                   "[room vip *]\n[room /chat *]\n[room / /odd]\n[listen  front]\n");
     cr_assert_eq(conf.nsections, sizeof(expected) / sizeof(expected[0]));
     for (unsigned i = 0; i < conf.nsections; i++) {
         const struct rc_conf_section *s = &conf.section[i];
@@ -565,6 +565,40 @@ Test(conf, a_file_that_cannot_be_read)
     rc_buf_deinit(&e.text);
 }
 
+Test(conf, sockets_are_files)
+{
+    struct rc_conf conf;
+    struct rc_conf_errors e = {0};
+    const char *text = "[server]\nlisten = unix:web.sock, :0, unix:/run/x.sock\n"
+                       "[listen a]\naddress = \"unix:../run/y z\"\n"
+                       "[listen b]\naddress = localhost:80\n";
+
+    cr_assert_eq(rc_conf_load_text(&conf, "/no-such/etc/r.ini", rc_str_of(text), NULL, 0, &e),
+                 RC_OK);
+    cr_assert_eq(conf.server_listen.n, 3u);
+    cr_assert_str_eq(conf.server_listen.item[0], "unix:/no-such/etc/web.sock");
+    cr_assert_str_eq(conf.server_listen.item[1], ":0");
+    cr_assert_str_eq(conf.server_listen.item[2], "unix:/run/x.sock");
+    cr_assert_str_eq(conf.section[0].entry[0].value, "unix:/no-such/run/y z");
+    cr_assert_str_eq(conf.section[1].entry[0].value, "localhost:80");
+    rc_conf_free(&conf);
+}
+
+Test(conf, a_listener_takes_the_place_of_the_default)
+{
+    struct rc_conf conf;
+
+    load_ok(&conf, "[listen a]\naddress = :80\n");
+    cr_assert_eq(conf.server_listen.n, 0u);
+    rc_conf_free(&conf);
+    load_ok(&conf, "[listen a]\naddress = :80\n[server]\nlisten = 0.0.0.0:3000\n");
+    cr_assert_eq(conf.server_listen.n, 1u);
+    rc_conf_free(&conf);
+    load_options(&conf, "[listen a]\naddress = :80\n", "server.listen=:0", NULL);
+    cr_assert_eq(conf.server_listen.n, 1u);
+    rc_conf_free(&conf);
+}
+
 /* ---- printing ---- */
 
 static void check_round_trip(const char *text, const char *a, const char *b)
@@ -598,6 +632,9 @@ Test(conf, print_loads_to_the_same)
         "join = \"q\"\n[event / /odd]\n[connect /x]\n[connect]\n[namespace /y]\n"
         "[endpoint /]\nprefix = \"  \"\nprotocol = \"\\\"e\\\"\"\n",
         "server.title=\" a \\\" b\"", "event / /odd.emit=all: \"x\\\" y");
+    check_round_trip("[listen a]\naddress = :80\n", "listen b.address=unix:x y", NULL);
+    check_round_trip("[server]\nlisten = unix:x\n[listen a]\naddress = :80\n",
+                     "server.shards=2", NULL);
     check_round_trip("[server]\ntitle = \"\\\"\"\n", "endpoint /z.prefix=\"\\\\\"", NULL);
 }
 

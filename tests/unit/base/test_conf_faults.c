@@ -40,9 +40,16 @@ static void check_faults(const char *text, const char *option, const char *expec
 #define PAYLOAD                                                                              \
     "expected a size from 128 to 1GiB in bytes, KB, MB, GB (1000) or KiB, MiB, GiB (1024), " \
     "such as 16KiB\n"
-#define LISTEN                                                                                 \
+#define TCP_ADDRESS                                                                            \
     "expected addresses such as 0.0.0.0:3000, [::1]:3000, localhost:3000 or :3000 (port 0 to " \
-    "65535)\n"
+    "65535)"
+#define TCP    TCP_ADDRESS "\n"
+#define TEN    "1234567890"
+#define NAMES  "names of letters, digits and !#$%&'*+-.^_`|~\n"
+#define LISTEN TCP_ADDRESS ", or unix:/run/roomcast/http.sock\n"
+#define UNIX                                                             \
+    "expected unix: and a path of at most 107 bytes, such as unix:/run/" \
+    "roomcast/http.sock\n"
 #define URL_PATH                                                                           \
     "expected a path that starts with / and does not end with it, of letters, digits and " \
     "-._~!$&'()*+,;=:@\n"
@@ -61,7 +68,7 @@ static void check_faults(const char *text, const char *option, const char *expec
     "/namespace "                                                                              \
     "NAME], "                                                                                  \
     "[connect], [connect /namespace], [namespace /NAME], [room PATTERN], [room /namespace "    \
-    "PATTERN] or [endpoint /PATH]\n"
+    "PATTERN], [endpoint /PATH] or [listen NAME]\n"
 #define EVENT_KEYS                                                                            \
     "expected require, refuse, join, leave, emit, ask, ack, watch, unwatch, store, message, " \
     "history, group, presence or disconnect\n"
@@ -212,7 +219,8 @@ static const struct {
     {"[socketio]\npath = /\n",
      "t.ini:2: [socketio] path = /: expected a path such as /a/b, or nothing\n"},
     {"[server]\nhealth_path = /a%20b\n", "t.ini:2: [server] health_path = /a%20b: " URL_PATH},
-    {"[server]\nlisten =\n", "t.ini:2: [server] listen = : expected 1 to 64 addresses\n"},
+    {"[server]\nlisten =\n",
+     "t.ini:2: [server] listen = : expected an address, or a section [listen NAME]\n"},
     {"[server]\nlisten = 3000\n", "t.ini:2: [server] listen = 3000: " LISTEN},
     {"[server]\nlisten = ::1:3000\n", "t.ini:2: [server] listen = ::1:3000: " LISTEN},
     {"[server]\nlisten = [::g]:3000\n", "t.ini:2: [server] listen = [::g]:3000: " LISTEN},
@@ -226,7 +234,22 @@ static const struct {
     {"[server]\nlisten = a:http\n", "t.ini:2: [server] listen = a:http: " LISTEN},
     {"[server]\nlisten = a:1,\n", "t.ini:2: [server] listen = a:1,: " LISTEN},
     {"[server]\nlisten = a:1,,b:1\n", "t.ini:2: [server] listen = a:1,,b:1: " LISTEN},
-    {"[server]\nlisten = unix:/run/x\n", "t.ini:2: [server] listen = unix:/run/x: " LISTEN},
+    {"[server]\nlisten = unix:\n", "t.ini:2: [server] listen = unix:: " UNIX},
+    {"[server]\nlisten = :80, unix:/" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "1234567\n",
+     "t.ini:2: [server] listen = :80, unix:/" TEN TEN TEN TEN TEN TEN "123456789...: " UNIX},
+    {"[server]\nlisten = unix:/a, unix:/b/../a/, unix:/a\n",
+     "t.ini:2: [server] listen = unix:/a, unix:/b/../a/, unix:/a: expected each once, but "
+     "unix:/a "
+     "is there twice\n"},
+    {"[admin]\nlisten = unix:/run/x\n", "t.ini:2: [admin] listen = unix:/run/x: " TCP},
+    {"[listen]\n", "t.ini:1: [listen]: expected [listen NAME] with " NAMES},
+    {"[listen a b]\n", "t.ini:1: [listen a b]: expected [listen NAME] with " NAMES},
+    {"[listen a]\n[listen a]\n",
+     "t.ini:2: [listen a]: expected the section once, but line 1 has it too\n"},
+    {"[listen a]\naddress = :1\naddress = :2\n",
+     "t.ini:3: [listen a] address = :2: expected the key once, but line 2 has it too\n"},
+    {"[listen a]\nadress = :1\n", "t.ini:2: [listen a] adress = :1: unknown key (did you mean "
+                                  "address?); expected address, proxy_protocol or mode\n"},
     {"[server]\nlisten = a:1, b:1, a:1\n",
      "t.ini:2: [server] listen = a:1, b:1, a:1: expected each once, but a:1 is there twice\n"},
     {"[socketio]\ntransports =\n",

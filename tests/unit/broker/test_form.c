@@ -336,9 +336,8 @@ static void tear_down(struct fixture *f)
 
 static void join(struct fixture *f, const char *offer)
 {
-    static const struct rc_addr nobody = {.family = 0};
+    struct rc_msg_conn conn = {.peer = {.family = 0}};
     struct rc_buf head = RC_BUF_INIT;
-    struct rc_pub *bytes;
     char answer[500];
     int fd[2];
 
@@ -349,9 +348,10 @@ static void join(struct fixture *f, const char *offer)
                   "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
                   "Sec-WebSocket-Extensions: %s\r\n\r\n",
                   offer);
-    bytes = rc_pub_new(0, RC_STR_NONE, 0, head.data, head.len);
-    rc_front_accept(f->sh, fd[0], &nobody, bytes);
-    rc_pub_unref(&bytes);
+    conn.fd = fd[0];
+    conn.bytes = rc_pub_new(0, RC_STR_NONE, 0, head.data, head.len);
+    rc_front_accept(f->sh, &conn);
+    rc_pub_unref(&conn.bytes);
     rc_buf_deinit(&head);
     rc_shard_turn(f->sh);
     cr_assert_gt(read(fd[1], answer, sizeof(answer)), 12);

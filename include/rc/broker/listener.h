@@ -1,0 +1,58 @@
+/*
+ * listener.h - where clients connect: the items of server.listen and the [listen NAME] sections, each with a
+ * socket of its own and with what holds for the connections that come by it.
+ *
+ * A connection knows its listener by the index, which travels in RC_MSG_CONN.
+ *
+ * Threads:   new, free, open: main, before the threads start and after they ended.  close: the acceptor, or
+ *            main.  What the configuration says of a listener is immutable: any reads.
+ * Ownership: rc_listeners owns the listeners and the descriptors that are open; the texts are the
+ *            configuration's, which must outlive it.
+ */
+#ifndef RC_BROKER_LISTENER_H
+#define RC_BROKER_LISTENER_H
+
+#include "rc/base/conf.h"
+#include "rc/base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { RC_LISTENERS_MAX = 255, RC_LISTENER_MODE = 0660, RC_LISTENER_TEXT = 128 };
+
+struct rc_listener {
+    const char *name;    /* of its section; "": an item of server.listen */
+    const char *address; /* "127.0.0.1:3000", "unix:/run/roomcast/http.sock" */
+    bool is_unix;
+    bool proxy_protocol; /* connections must begin with a PROXY header */
+    unsigned mode;       /* of the socket's file */
+    /* TLS: what a listener with certificates needs goes here, set by rc_listeners_new() */
+
+    int fd; /* -1: closed */
+    /* The socket's file, as it was made: another one at that path is not ours. */
+    dev_t dev;
+    ino_t ino;
+};
+
+struct rc_listeners {
+    struct rc_listener *at;
+    unsigned n;
+    int backlog;
+};
+
+/* What the configuration says, in its order, first server.listen. NULL, and the faults in e. */
+struct rc_listeners *rc_listeners_new(const struct rc_conf *conf, struct rc_conf_errors *e);
+void rc_listeners_free(struct rc_listeners *all); /* closes what is open; NULL is fine */
+/* The listener of a connection; with NULL, as in tests, one that asks for nothing. */
+const struct rc_listener *rc_listener_at(const struct rc_listeners *all, unsigned index);
+
+/* Binds and listens. A file that a socket has left behind goes, unless somebody listens there. On a
+ * fault one line in e. */
+int rc_listener_open(struct rc_listener *l, int backlog, struct rc_conf_errors *e) RC_MUSTCHECK;
+/* Also removes the socket's file, if it is still ours. Idempotent. */
+void rc_listener_close(struct rc_listener *l);
+/* Where it listens, with the port that it got; returns buf. */
+const char *rc_listener_text(const struct rc_listener *l, char buf[RC_LISTENER_TEXT]);
+
+#endif /* RC_BROKER_LISTENER_H */

@@ -1,0 +1,328 @@
+/* listener.c - the listening sockets: what the configuration says of them, and their life. */
+#include "rc/broker/listener.h"
+
+#include "rc/base/mem.h"
+#include "rc/net/conn.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define UNIX "unix:"
+
+/* ---- what the configuration says ---- */
+
+static void entry_fault(const struct rc_listener *l, const struct rc_conf_entry *entry,
+                        const char *expected, struct rc_conf_errors *e)
+{
+    rc_conf_error(e, entry->file, entry->line, "[listen %s] %s = %s: expected %s", l->name,
+                  entry->key, entry->value, expected);
+}
+
+/* Three or four octal digits, none of them for execution. */
+static bool parse_mode(const char *text, unsigned *mode)
+{
+    size_t n = strlen(text);
+    char *end;
+
+    *mode = (unsigned)strtoul(text, &end, 8);
+    return n >= 3 && n <= 4 && strspn(text, "01234567") == n && (*mode & ~0666u) == 0;
+}
+
+static void read_entry(struct rc_listener *l, const struct rc_conf_entry *entry,
+                       struct rc_conf_errors *e)
+{
+    struct rc_str value = rc_str_of(entry->value);
+    struct rc_buf expected = RC_BUF_INIT;
+    bool ok = true;
+
+    if (strcmp(entry->key, "address") == 0) {
+        ok = rc_conf_listen(value, true, &expected);
+        l->address = entry->value;
+        l->is_unix = rc_conf_is_unix(value);
+    } else if (strcmp(entry->key, "proxy_protocol") == 0) {
+        ok = rc_conf_bool(value, &l->proxy_protocol, &expected);
+    } else if (strcmp(entry->key, "mode") == 0) {
+        ok = parse_mode(entry->value, &l->mode);
+        rc_buf_putz(&expected, "the mode of a socket's file, in octal: 0600, 0660 or 0666");
+    }
+    rc_buf_putc(&expected, '\0');
+    if (!ok)
+        entry_fault(l, entry, (const char *)expected.data, e);
+    rc_buf_deinit(&expected);
+}
+
+static void read_section(struct rc_listener *l, const struct rc_conf_section *s,
+                         struct rc_conf_errors *e)
+{
+    l->name = s->name;
+    for (unsigned i = 0; i < s->nentries; i++)
+        read_entry(l, &s->entry[i], e);
+    if (l->address == NULL)
+        rc_conf_error(e, s->file, s->line,
+                      "[listen %s]: expected address = host:port or unix:/path", s->name);
+    for (unsigned i = 0; i < s->nentries; i++)
+        if (l->address != NULL && !l->is_unix && strcmp(s->entry[i].key, "mode") == 0)
+            entry_fault(l, &s->entry[i], "this key only with address = unix:/path", e);
+}
+
+static struct rc_listener *add(struct rc_listeners *all)
+{
+    struct rc_listener *l = &all->at[all->n++];
+
+    *l = (struct rc_listener){.name = "", .mode = RC_LISTENER_MODE, .fd = -1};
+    return l;
+}
+
+/* Port 0 is another port each time. */
+static bool is_taken(const struct rc_listeners *all, const struct rc_listener *by)
+{
+    const char *colon = strrchr(by->address, ':');
+
+    if (!by->is_unix && colon != NULL && strcmp(colon, ":0") == 0)
+        return false;
+    for (unsigned i = 0; &all->at[i] != by; i++)
+        if (all->at[i].address != NULL && strcmp(all->at[i].address, by->address) == 0)
+            return true;
+    return false;
+}
+
+struct rc_listeners *rc_listeners_new(const struct rc_conf *conf, struct rc_conf_errors *e)
+{
+    struct rc_listeners *all = rc_calloc(1, sizeof(*all));
+    unsigned faults = e->n;
+
+    all->backlog = (int)conf->server_backlog;
+    all->at = rc_calloc((size_t)conf->server_listen.n + conf->nsections + 1, sizeof(*all->at));
+    for (unsigned i = 0; i < conf->server_listen.n; i++) {
+        struct rc_listener *l = add(all);
+
+        l->address = conf->server_listen.item[i];
+        l->is_unix = rc_conf_is_unix(rc_str_of(l->address));
+    }
+    for (unsigned i = 0; i < conf->nsections; i++) {
+        const struct rc_conf_section *s = &conf->section[i];
+        struct rc_listener *l;
+
+        if (s->kind != RC_CONF_LISTENER)
+            continue;
+        l = add(all);
+        read_section(l, s, e);
+        if (l->address != NULL && is_taken(all, l))
+            rc_conf_error(e, s->file, s->line,
+                          "[listen %s] address = %s: expected one that no other listener has",
+                          s->name, l->address);
+    }
+    if (all->n > RC_LISTENERS_MAX)
+        rc_conf_error(e, conf->file, 0, "expected at most %d listeners, there are %u",
+                      (int)RC_LISTENERS_MAX, all->n);
+    if (e->n == faults)
+        return all;
+    rc_listeners_free(all);
+    return NULL;
+}
+
+void rc_listeners_free(struct rc_listeners *all)
+{
+    if (all == NULL)
+        return;
+    for (unsigned i = 0; i < all->n; i++)
+        rc_listener_close(&all->at[i]);
+    free(all->at);
+    free(all);
+}
+
+const struct rc_listener *rc_listener_at(const struct rc_listeners *all, unsigned index)
+{
+    static const struct rc_listener plain = {.name = "", .address = "", .fd = -1};
+
+    return all != NULL ? &all->at[index] : &plain;
+}
+
+/* ---- sockets ---- */
+
+/* "listen on 127.0.0.1:3000: ", or "[listen front] address = 127.0.0.1:3000: " */
+RC_PRINTF(3, 4)
+static int fault(const struct rc_listener *l, struct rc_conf_errors *e, const char *fmt, ...)
+{
+    char text[256];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (l->name[0] != '\0')
+        rc_conf_error(e, NULL, 0, "[listen %s] address = %s: %s", l->name, l->address, text);
+    else
+        rc_conf_error(e, NULL, 0, "listen on %s: %s", l->address, text);
+    return RC_ESYS;
+}
+
+static int open_socket(int family)
+{
+    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+/* Splits "host:port" or "[::1]:port"; conf has checked the form. */
+static void split(const char *item, char *host, size_t len, const char **port)
+{
+    const char *colon = strrchr(item, ':');
+    const char *from = item[0] == '[' ? item + 1 : item;
+    const char *to = item[0] == '[' ? colon - 1 : colon;
+    size_t n = (size_t)(to - from) < len - 1 ? (size_t)(to - from) : len - 1;
+
+    memcpy(host, from, n);
+    host[n] = '\0';
+    *port = colon + 1;
+}
+
+static bool bind_tcp(struct rc_listener *l, const struct addrinfo *ai, int backlog)
+{
+    int one = 1;
+
+    l->fd = open_socket(ai->ai_family);
+    if (l->fd < 0)
+        return false;
+    (void)setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    (void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &one,
+                     sizeof(one)); /* for what it accepts */
+    if (ai->ai_family == AF_INET6)
+        (void)setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+    return bind(l->fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(l->fd, backlog) == 0;
+}
+
+static int open_tcp(struct rc_listener *l, int backlog, struct rc_conf_errors *e)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *ai = NULL;
+    char host[256], why[128];
+    const char *port;
+    int rc;
+
+    split(l->address, host, sizeof(host), &port);
+    rc =
+        getaddrinfo(host[0] != '\0' && strcmp(host, "*") != 0 ? host : NULL, port, &hints, &ai);
+    if (rc != 0)
+        return fault(l, e, "%s", gai_strerror(rc));
+    rc = bind_tcp(l, ai, backlog) ? 0 : errno;
+    freeaddrinfo(ai);
+    if (rc == 0)
+        return RC_OK;
+    return fault(l, e, "%s%s", strerror_r(rc, why, sizeof(why)),
+                 rc != EADDRINUSE ? ""
+                 : l->name[0] != '\0'
+                     ? "; another program has it: stop that, or choose another address"
+                     : "; another program has it: stop that, or choose another address with "
+                       "server.listen");
+}
+
+/* Whoever listens takes the connection, or has no room for more; a file that was left behind refuses. */
+static bool somebody_listens(const struct sockaddr_un *at)
+{
+    int fd = open_socket(AF_UNIX);
+    bool refused;
+
+    if (fd < 0)
+        return true;
+    refused = connect(fd, (const struct sockaddr *)at, sizeof(*at)) != 0 &&
+              (errno == ECONNREFUSED || errno == ENOENT);
+    (void)close(fd);
+    return !refused;
+}
+
+/* There is something at that path. Removes it if a socket has left it behind. */
+static int make_way(const struct rc_listener *l, const struct sockaddr_un *at,
+                    struct rc_conf_errors *e)
+{
+    struct stat st;
+    char why[128];
+
+    if (lstat(at->sun_path, &st) == 0 && !S_ISSOCK(st.st_mode))
+        return fault(l, e, "there is another kind of file: remove it, or choose another path");
+    if (somebody_listens(at))
+        return fault(l, e, "another program listens there: stop that, or choose another path");
+    if (unlink(at->sun_path) != 0 && errno != ENOENT)
+        return fault(l, e, "the file that a socket has left behind cannot be removed: %s",
+                     strerror_r(errno, why, sizeof(why)));
+    return RC_OK;
+}
+
+static bool bind_unix(struct rc_listener *l, const struct sockaddr_un *at)
+{
+    struct stat st;
+
+    if (bind(l->fd, (const struct sockaddr *)at, sizeof(*at)) != 0)
+        return false;
+    if (stat(at->sun_path, &st) != 0)
+        return false;
+    l->dev = st.st_dev;
+    l->ino = st.st_ino;
+    return true;
+}
+
+static int open_unix(struct rc_listener *l, int backlog, struct rc_conf_errors *e)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    char why[128];
+    bool bound;
+
+    (void)snprintf(at.sun_path, sizeof(at.sun_path), "%s", l->address + strlen(UNIX));
+    l->fd = open_socket(AF_UNIX);
+    bound = l->fd >= 0 && bind_unix(l, &at);
+    if (!bound && l->fd >= 0 && errno == EADDRINUSE) {
+        if (make_way(l, &at, e) != RC_OK)
+            return RC_ESYS;
+        bound = bind_unix(l, &at);
+    }
+    /* Nobody can connect until it listens, so the mode holds from the start. */
+    if (bound && chmod(at.sun_path, l->mode) == 0 && listen(l->fd, backlog) == 0)
+        return RC_OK;
+    return fault(l, e, "%s", strerror_r(errno, why, sizeof(why)));
+}
+
+int rc_listener_open(struct rc_listener *l, int backlog, struct rc_conf_errors *e)
+{
+    int rc = l->is_unix ? open_unix(l, backlog, e) : open_tcp(l, backlog, e);
+
+    if (rc != RC_OK)
+        rc_listener_close(l);
+    return rc;
+}
+
+void rc_listener_close(struct rc_listener *l)
+{
+    const char *path = l->is_unix ? l->address + strlen(UNIX) : NULL;
+    struct stat st;
+
+    if (l->fd < 0)
+        return;
+    if (path != NULL && l->ino != 0 && lstat(path, &st) == 0 && st.st_dev == l->dev &&
+        st.st_ino == l->ino)
+        (void)unlink(path);
+    (void)close(l->fd);
+    l->fd = -1;
+    l->ino = 0;
+}
+
+const char *rc_listener_text(const struct rc_listener *l, char buf[RC_LISTENER_TEXT])
+{
+    struct sockaddr_storage ss = {0};
+    socklen_t len = sizeof(ss);
+    char text[RC_ADDR_TEXT];
+    struct rc_addr addr;
+
+    if (l->is_unix || getsockname(l->fd, (struct sockaddr *)&ss, &len) != 0) {
+        (void)snprintf(buf, RC_LISTENER_TEXT, "%s", l->address);
+    } else {
+        rc_addr_from(&ss, &addr);
+        (void)snprintf(buf, RC_LISTENER_TEXT, "%s", rc_addr_text(&addr, text));
+    }
+    return buf;
+}
