@@ -89,3 +89,26 @@ void *rc_hmap_next(const struct rc_hmap *m, uint32_t *cursor)
     }
     return NULL;
 }
+
+static uint32_t reversed(uint32_t v)
+{
+    uint32_t r = 0;
+
+    for (unsigned i = 0; i < 32; i++, v >>= 1)
+        r = r << 1 | (v & 1);
+    return r;
+}
+
+/* Counts from the highest bit of the mask down: a place of a table of half the size is two places of this
+ * one, next to each other in that order, so that what was walked stays walked. */
+uint32_t rc_hmap_scan(const struct rc_hmap *m, uint32_t cursor, rc_hmap_scan_fn *fn, void *arg)
+{
+    uint32_t mask = m->cap - 1, place = cursor & mask;
+
+    if (m->n == 0)
+        return 0;
+    for (uint32_t i = place; m->slot[i].value != NULL; i = (i + 1) & mask)
+        if (((uint32_t)m->slot[i].hash & mask) == place)
+            fn(m->slot[i].value, arg);
+    return reversed(reversed(cursor | ~mask) + 1);
+}

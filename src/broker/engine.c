@@ -172,6 +172,7 @@ RC_ON_SHARD static struct rc_session *new_session(struct rc_shard *sh,
 void rc_engine_open_polling(struct rc_shard *sh, rc_id conn, const struct rc_handshake *hs)
 {
     struct rc_session *s = new_session(sh, RC_SESSION_POLLING, hs);
+    const struct rc_conn *c = rc_pool_at(&sh->loop.conns, rc_id_slot(conn));
     char sid[RC_SID_LEN + 1];
 
     if (s == NULL) {
@@ -181,6 +182,8 @@ void rc_engine_open_polling(struct rc_shard *sh, rc_id conn, const struct rc_han
     }
     rc_identity_session(sh, s, hs->token);
     rc_polling_new(s, hs);
+    if (c != NULL)
+        s->polling->peer = c->peer;
     send_open(sh, s, sid);
     rc_http_set_cookie(sh, conn, rc_str_of(sid));
     s->polling->get = conn;

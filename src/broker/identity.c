@@ -44,6 +44,14 @@ const struct rc_token *rc_identity_token(const struct rc_socket *k)
     return i != NULL ? i->token : NULL;
 }
 
+const struct rc_token *rc_identity_session_token(const struct rc_shard *sh,
+                                                 const struct rc_session *s)
+{
+    const struct rc_identity *i = of_session(sh, s);
+
+    return i != NULL ? i->token : NULL;
+}
+
 /* ---- tokens ---- */
 
 static struct rc_str bearer(struct rc_str header)

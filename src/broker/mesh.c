@@ -3,6 +3,7 @@
 
 #include "rc/base/mem.h"
 #include "rc/base/thread.h"
+#include "rc/broker/survey.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 
 enum { WAKE_AFTER = 64 }; /* messages in one turn after which the consumer need not wait */
 
-enum { CLASSES = RC_MESH_REQUESTS + 1, OTHERS = 3 }; /* producers that are no shards */
+enum { CLASSES = RC_MESH_REQUESTS + 1, OTHERS = 4 }; /* producers that are no shards */
 
 static enum rc_mesh_class class_of(enum rc_msg_type type)
 {
@@ -30,6 +31,7 @@ static enum rc_mesh_class class_of(enum rc_msg_type type)
     case RC_MSG_ASK_SOCKETS:
     case RC_MSG_ASK_ANSWER:
     case RC_MSG_UNION_PART:
+    case RC_MSG_SURVEYED:                     /* one per open question at most */
     case RC_MSG_STORE_DONE:                   /* one per waiting session and owner at most */
     case RC_MSG_STOP: return RC_MESH_RESULTS; /* must come through whatever is full */
     case RC_MSG_CONN:
@@ -50,6 +52,7 @@ static enum rc_mesh_class class_of(enum rc_msg_type type)
     case RC_MSG_MISSED:
     case RC_MSG_INBOX_READY:
     case RC_MSG_PRESENCE:
+    case RC_MSG_SURVEY:
     case RC_MSG_TYPE_COUNT: break;
     }
     return RC_MESH_REQUESTS;
@@ -99,7 +102,8 @@ struct rc_mesh *rc_mesh_new(unsigned nshards, uint32_t ring_slots)
 
     RC_ASSERT(nshards > 0 && nshards <= RC_MESH_MAX_SHARDS);
     m->nshards = nshards;
-    m->nproducers = nshards + OTHERS;
+    m->nproducers = rc_mesh_producers(nshards);
+    RC_ASSERT(m->nproducers == nshards + OTHERS);
     m->nboxes = (size_t)m->nproducers * nshards * CLASSES;
     m->box = aligned_alloc(RC_CACHELINE, m->nboxes * sizeof(*m->box));
     m->spilling = rc_calloc((size_t)m->nproducers * CLASSES, sizeof(*m->spilling));
@@ -160,6 +164,8 @@ void rc_msg_drop(struct rc_msg *msg)
     case RC_MSG_STORED:
     case RC_MSG_STORE_DONE: rc_pub_unref(&msg->u.stored.pub); return;
     case RC_MSG_MISSED: rc_pub_unref(&msg->u.missed.pub); return;
+    case RC_MSG_SURVEY:
+    case RC_MSG_SURVEYED: rc_survey_free(msg->u.survey); return;
     case RC_MSG_ASK_SHARDS:
     case RC_MSG_ASK_SOCKETS:
     case RC_MSG_STOP:

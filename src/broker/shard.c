@@ -15,6 +15,7 @@
 #include "rc/broker/socket.h"
 #include "rc/broker/space.h"
 #include "rc/broker/stored.h"
+#include "rc/broker/survey.h"
 #include "rc/broker/union.h"
 #include "rc/net/compress.h"
 
@@ -174,6 +175,8 @@ static void on_mail(struct rc_msg *msg, void *arg)
     case RC_MSG_MISSED:
     case RC_MSG_INBOX_READY: rc_inbox_mail(sh, msg); return;
     case RC_MSG_PRESENCE: rc_presence_mail(sh, msg); return;
+    case RC_MSG_SURVEY:
+    case RC_MSG_SURVEYED: rc_survey_mail(sh, msg); return;
     case RC_MSG_TYPE_COUNT: break;
     }
     RC_ASSERT(false);
@@ -247,6 +250,8 @@ static void on_turn_end(void *arg)
 
     rc_assert_on_shard(sh);
     take_mail(sh);
+    if (sh->survey != NULL)
+        rc_survey_turn(sh);
     resume_publishers(sh);
     do {
         (void)rc_loop_ready(&sh->loop);
@@ -309,6 +314,7 @@ static void init_timers(struct rc_shard *sh)
     rc_inbox_init(sh);
     rc_identity_init(sh);
     rc_presence_init(sh);
+    rc_survey_init(sh);
 }
 
 struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct rc_mesh *mesh,
@@ -415,6 +421,7 @@ void rc_shard_free(struct rc_shard *sh)
     rc_thread_enter("main", sh); /* its thread has ended: main is it now */
     rc_assert_on_shard(sh);
     close_rest(sh);
+    rc_survey_deinit(sh);
     put_back_dead(sh);
     rc_space_deinit(sh);
     rc_directory_deinit(sh);

@@ -36,5 +36,10 @@ void rc_hmap_insert(struct rc_hmap *m, uint64_t hash, void *value);
 void rc_hmap_remove(struct rc_hmap *m, uint64_t hash, const void *value);
 /* Walks all values: *cursor 0 at first; NULL at the end. No changes meanwhile. */
 void *rc_hmap_next(const struct rc_hmap *m, uint32_t *cursor);
+/* Walks in steps between which the table may change and be resized: calls fn for the few values of one
+ * place. cursor: 0 at first, then what the last step has returned; 0: that was all. What is in the table
+ * all the time comes at least once; twice only if it has shrunk meanwhile. */
+typedef void rc_hmap_scan_fn(void *value, void *arg);
+uint32_t rc_hmap_scan(const struct rc_hmap *m, uint32_t cursor, rc_hmap_scan_fn *fn, void *arg);
 
 #endif /* RC_BASE_HMAP_H */

@@ -55,6 +55,9 @@ enum rc_token_fault rc_identity_connect(struct rc_shard *sh, struct rc_session *
 void rc_identity_drop(struct rc_identity **who);
 /* The token of a socket; NULL: it is nobody's. */
 const struct rc_token *rc_identity_token(const struct rc_socket *k);
+/* That of the session's handshake; NULL: it had none. */
+const struct rc_token *rc_identity_session_token(const struct rc_shard *sh,
+                                                 const struct rc_session *s);
 
 /* ---- refreshing ---- */
 

@@ -1,7 +1,8 @@
 /*
  * mesh.h - the rings between all threads that talk, and the wake-up of their consumers.
  *
- * Endpoints are numbered: shards 0..n-1, then the acceptor, main and the store. Every ordered pair
+ * Endpoints are numbered: shards 0..n-1, then the acceptor, main, the store and the
+ * operators' thread. Every ordered pair
  * (producer, consuming shard) has one ring per class. A full ring spills into a list of its producer,
  * which is emptied first, in order, at the end of each of its turns: nothing is ever dropped
  * and nobody ever blocks.
@@ -51,6 +52,15 @@ static inline unsigned rc_mesh_main(unsigned nshards)
 static inline unsigned rc_mesh_store(unsigned nshards)
 {
     return nshards + 2;
+}
+
+static inline unsigned rc_mesh_admin(unsigned nshards)
+{
+    return nshards + 3;
+}
+static inline unsigned rc_mesh_producers(unsigned nshards)
+{
+    return nshards + 4;
 }
 
 /* The consumer's eventfd: written when mail comes while it is asleep. Nobody reads it: it is for an

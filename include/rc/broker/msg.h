@@ -1,8 +1,8 @@
 /*
  * msg.h - the closed set of messages between threads, one cache line each, held by value.
  *
- * Ids, counts and immutable publications only: no pointer into a shard ever crosses. A message
- * with an fd or a publication owns it; whoever drops the message closes or unrefs it.
+ * Ids, counts, immutable publications and questions only: no pointer into a shard ever crosses. A message
+ * with an fd, a publication or a question owns it; whoever drops the message closes or unrefs it.
  *
  * Threads: written by the producer, read by the one consumer.
  */
@@ -15,6 +15,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+struct rc_survey;
 
 enum rc_msg_type {
     /* acceptor -> shard, shard -> shard */
@@ -65,6 +67,9 @@ enum rc_msg_type {
     RC_MSG_INBOX_READY,
     /* presence: see broker/presence.h */
     RC_MSG_PRESENCE, /* direct: to the room's owner: tell that session who is in pub's room */
+    /* what operators ask: see broker/survey.h */
+    RC_MSG_SURVEY,   /* survey: any thread -> shard */
+    RC_MSG_SURVEYED, /* survey: answered: back to the shard that asked */
     RC_MSG_TYPE_COUNT,
 };
 
@@ -143,6 +148,7 @@ struct rc_msg {
             uint8_t fault;
             bool more;
         } missed;
+        struct rc_survey *survey; /* owned */
         struct {
             rc_id conn;
             uint16_t status;

@@ -91,7 +91,9 @@ struct rc_shard {
     struct rc_timer spill_timer;
     struct rc_timer stop_timer;
 
-    char date[48]; /* "Date: …" of the second date_at */
+    struct rc_survey *survey,
+        **survey_tail; /* questions of operators that wait for their turn */
+    char date[48];     /* "Date: …" of the second date_at */
     time_t date_at;
     bool stopping, stop_hard;
     struct rc_stats stats;

@@ -42,6 +42,7 @@
     X(RC_CLOSE_POLL_OVERLAP, "poll_overlap")     /* two polls or two POSTs at once */          \
     X(RC_CLOSE_CLIENT, "client_closed")          /* Engine.IO close packet */                  \
     X(RC_CLOSE_RULE, "disconnected_by_rule")     /* action disconnect = connection */          \
+    X(RC_CLOSE_KICKED, "kicked")                 /* an operator ended it */                    \
     X(RC_CLOSE_TOKEN, "token")                   /* none, a wrong one, or it has expired */    \
     X(RC_CLOSE_REFUSED, "refused")               /* a json client may not connect */           \
     X(RC_CLOSE_UPGRADED, "upgraded")             /* polling went over to WebSocket */          \

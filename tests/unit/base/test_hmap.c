@@ -198,3 +198,75 @@ Test(hmap, shrinks)
         cr_assert_eq(rc_hmap_find(&m, e[i].hash, same_key, &i), &e[i]);
     rc_hmap_deinit(&m);
 }
+
+static void on_scan(void *value, void *arg)
+{
+    unsigned *n = arg;
+
+    ((struct entry *)value)->seen++;
+    (*n)++;
+}
+
+Test(hmap, scan_of_a_table_that_rests)
+{
+    enum { N = 500 };
+    struct rc_hmap m = {0};
+    static struct entry e[N];
+    unsigned n = 0;
+    uint32_t at = 0, steps = 0;
+
+    cr_assert_eq(rc_hmap_scan(&m, 0, on_scan, &n), 0u);
+    for (uint32_t i = 0; i < N; i++) {
+        /* Many share a place, at the table's end too. */
+        e[i] = (struct entry){.key = i, .hash = i % 3 == 0 ? i : i % 3 == 1 ? UINT64_MAX : 40};
+        rc_hmap_insert(&m, e[i].hash, &e[i]);
+    }
+    do
+        at = rc_hmap_scan(&m, at, on_scan, &n);
+    while (steps++ < m.cap && at != 0);
+    cr_assert_eq(at, 0u);
+    cr_assert_eq(steps, m.cap);
+    cr_assert_eq(n, (unsigned)N);
+    for (uint32_t i = 0; i < N; i++)
+        cr_assert_eq(e[i].seen, 1u);
+    rc_hmap_deinit(&m);
+}
+
+/* Others come and go, and the table grows and shrinks: who stays is seen. */
+Test(hmap, scan_of_a_table_that_changes)
+{
+    enum { N = 4000, STAY = 40 };
+    static struct entry e[N];
+    uint32_t seed = 7;
+
+    for (unsigned run = 0; run < 40; run++) {
+        struct rc_hmap m = {0};
+        unsigned n = 0, in = STAY, grow = run % 2;
+        uint32_t at = 0;
+
+        for (uint32_t i = 0; i < N; i++) {
+            seed = seed * 1103515245 + 12345;
+            e[i] = (struct entry){.key = i, .hash = (uint64_t)seed >> 7};
+        }
+        for (uint32_t i = 0; i < STAY; i++)
+            rc_hmap_insert(&m, e[i].hash, &e[i]);
+        for (; !grow && in < N; in++)
+            rc_hmap_insert(&m, e[in].hash, &e[in]);
+        do {
+            at = rc_hmap_scan(&m, at, on_scan, &n);
+            for (unsigned i = 0; i < 1 + run; i++) {
+                if (grow && in < N) {
+                    rc_hmap_insert(&m, e[in].hash, &e[in]);
+                    in++;
+                } else if (!grow && in > STAY) {
+                    in--;
+                    rc_hmap_remove(&m, e[in].hash, &e[in]);
+                }
+            }
+            grow = run % 4 >= 2 && (in == STAY || in == N) ? !grow : grow;
+        } while (at != 0);
+        for (uint32_t i = 0; i < STAY; i++)
+            cr_assert_geq(e[i].seen, 1u, "run %u: %u was not seen", run, i);
+        rc_hmap_deinit(&m);
+    }
+}

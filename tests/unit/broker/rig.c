@@ -62,7 +62,7 @@ static bool busy(const struct rig *r, unsigned i)
     uint32_t cursor = 0;
     const struct rc_conn *c;
 
-    for (unsigned from = 0; from < r->n + 3; from++)
+    for (unsigned from = 0; from < rc_mesh_producers(r->n); from++)
         for (int class = RC_MESH_RESULTS; class <= RC_MESH_REQUESTS; class ++)
             if (rc_mesh_posted(r->mesh, from, i, (enum rc_mesh_class) class) !=
                 rc_mesh_done(r->mesh, from, i, (enum rc_mesh_class) class))
