@@ -58,7 +58,10 @@ int rc_auth_read_secret(const struct rc_conf *conf, struct rc_buf *secret,
         return RC_EINVAL;
     }
     if (strcmp(conf->auth_secret, "auto") == 0) {
-        fault(e, conf, "secret", "auto", "only the running server knows it");
+        fault(
+            e, conf, "secret", "auto",
+            "only the running server knows it: give both, the server and this, one that lasts, "
+            "with -o auth.secret= -o auth.secret_file=FILE (openssl rand -hex 32 >FILE)");
         return RC_EINVAL;
     }
     if (file[0] == '\0') {

@@ -16,6 +16,8 @@
 
 enum { DEPTH_MAX = 1024 };
 
+#define ID_MAX ((UINT64_C(1) << 53) - 1) /* what JavaScript can count to */
+
 /* ---- what they share ---- */
 
 static int refuse_fault(struct rc_exec *x, enum rc_store_fault fault)
@@ -243,8 +245,9 @@ int rc_action_store(struct rc_exec *x, const struct rc_action *a)
 
 /* ---- message ---- */
 
-/* The text of a key; empty where it is null, or absent and may be. */
-static int get_text(struct rc_exec *x, struct rc_str object, const char *key, bool needed,
+/* The text of a key; empty where it is null, or absent and may be. lacks: what lacks it, to be told; NULL:
+ * it may be absent. */
+static int get_text(struct rc_exec *x, struct rc_str object, const char *key, const char *lacks,
                     struct rc_buf *to)
 {
     struct rc_str value = rc_json_get(object, rc_str_of(key));
@@ -256,9 +259,9 @@ static int get_text(struct rc_exec *x, struct rc_str object, const char *key, bo
         return rc_exec_refuse(x, "bad_argument", "%s is no valid text", key);
     else if (type != RC_JSON_STRING && type != RC_JSON_NULL)
         return rc_exec_refuse(x, "bad_argument", "%s must be a string or a number", key);
-    if (needed && value.len == 0)
-        return rc_exec_refuse(x, "missing_argument", "the message lacks the key %s", key);
-    if (needed && to->len == 0)
+    if (lacks != NULL && value.len == 0)
+        return rc_exec_refuse(x, "missing_argument", "%s the key %s", lacks, key);
+    if (lacks != NULL && to->len == 0)
         return rc_exec_refuse(x, "bad_argument", "%s is empty", key);
     return RC_OK;
 }
@@ -309,11 +312,11 @@ static int read_message(struct rc_exec *x, struct rc_str object, struct parts *p
 
     if (rc_json_type(object) != RC_JSON_OBJECT)
         return rc_exec_refuse(x, "bad_argument", "a message is an object");
-    rc = get_text(x, object, "conversationType", true, &p->name);
+    rc = get_text(x, object, "conversationType", "the message lacks", &p->name);
     if (rc == RC_OK)
-        rc = get_text(x, object, "receiverId", true, &p->receiver);
+        rc = get_text(x, object, "receiverId", "the message lacks", &p->receiver);
     if (rc == RC_OK)
-        rc = get_text(x, object, "clientId", false, &p->client_id);
+        rc = get_text(x, object, "clientId", NULL, &p->client_id);
     if (rc != RC_OK)
         return rc;
     in->conversation =
@@ -390,7 +393,7 @@ static bool is_given(struct rc_str options, const char *key)
     return value.len != 0 && rc_json_type(value) != RC_JSON_NULL;
 }
 
-static int get_bound(struct rc_exec *x, struct rc_str options, const char *key, uint64_t max,
+static int get_bound(struct rc_exec *x, struct rc_str options, const char *key, uint64_t min,
                      uint64_t *to)
 {
     struct rc_str value = rc_json_get(options, rc_str_of(key));
@@ -400,28 +403,30 @@ static int get_bound(struct rc_exec *x, struct rc_str options, const char *key, 
         return RC_OK;
     if (rc_json_type(value) == RC_JSON_NUMBER)
         n = rc_number_read(value);
-    if (n.kind != RC_NUMBER_UINT)
-        return rc_exec_refuse(x, "bad_argument", "%s must be a number from 0 on", key);
-    *to = n.v.u < max ? n.v.u : max;
+    if (n.kind != RC_NUMBER_UINT || n.v.u < min || n.v.u > ID_MAX)
+        return rc_exec_refuse(x, "bad_argument",
+                              "%s must be a whole number from %u to 2^53 - 1", key,
+                              (unsigned)min);
+    *to = n.v.u;
     return RC_OK;
 }
 
 /* before, after and limit. */
 static int get_page(struct rc_exec *x, struct rc_str options, struct rc_store_in *in)
 {
-    uint64_t limit = 0, id_max = ((uint64_t)1 << 53) - 1;
+    uint64_t limit = 0;
     int rc;
 
     if (options.len == 0 || rc_json_type(options) == RC_JSON_NULL)
         return RC_OK;
     if (rc_json_type(options) != RC_JSON_OBJECT)
         return rc_exec_refuse(x, "bad_argument", "the options are an object");
-    rc = get_bound(x, options, "before", id_max, &in->before);
+    rc = get_bound(x, options, "before", 1, &in->before);
     if (rc == RC_OK)
-        rc = get_bound(x, options, "after", id_max, &in->after);
+        rc = get_bound(x, options, "after", 0, &in->after);
     if (rc == RC_OK)
-        rc = get_bound(x, options, "limit", RC_STORE_ROWS_MAX, &limit);
-    in->limit = (uint32_t)limit;
+        rc = get_bound(x, options, "limit", 1, &limit);
+    in->limit = limit < RC_STORE_ROWS_MAX ? (uint32_t)limit : RC_STORE_ROWS_MAX;
     in->forward = is_given(options, "after") && in->before == 0;
     return rc;
 }
@@ -433,11 +438,14 @@ static int get_conversation(struct rc_exec *x, struct rc_str options, struct par
     int rc = x->env.user.len != 0 ? RC_OK : refuse_stranger(x);
 
     if (rc == RC_OK && rc_json_type(options) != RC_JSON_OBJECT)
-        rc = rc_exec_refuse(x, "bad_argument", "the options are an object with type and with");
+        rc = rc_exec_refuse(
+            x, "bad_argument",
+            "the options are an object: {\"type\":\"private\",\"with\":USER}, or "
+            "{\"type\":\"group\",\"with\":GROUP}");
     if (rc == RC_OK)
-        rc = get_text(x, options, "type", true, &p->name);
+        rc = get_text(x, options, "type", "the options lack", &p->name);
     if (rc == RC_OK)
-        rc = get_text(x, options, "with", true, &p->receiver);
+        rc = get_text(x, options, "with", "the options lack", &p->receiver);
     if (rc != RC_OK)
         return rc;
     in->conversation =

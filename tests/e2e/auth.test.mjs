@@ -526,6 +526,7 @@ describe('roomcast token', roomcastOnly, () => {
       [['-o', 'auth.private_key=/nowhere', '--user', 'ann'], /No such file/],
       [['-o', `auth.private_key=${secretFile}`, '--user', 'ann'], /no PEM of a private key/],
       [['-o', 'auth.secret=short', '--user', 'ann'], /5 bytes/],
+      [['-o', 'auth.secret=auto', '--user', 'ann'], /-o auth\.secret= -o auth\.secret_file=FILE/],
     ]) {
       const r = await token(...args);
       assert.equal(r.code, 2, args.join(' '));

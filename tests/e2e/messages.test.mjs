@@ -328,13 +328,25 @@ for (const shards of SHARDS)
       assert.equal(await error('message', { conversationType: 'private', receiverId: 'b' }), 'missing_argument');
       assert.equal(await error('message', toGroup('no such group', 1)), 'not_in_group');
       assert.equal(await error('history', 'r', { before: 'x' }), 'bad_argument');
-      assert.equal(await error('talk', { type: 'private' }), 'missing_argument');
+      for (const [key, least] of [['before', 1], ['after', 0], ['limit', 1]])
+        for (const value of [least - 1, -7, 1.5, 2 ** 53, 1e30, '1', true, [], {}]) {
+          const { error: code, message } = await ask(s, 'history', 'r', { [key]: value });
+          assert.equal(code, 'bad_argument', `${key} ${JSON.stringify(value)}`);
+          assert.equal(message, `${key} must be a whole number from ${least} to 2^53 - 1`);
+        }
+      for (const options of [{ before: 1 }, { after: 0 }, { limit: 1 }, { before: 2 ** 53 - 1, after: 2 ** 53 - 1, limit: 2 ** 53 - 1 }, { limit: null }])
+        assert.equal((await ask(s, 'history', 'r', options)).ok, true, JSON.stringify(options));
+      const told = async (options) => Object.values(await ask(s, 'talk', options)).slice(1);
+      assert.deepEqual(await told({ type: 'private' }), ['missing_argument', 'the options lack the key with']);
+      assert.deepEqual(await told({ with: 'bob' }), ['missing_argument', 'the options lack the key type']);
+      assert.deepEqual(await told({ type: 'all', with: 'bob' }), ['bad_argument', 'type is private or group']);
+      assert.match((await told('bob'))[1], /^the options are an object: \{"type":"private","with":USER\}/);
       assert.equal(await error('keepOnce', 'r', { id: 'x'.repeat(200) }), 'too_long');
       assert.equal(await error('keepOthers', 'vip-1', 1), 'denied');
       assert.equal(await error('history', 'vip-1'), 'denied');
-      const told = event(s, 'error');
+      const refused = event(s, 'error');
       s.emit('keepOthers', 'vip-1', 1);
-      assert.equal((await told).error, 'denied');
+      assert.equal((await refused).error, 'denied');
       const nobody = await device(server, null, { nsp: '/open' });
       assert.equal((await ask(nobody, 'keep', 'r', 1)).ok, true);
       assert.equal((await ask(nobody, 'keep', 'r', 1, 'id')).error, 'no_user');
