@@ -24,9 +24,11 @@ bool rc_request_writes(const struct rc_store_req *req)
     switch (req->type) {
     case RC_STORE_PUT:
     case RC_STORE_CURSOR:
+    case RC_STORE_GROUP_CREATE:
     case RC_STORE_GROUP_ADD:
     case RC_STORE_GROUP_REMOVE: return true;
     case RC_STORE_HISTORY:
+    case RC_STORE_CONVERSATIONS:
     case RC_STORE_MISSED:
     case RC_STORE_GROUP_IS:
     case RC_STORE_GROUP_LIST: break;
@@ -38,7 +40,8 @@ size_t rc_request_rows_size(const struct rc_store_req *req)
 {
     size_t size = req->in.rows_size;
 
-    if (req->type != RC_STORE_HISTORY && req->type != RC_STORE_MISSED)
+    if (req->type != RC_STORE_HISTORY && req->type != RC_STORE_MISSED &&
+        req->type != RC_STORE_CONVERSATIONS)
         return 0;
     return size == 0 || size > RC_STORE_ROWS_SIZE ? RC_STORE_ROWS_SIZE : size;
 }
@@ -112,7 +115,6 @@ static void put_time(struct rc_buf *to, struct rc_str text)
     rc_json_string_encode(rc_str_of(iso), to);
 }
 
-/* The last row is there to tell that there are more. */
 /* Another program may have written what is none. */
 static bool is_json(struct rc_str text)
 {
@@ -121,22 +123,13 @@ static bool is_json(struct rc_str text)
     return rc_json_validate(text, &w) == RC_OK;
 }
 
-static bool add_row(const struct rc_sql_value *column, void *arg)
+static void put_message(const struct rc_store_req *req, const struct rc_sql_value *column,
+                        struct rc_buf *to)
 {
-    struct rc_store_req *req = arg;
-    struct rc_buf *to = &req->rows;
     struct rc_str receiver = column[RC_COL_RECEIVER].text;
 
-    if (req->nrows == req->in.limit || to->len >= req->in.rows_size) {
-        req->more = true;
-        return false;
-    }
     if (req->in.shown_as.len != 0)
         receiver = req->in.shown_as;
-    if (req->nrows != 0)
-        rc_buf_putc(to, ',');
-    req->row[req->nrows] =
-        (struct rc_store_row){.id = (uint64_t)column[RC_COL_ID].number, .at = to->len};
     rc_buf_putz(to, "{\"id\":");
     rc_buf_put_u64(to, (uint64_t)column[RC_COL_ID].number);
     put_text_or_null(to, ",\"conversation_type\":", column[RC_COL_TYPE].text);
@@ -152,6 +145,41 @@ static bool add_row(const struct rc_sql_value *column, void *arg)
     if (column[RC_COL_EVENT].kind != RC_SQL_NULL)
         put_text_or_null(to, ",\"event\":", column[RC_COL_EVENT].text);
     rc_buf_putc(to, '}');
+}
+
+/* With whom it is, and its last message. */
+static void put_conversation(const struct rc_store_req *req, const struct rc_sql_value *column,
+                             struct rc_buf *to)
+{
+    struct rc_str type = column[RC_COL_TYPE].text, with = column[RC_COL_RECEIVER].text;
+
+    if (rc_str_eq(type, rc_str_of(words[RC_STORE_PRIVATE])) && rc_str_eq(with, req->in.user))
+        with = column[RC_COL_SENDER].text;
+    put_text_or_null(to, "{\"type\":", type);
+    put_text_or_null(to, ",\"with\":", with);
+    rc_buf_putz(to, ",\"message\":");
+    put_message(req, column, to);
+    rc_buf_putc(to, '}');
+}
+
+/* The last row is there to tell that there are more. */
+static bool add_row(const struct rc_sql_value *column, void *arg)
+{
+    struct rc_store_req *req = arg;
+    struct rc_buf *to = &req->rows;
+
+    if (req->nrows == req->in.limit || to->len >= req->in.rows_size) {
+        req->more = true;
+        return false;
+    }
+    if (req->nrows != 0)
+        rc_buf_putc(to, ',');
+    req->row[req->nrows] =
+        (struct rc_store_row){.id = (uint64_t)column[RC_COL_ID].number, .at = to->len};
+    if (req->type == RC_STORE_CONVERSATIONS)
+        put_conversation(req, column, to);
+    else
+        put_message(req, column, to);
     req->row[req->nrows].len = to->len - req->row[req->nrows].at;
     req->nrows++;
     return true;
@@ -229,6 +257,21 @@ static enum rc_sql_result run_history(struct rc_db *g, struct rc_store_req *req)
     }
 }
 
+static enum rc_sql_result run_conversations(struct rc_db *g, struct rc_store_req *req)
+{
+    struct rc_sql_value user = rc_sql_text(req->in.user);
+    uint64_t before = req->in.before;
+
+    bound_limit(g, req);
+    {
+        struct rc_sql_value below =
+            rc_sql_int(before != 0 && before < ID_END ? before : ID_END);
+        struct rc_sql_value p[] = {user, user, user, below, rc_sql_int(req->in.limit + 1)};
+
+        return run_rows(g, req, RC_STMT_CONVERSATIONS, p, false);
+    }
+}
+
 /* ---- single values ---- */
 
 static enum rc_sql_result run_simple(struct rc_db *g, enum rc_statement statement,
@@ -257,29 +300,140 @@ static enum rc_sql_result run_cursor(struct rc_db *g, struct rc_store_req *req)
     return rc == RC_SQL_OK ? read_cursor(g, req) : rc;
 }
 
+/* ---- what was missed ---- */
+
+struct missed {
+    struct rc_str user;
+    uint64_t after, below; /* only ids between them */
+    uint64_t *id;          /* the smallest so far, one more than are asked for */
+    uint32_t n, max;
+};
+
+static int compare_ids(const void *a, const void *b)
+{
+    uint64_t x, y;
+
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return (x > y) - (x < y);
+}
+
+static bool add_id(const struct rc_sql_value *column, void *arg)
+{
+    struct missed *m = arg;
+
+    m->id[m->n++] = (uint64_t)column[0].number;
+    return true;
+}
+
+static enum rc_sql_result find_missed(struct rc_db *g, struct missed *m,
+                                      enum rc_store_conversation type, struct rc_str receiver,
+                                      uint64_t since)
+{
+    uint64_t after = since > m->after ? since : m->after;
+    uint64_t below = m->n == m->max ? m->id[m->n - 1] : m->below;
+    struct rc_sql_value p[] = {rc_sql_text(rc_str_of(words[type])),
+                               rc_sql_text(receiver),
+                               rc_sql_text(m->user),
+                               rc_sql_int(after),
+                               rc_sql_int(below),
+                               rc_sql_int(m->max)};
+    struct rc_sql_query q = {RC_STMT_MISSED, p, add_id, m};
+    enum rc_sql_result rc = g->ops->run(g, &q); /* id has room for as many again */
+
+    qsort(m->id, m->n, sizeof(*m->id), compare_ids);
+    if (m->n > m->max)
+        m->n = m->max;
+    return rc;
+}
+
+/* A name that is too long to be one of ours. */
+static bool is_foreign(struct rc_str name)
+{
+    return name.len > RC_STORE_NAME_MAX;
+}
+
+/* The groups of a user, and since when. */
+static bool add_group(const struct rc_sql_value *column, void *arg)
+{
+    uint64_t since = (uint64_t)column[1].number;
+    struct rc_store_req *req = arg;
+
+    if (is_foreign(column[0].text))
+        return true;
+    rc_store_put_user(req, column[0].text);
+    rc_buf_put(&req->users, &since, sizeof(since));
+    return true;
+}
+
+static enum rc_sql_result find_in_groups(struct rc_db *g, struct rc_store_req *req,
+                                         struct missed *m)
+{
+    struct rc_sql_value user = rc_sql_text(m->user);
+    struct rc_sql_query q = {RC_STMT_GROUPS_OF, &user, add_group, req};
+    enum rc_sql_result rc = g->ops->run(g, &q);
+    struct rc_str rest = rc_buf_str(&req->users), group;
+    uint64_t since;
+
+    if (rc == RC_SQL_OK && req->users.failed)
+        rc = RC_SQL_REFUSED;
+    while (rc == RC_SQL_OK && rc_store_next_user(&rest, &group)) {
+        memcpy(&since, rest.p, sizeof(since));
+        rest = rc_str_skip(rest, sizeof(since));
+        rc = find_missed(g, m, RC_STORE_GROUP, group, since);
+    }
+    rc_buf_reset(&req->users);
+    req->nusers = 0;
+    return rc;
+}
+
+/* The messages of these ids, some at a time. */
+static enum rc_sql_result read_missed(struct rc_db *g, struct rc_store_req *req,
+                                      const struct missed *m)
+{
+    enum rc_sql_result rc = RC_SQL_OK;
+
+    for (uint32_t i = 0; rc == RC_SQL_OK && i < m->n && !req->more; i += RC_SQL_PARAMETERS) {
+        struct rc_sql_value p[RC_SQL_PARAMETERS];
+
+        for (uint32_t k = 0; k < RC_SQL_PARAMETERS; k++)
+            p[k] = rc_sql_int(i + k < m->n ? m->id[i + k] : 0);
+        rc = run_rows(g, req, RC_STMT_ROWS, p, false);
+    }
+    return rc;
+}
+
+/* What other nodes store meanwhile is above the last id, and comes with the next page. */
 static enum rc_sql_result run_missed(struct rc_db *g, struct rc_store_req *req)
 {
-    struct rc_sql_value user = rc_sql_text(req->in.user);
+    struct missed m = {.user = req->in.user};
     enum rc_sql_result rc = read_cursor(g, req);
 
+    if (rc == RC_SQL_OK)
+        rc = rc_db_number(g, RC_STMT_MAX_ID, NULL, &m.below);
     if (rc != RC_SQL_OK)
         return rc;
     bound_limit(g, req);
-    {
-        uint64_t after = req->in.after > req->id ? req->in.after : req->id;
-        struct rc_sql_value above = rc_sql_int(after < ID_END ? after : ID_END);
-        struct rc_sql_value limit = rc_sql_int(req->in.limit + 1);
-        struct rc_sql_value p[] = {user, user, above, limit, user, user, above, limit, limit};
-
-        return run_rows(g, req, RC_STMT_MISSED, p, false);
-    }
+    m.after = req->in.after > req->id ? req->in.after : req->id;
+    m.after = m.after < ID_END ? m.after : ID_END;
+    m.below++;
+    m.max = req->in.limit + 1;
+    m.id = rc_calloc(m.max, 2 * sizeof(*m.id));
+    rc = find_missed(g, &m, RC_STORE_PRIVATE, m.user, 0);
+    if (rc == RC_SQL_OK)
+        rc = find_in_groups(g, req, &m);
+    if (rc == RC_SQL_OK)
+        rc = read_missed(g, req, &m);
+    free(m.id);
+    return rc;
 }
 
 /* ---- groups ---- */
 
 static bool add_user(const struct rc_sql_value *column, void *arg)
 {
-    rc_store_put_user(arg, column[0].text);
+    if (!is_foreign(column[0].text))
+        rc_store_put_user(arg, column[0].text);
     return true;
 }
 
@@ -303,17 +457,13 @@ static enum rc_sql_result is_member(struct rc_db *g, const struct rc_store_req *
     return rc;
 }
 
-static enum rc_sql_result run_group_add(struct rc_db *g, struct rc_store_req *req)
+static enum rc_sql_result add_member(struct rc_db *g, struct rc_store_req *req)
 {
     struct rc_sql_value p[] = {rc_sql_text(req->in.receiver), rc_sql_text(req->in.user),
                                rc_sql_int(g->next_id - 1)};
     uint64_t members = 0;
-    bool is = false;
-    enum rc_sql_result rc = is_member(g, req, &is);
+    enum rc_sql_result rc = rc_db_number(g, RC_STMT_MEMBER_COUNT, p, &members);
 
-    if (rc != RC_SQL_OK || is)
-        return rc;
-    rc = rc_db_number(g, RC_STMT_MEMBER_COUNT, p, &members);
     if (rc != RC_SQL_OK)
         return rc;
     if (members >= g->conf->store_group_limit) {
@@ -323,6 +473,29 @@ static enum rc_sql_result run_group_add(struct rc_db *g, struct rc_store_req *re
     rc = run_simple(g, RC_STMT_MEMBER_ADD, p);
     req->changed = rc == RC_SQL_OK && g->changed != 0;
     return rc;
+}
+
+static enum rc_sql_result run_group_add(struct rc_db *g, struct rc_store_req *req)
+{
+    bool is = false;
+    enum rc_sql_result rc = is_member(g, req, &is);
+
+    return rc != RC_SQL_OK || is ? rc : add_member(g, req);
+}
+
+/* What was said in a group that all have left is not for whoever takes its name. */
+static enum rc_sql_result run_group_create(struct rc_db *g, struct rc_store_req *req)
+{
+    struct rc_sql_value name = rc_sql_text(req->in.receiver), p[] = {name, name};
+    uint64_t used = 0;
+    enum rc_sql_result rc = rc_db_number(g, RC_STMT_GROUP_USED, p, &used);
+
+    if (rc != RC_SQL_OK)
+        return rc;
+    if (used == 0)
+        return add_member(g, req);
+    req->fault = RC_STORE_GROUP_EXISTS;
+    return RC_SQL_OK;
 }
 
 static enum rc_sql_result run_group_remove(struct rc_db *g, struct rc_store_req *req)
@@ -419,6 +592,8 @@ static enum rc_sql_result run_typed(struct rc_db *g, struct rc_store_req *req)
     case RC_STORE_HISTORY: return run_history(g, req);
     case RC_STORE_MISSED: return run_missed(g, req);
     case RC_STORE_CURSOR: return run_cursor(g, req);
+    case RC_STORE_CONVERSATIONS: return run_conversations(g, req);
+    case RC_STORE_GROUP_CREATE: return run_group_create(g, req);
     case RC_STORE_GROUP_ADD: return run_group_add(g, req);
     case RC_STORE_GROUP_REMOVE: return run_group_remove(g, req);
     case RC_STORE_GROUP_IS: return is_member(g, req, &req->member);

@@ -6,27 +6,27 @@
 #define COLUMNS                                                                              \
     "id, conversation_type, sender_id, receiver_id, content, created_at, client_id, event, " \
     "format"
-#define ROWS "SELECT " COLUMNS " FROM message WHERE "
+#define ROWS(by) "SELECT " COLUMNS " FROM message" by " WHERE "
+/* Of what was missed each group is asked for alone, because of MariaDB: it seeks to an id within a group
+ * only when it is told both as constants, and walks through all the messages of a group in a join. */
 #define PAGE " AND id > ? AND id < ? ORDER BY id "
 /* One half of what two users wrote to each other. The second one leaves out what a user wrote to
  * themselves: the first has it. */
-#define HALF(order, more)                                                           \
-    "SELECT * FROM (" ROWS "conversation_type = 'private' AND receiver_id = ? AND " \
-    "sender_id = ?" more PAGE order "LIMIT ?) AS half"
-#define PAIR(order) \
-    HALF(order, "") \
-    " UNION ALL " HALF(order, " AND sender_id <> receiver_id") " ORDER BY id " order "LIMIT ?"
-/* The ids first, from the indexes alone as far as may be; the order of the join is that written. */
-#define MISSED(join)                                                                          \
+#define HALF(by, order, more)                                                           \
+    "SELECT * FROM (" ROWS(by) "conversation_type = 'private' AND receiver_id = ? AND " \
+                               "sender_id = ?" more PAGE order "LIMIT ?) AS half"
+#define PAIR(by, order)                                                                  \
+    HALF(by, order, "")                                                                  \
+    " UNION ALL " HALF(by, order, " AND sender_id <> receiver_id") " ORDER BY id " order \
+                                                                   "LIMIT ?"
+/* of: ids of private messages, the last of each user w and perhaps others. Behind it the user, whose groups
+ * those are. */
+#define LAST(of)                                                                              \
     "SELECT m.id, m.conversation_type, m.sender_id, m.receiver_id, m.content, m.created_at, " \
-    "m.client_id, m.event, m.format FROM (SELECT id FROM (SELECT id FROM message WHERE "      \
-    "conversation_type = 'private' AND receiver_id = ? AND sender_id <> ? AND id > ? "        \
-    "ORDER BY id LIMIT ?) AS p UNION ALL SELECT id FROM (SELECT n.id FROM group_membership "  \
-    "g " join                                                                                 \
-    " message n ON n.conversation_type = 'group' AND n.receiver_id = g.group_id AND "         \
-    "n.id > g.since_id WHERE g.user_id = ? AND n.sender_id <> ? AND n.id > ? "                \
-    "ORDER BY n.id LIMIT ?) AS q ORDER BY id LIMIT ?) AS i " join                             \
-    " message m ON m.id = i.id ORDER BY m.id"
+    "m.client_id, m.event, m.format FROM (SELECT MAX(id) AS id FROM (" of                     \
+    ") AS p GROUP BY w UNION ALL SELECT (SELECT n.id FROM message n WHERE "                   \
+    "n.conversation_type = 'group' AND n.receiver_id = g.group_id ORDER BY n.id DESC "        \
+    "LIMIT 1) FROM group_membership g WHERE g.user_id = "
 
 #define PUT "INSERT INTO message (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
 #define MEMBER_ADD \
@@ -37,7 +37,7 @@
     "UPDATE message_counter SET last_id = " greatest \
     "(last_id, (SELECT COALESCE(MAX(id), 0) FROM message)) + ?"
 
-#define COMMON                                                                                 \
+#define COMMON(BY)                                                                             \
     [RC_STMT_VERSION] = "SELECT MAX(version) FROM schema_version",                             \
     [RC_STMT_SET_VERSION] = "INSERT INTO schema_version (version) VALUES (?)",                 \
     [RC_STMT_WRITER_ADD] =                                                                     \
@@ -48,9 +48,24 @@
     [RC_STMT_LAST_ID] = "SELECT last_id FROM message_counter",                                 \
     [RC_STMT_FIND] =                                                                           \
         "SELECT id, created_at FROM message WHERE sender_id = ? AND client_id = ?",            \
-    [RC_STMT_NEWEST] = ROWS "conversation_type = ? AND receiver_id = ?" PAGE "DESC LIMIT ?",   \
-    [RC_STMT_OLDEST] = ROWS "conversation_type = ? AND receiver_id = ?" PAGE "LIMIT ?",        \
-    [RC_STMT_PAIR_NEWEST] = PAIR("DESC "), [RC_STMT_PAIR_OLDEST] = PAIR(""),                   \
+    [RC_STMT_NEWEST] =                                                                         \
+        ROWS(BY("message_receiver")) "conversation_type = ? AND receiver_id = ?" PAGE          \
+                                     "DESC LIMIT ?",                                           \
+    [RC_STMT_OLDEST] =                                                                         \
+        ROWS(BY("message_receiver")) "conversation_type = ? AND receiver_id = ?" PAGE          \
+                                     "LIMIT ?",                                                \
+    [RC_STMT_PAIR_NEWEST] = PAIR(BY("message_pair"), "DESC "),                                 \
+    [RC_STMT_PAIR_OLDEST] = PAIR(BY("message_pair"), ""),                                      \
+    [RC_STMT_ROWS] =                                                                           \
+        ROWS("") "id IN (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ORDER BY id",         \
+    [RC_STMT_MISSED] = "SELECT id FROM message" BY(                                            \
+        "message_receiver") " WHERE conversation_type = ? AND receiver_id = ? AND sender_id "  \
+                            "<> ?" PAGE "LIMIT ?",                                             \
+    [RC_STMT_MAX_ID] = "SELECT MAX(id) FROM message",                                          \
+    [RC_STMT_GROUPS_OF] = "SELECT group_id, since_id FROM group_membership WHERE user_id = ?", \
+    [RC_STMT_GROUP_USED] = "SELECT 1 FROM group_membership WHERE group_id = ? UNION ALL "      \
+                           "SELECT 1 FROM message WHERE conversation_type = 'group' AND "      \
+                           "receiver_id = ? LIMIT 1",                                          \
     [RC_STMT_CURSOR] = "SELECT message_id FROM user_cursor WHERE user_id = ?",                 \
     [RC_STMT_MEMBER_REMOVE] =                                                                  \
         "DELETE FROM group_membership WHERE group_id = ? AND user_id = ?",                     \
@@ -96,6 +111,32 @@ static const char *const sqlite_2[] = {
     "seen_at TEXT NOT NULL) WITHOUT ROWID",
     NULL,
 };
+/* With whom a user has written. */
+static const char *const sqlite_3[] = {
+    "CREATE INDEX message_sent ON message (sender_id, receiver_id, id) "
+    "WHERE conversation_type = 'private'",
+    NULL,
+};
+
+/* From one name to the next by the index: SQLite would walk through all messages to group them. */
+#define STEPS(name, me, who)                                                             \
+    name "(w) AS (SELECT MIN(" who ") FROM message WHERE conversation_type = 'private' " \
+         "AND " me " = ?1 UNION ALL SELECT (SELECT MIN(" who ") FROM message WHERE "     \
+         "conversation_type = 'private' AND " me " = ?1 AND " who " > w) FROM " name     \
+         " WHERE w IS NOT NULL)"
+#define LAST_EACH(name, me, who)                                                          \
+    "SELECT w, (SELECT id FROM message WHERE conversation_type = 'private' AND " me       \
+    " = ?1 AND " who " = w ORDER BY id DESC LIMIT 1) AS id FROM " name " WHERE w IS NOT " \
+    "NULL"
+#define SQLITE_CONVERSATIONS                                                                  \
+    "WITH RECURSIVE " STEPS("sent", "sender_id", "receiver_id") ", " STEPS(                   \
+        "got", "receiver_id",                                                                 \
+        "sender_id") " " LAST(LAST_EACH("sent", "sender_id",                                  \
+                                        "receiver_id") " UNION ALL " LAST_EACH("got",         \
+                                                                               "receiver_id", \
+                                                                               "sender_id")) "?1) AS l CROSS JOIN message m ON m.id = l.id WHERE l.id < ?4 ORDER BY l.id DESC LIMIT ?5"
+
+#define SQLITE_BY(index) ""
 
 const struct rc_dialect rc_dialect_sqlite = {
     .begin_read = "BEGIN",
@@ -103,17 +144,17 @@ const struct rc_dialect rc_dialect_sqlite = {
     .time_zone = "Z",
     .statement =
         {
-            COMMON,
+            COMMON(SQLITE_BY),
             [RC_STMT_TAKE_IDS] = TAKE_IDS("MAX"),
             [RC_STMT_PUT] =
                 PUT "ON CONFLICT (sender_id, client_id) WHERE client_id IS NOT NULL DO NOTHING",
-            [RC_STMT_MISSED] = MISSED("CROSS JOIN"),
+            [RC_STMT_CONVERSATIONS] = SQLITE_CONVERSATIONS,
             [RC_STMT_CURSOR_MOVE] =
                 CURSOR_MOVE "ON CONFLICT (user_id) DO UPDATE SET "
                             "message_id = MAX(message_id, excluded.message_id)",
             [RC_STMT_MEMBER_ADD] = MEMBER_ADD "ON CONFLICT DO NOTHING",
         },
-    .step = {sqlite_versions, sqlite_1, sqlite_2},
+    .step = {sqlite_versions, sqlite_1, sqlite_2, sqlite_3},
 };
 
 /* ---- MariaDB ---- */
@@ -154,6 +195,22 @@ static const char *const mariadb_2[] = {
     "batch BIGINT NOT NULL, seen_at DATETIME(3) NOT NULL)" TABLE_OPTIONS,
     NULL,
 };
+static const char *const mariadb_3[] = {
+    "ALTER TABLE message "
+    "ADD KEY IF NOT EXISTS message_sent (conversation_type, sender_id, receiver_id, id)",
+    NULL,
+};
+
+#define LAST_EACH_BY_INDEX(me, who)                                                        \
+    "SELECT " who " AS w, MAX(id) AS id FROM message WHERE conversation_type = 'private' " \
+    "AND " me " = ? GROUP BY " who
+#define MARIADB_CONVERSATIONS                                                             \
+    LAST(LAST_EACH_BY_INDEX("sender_id", "receiver_id") " UNION ALL " LAST_EACH_BY_INDEX( \
+        "receiver_id", "sender_id"))                                                      \
+    "?) AS l STRAIGHT_JOIN message m ON m.id = l.id WHERE l.id < ? ORDER BY l.id DESC LIMIT ?"
+
+/* It would rather look through all messages, in the hope of soon having a page of those that it wants. */
+#define MARIADB_BY(index) " FORCE INDEX (" index ")"
 
 const struct rc_dialect rc_dialect_mariadb = {
     .begin_read = "START TRANSACTION READ ONLY",
@@ -161,16 +218,16 @@ const struct rc_dialect rc_dialect_mariadb = {
     .time_zone = "",
     .statement =
         {
-            COMMON,
+            COMMON(MARIADB_BY),
             [RC_STMT_PACKET_LIMIT] = "SELECT @@max_allowed_packet",
             [RC_STMT_TAKE_IDS] = TAKE_IDS("GREATEST"),
             [RC_STMT_PUT] = PUT "ON DUPLICATE KEY UPDATE format = format",
-            [RC_STMT_MISSED] = MISSED("STRAIGHT_JOIN"),
+            [RC_STMT_CONVERSATIONS] = MARIADB_CONVERSATIONS,
             [RC_STMT_CURSOR_MOVE] =
                 CURSOR_MOVE "ON DUPLICATE KEY UPDATE "
                             "message_id = GREATEST(message_id, VALUES(message_id))",
             [RC_STMT_MEMBER_ADD] = MEMBER_ADD "ON DUPLICATE KEY UPDATE since_id = since_id",
         },
-    .step = {mariadb_versions, mariadb_1, mariadb_2},
+    .step = {mariadb_versions, mariadb_1, mariadb_2, mariadb_3},
 };
 /* NOLINTEND(bugprone-suspicious-missing-comma) */

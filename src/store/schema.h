@@ -7,7 +7,7 @@
 #ifndef RC_STORE_SCHEMA_H
 #define RC_STORE_SCHEMA_H
 
-enum { RC_SQL_PARAMETERS = 16, RC_SQL_COLUMNS = 9, RC_SCHEMA_VERSION = 2 };
+enum { RC_SQL_PARAMETERS = 16, RC_SQL_COLUMNS = 9, RC_SCHEMA_VERSION = 3 };
 
 enum rc_statement {
     RC_STMT_VERSION,      /* -> the highest version */
@@ -24,10 +24,15 @@ enum rc_statement {
     RC_STMT_OLDEST, /* the same, oldest first */
     RC_STMT_PAIR_NEWEST, /* a, b, above, below, limit, b, a, above, below, limit, limit -> rows */
     RC_STMT_PAIR_OLDEST,
-    RC_STMT_MISSED,      /* user, user, above, limit, user, user, above, limit, limit -> rows */
-    RC_STMT_CURSOR_MOVE, /* user, id */
-    RC_STMT_CURSOR,      /* user -> id */
-    RC_STMT_MEMBER_ADD,  /* group, user, since id */
+    RC_STMT_CONVERSATIONS, /* user, user, user, below, limit -> rows, newest first */
+    RC_STMT_ROWS,          /* ids, as many as there are parameters -> rows, oldest first */
+    RC_STMT_MISSED, /* type, receiver, user, above, below, limit -> ids, but for the user's own */
+    RC_STMT_MAX_ID,        /* -> id */
+    RC_STMT_GROUPS_OF,     /* user -> group, since id */
+    RC_STMT_CURSOR_MOVE,   /* user, id */
+    RC_STMT_CURSOR,        /* user -> id */
+    RC_STMT_GROUP_USED,    /* group, group -> 1 */
+    RC_STMT_MEMBER_ADD,    /* group, user, since id */
     RC_STMT_MEMBER_REMOVE, /* group, user */
     RC_STMT_MEMBER_IS,     /* group, user -> 1 */
     RC_STMT_MEMBER_COUNT,  /* group -> how many */

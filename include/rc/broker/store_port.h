@@ -43,10 +43,14 @@ enum {
 enum rc_store_type {
     RC_STORE_PUT,     /* stores a message */
     RC_STORE_HISTORY, /* the messages of a room or a conversation, in pages */
+    /* With whom a user has written, and the groups that they are in, if anything was said there: the
+     * last message of each, the newest first, in pages. */
+    RC_STORE_CONVERSATIONS,
     /* The messages for a user above their cursor: private ones to them, and those of the groups they
      * are in since they were added; not their own. */
     RC_STORE_MISSED,
     RC_STORE_CURSOR,       /* moves a user's cursor forward */
+    RC_STORE_GROUP_CREATE, /* a user into a group that nobody has ever been in, or written to */
     RC_STORE_GROUP_ADD,    /* a user into a group */
     RC_STORE_GROUP_REMOVE, /* a user out of it */
     RC_STORE_GROUP_IS,     /* is the user in the group? */
@@ -74,7 +78,9 @@ enum rc_store_format {
     X(RC_STORE_UNKNOWN, "store_unknown", "the store was lost: it may be stored, or may not") \
     X(RC_STORE_TOO_LONG, "too_long", "a name or the content is too long to be stored")       \
     X(RC_STORE_NOT_A_MEMBER, "not_a_member", "the sender is not a member of the group")      \
-    X(RC_STORE_GROUP_FULL, "group_full", "the group has as many members as it may have")
+    X(RC_STORE_GROUP_FULL, "group_full", "the group has as many members as it may have")     \
+    X(RC_STORE_GROUP_EXISTS, "group_exists",                                                 \
+      "there is such a group already, choose another name")
 
 enum rc_store_fault {
 #define RC_STORE_FAULT_ENUM(name, code, text) name,
@@ -91,7 +97,7 @@ const char *rc_store_fault_text(enum rc_store_fault fault);
 struct rc_store_in {
     enum rc_store_conversation conversation; /* PUT, HISTORY */
     enum rc_store_format format;             /* PUT */
-    /* PUT, CURSOR, MISSED, GROUP_*: the user. Of a PUT it may be empty: a nameless sender, into a
+    /* PUT, CURSOR, MISSED, CONVERSATIONS, GROUP_*: the user. Of a PUT it may be empty: a nameless sender, into a
      * room. HISTORY of a private conversation: one of the two users. */
     struct rc_str user;
     /* PUT: where to. HISTORY: the room or the group; of a private conversation the other user.
@@ -108,10 +114,10 @@ struct rc_store_in {
     bool of_member; /* PUT to a group: RC_STORE_NOT_A_MEMBER unless the sender is in it */
     bool forward;   /* HISTORY: the oldest rows above `after`; else the newest below `before` */
     uint64_t after; /* HISTORY, MISSED: only ids above it; 0: no bound */
-    uint64_t before; /* HISTORY: only ids below it; 0: no bound */
-    uint32_t
-        limit; /* HISTORY, MISSED: rows at most; 0: store.history_limit, as is more than it */
-    /* HISTORY, MISSED: bytes of rows; an answer with as many takes no further row. 0:
+    uint64_t before; /* HISTORY, CONVERSATIONS: only ids below it; 0: no bound */
+    /* HISTORY, MISSED, CONVERSATIONS: rows at most; 0: store.history_limit, as is more than it */
+    uint32_t limit;
+    /* HISTORY, MISSED, CONVERSATIONS: bytes of rows; an answer with as many takes no further row. 0:
      * RC_STORE_ROWS_SIZE, as is more than it. */
     size_t rows_size;
     int64_t time_ms; /* PUT: since 1970, when the message came */
@@ -144,14 +150,16 @@ struct rc_store_req {
     uint64_t id;
     int64_t time_ms; /* PUT: as `id` */
     bool repeated;   /* PUT: it was stored before: deliver nothing */
-    bool changed;    /* GROUP_ADD, GROUP_REMOVE: the user was not in it, was in it */
+    bool changed;    /* GROUP_CREATE, _ADD, _REMOVE: the user was not in it, was in it */
     bool member;     /* GROUP_IS */
-    bool more; /* HISTORY, MISSED: there are further rows, in the direction that was asked */
+    bool
+        more; /* HISTORY, MISSED, CONVERSATIONS: there are further rows, in the direction asked */
     /* HISTORY, MISSED: the rows, oldest first, with a comma between them and no brackets:
      *   {"id":7,"conversation_type":"room","sender_id":"ann","receiver_id":"lobby","content":"hi",
      *    "created_at":"2026-11-22T04:05:06.789Z","client_id":null,"event":"roomMessage"}
      * without the blanks. sender_id and client_id are null where they are empty; `event` is there only
-     * in rows that have one. */
+     * in rows that have one. CONVERSATIONS: the newest first, each as
+     *   {"type":"private","with":"bob","message":{"id":7,...}}, or "group" and its name. */
     struct rc_buf rows;
     struct rc_store_row *row; /* [nrows] */
     uint32_t nrows;

@@ -201,6 +201,8 @@ static void carry_out(struct fake_store *f, struct rc_store_req *req)
         break;
     case RC_STORE_GROUP_IS: req->member = in_group(f, req->in.receiver, req->in.user); break;
     case RC_STORE_GROUP_LIST: list_group(f, req); break;
+    case RC_STORE_CONVERSATIONS: break;
+    case RC_STORE_GROUP_CREATE:
     case RC_STORE_GROUP_ADD:
     case RC_STORE_GROUP_REMOVE: req->changed = true; break;
     }

@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <string.h>
 
 #define S RC_STR
 
@@ -557,6 +558,115 @@ static void what_was_missed(const struct bed_engine *e)
     bed_close(&k);
 }
 
+/* Pages over many groups: in order, each once. */
+static void missed_in_many_groups(const struct bed_engine *e)
+{
+    struct bed k;
+    char name[8], want[8];
+    uint64_t last = 0;
+
+    bed_open(&k, e);
+    for (unsigned g = 0; g < 7; g++) {
+        (void)snprintf(name, sizeof(name), "g%u", g);
+        (void)group(&k, RC_STORE_GROUP_ADD, name, "bob");
+    }
+    for (unsigned i = 0; i < 60; i++) {
+        bool own = i % 10 == 9;
+
+        (void)snprintf(name, sizeof(name), "g%u", i * i % 7);
+        (void)bed_put(&k, i % 4 == 0 && !own ? RC_STORE_PRIVATE : RC_STORE_GROUP,
+                      own ? "bob" : "ann", i % 4 == 0 && !own ? "bob" : name, "x", "");
+    }
+    for (unsigned i = 1; i <= 60; i++) {
+        if (i % 10 == 0)
+            continue; /* bob's own */
+        (void)snprintf(want, sizeof(want), "%u%s", i, i < 59 ? " +" : "");
+        cr_assert_str_eq(missed(&k, "bob", last, 1), want);
+        last = i;
+    }
+    cr_assert_str_eq(missed(&k, "bob", 8, 9), "9 11 12 13 14 15 16 17 18 +");
+    cr_assert_str_eq(missed(&k, "bob", 20, 17),
+                     "21 22 23 24 25 26 27 28 29 31 32 33 34 35 36 37 38 +");
+    cr_assert_str_eq(missed(&k, "bob", 57, 0), "58 59");
+    cr_assert_str_eq(missed(&k, "bob", 60, 0), "");
+    bed_close(&k);
+}
+
+/* Ids of the last messages, in the order in which they come. */
+static const char *last_of_each(struct bed *k, const char *user, uint64_t before,
+                                uint32_t limit)
+{
+    struct rc_store_in in = {.user = rc_str_of(user), .before = before, .limit = limit};
+
+    return bed_ids(bed_ask(k, RC_STORE_CONVERSATIONS, in));
+}
+
+static void list_of_conversations(const struct bed_engine *e)
+{
+    struct bed k;
+    struct rc_store_in in = {.user = S("bob"), .limit = 2, .before = 11};
+    const struct rc_store_req *req;
+
+    bed_open(&k, e);
+    cr_assert_str_eq(last_of_each(&k, "bob", 0, 0), "");
+    (void)group(&k, RC_STORE_GROUP_ADD, "g", "bob");
+    (void)group(&k, RC_STORE_GROUP_ADD, "quiet", "bob");
+    (void)bed_put(&k, RC_STORE_PRIVATE, "ann", "bob", "1", "");  /* 1 */
+    (void)bed_put(&k, RC_STORE_PRIVATE, "bob", "carl", "2", ""); /* 2 */
+    (void)bed_put(&k, RC_STORE_GROUP, "ann", "g", "3", "");      /* 3 */
+    (void)bed_put(&k, RC_STORE_PRIVATE, "bob", "ann", "4", "");  /* 4 */
+    (void)bed_put(&k, RC_STORE_GROUP, "ann", "other", "5", "");  /* 5 */
+    (void)bed_put(&k, RC_STORE_PRIVATE, "ann", "carl", "6", ""); /* 6 */
+    (void)bed_put(&k, RC_STORE_PRIVATE, "bob", "bob", "7", "");  /* 7 */
+    (void)bed_put(&k, RC_STORE_ROOM, "bob", "ann", "8", "");     /* 8 */
+    (void)bed_put(&k, RC_STORE_PRIVATE, "Bob", "dora", "9", ""); /* 9 */
+    (void)bed_put(&k, RC_STORE_PRIVATE, "eve", "bob", "10", ""); /* 10 */
+    (void)bed_put(&k, RC_STORE_PRIVATE, "g", "bob", "11", "");   /* 11: a user, not the group */
+    cr_assert_str_eq(last_of_each(&k, "bob", 0, 0), "11 10 7 4 3 2");
+    cr_assert_str_eq(last_of_each(&k, "bob", 0, 2), "11 10 +");
+    cr_assert_str_eq(last_of_each(&k, "bob", 10, 3), "7 4 3 +");
+    cr_assert_str_eq(last_of_each(&k, "bob", 3, 3), "2");
+    cr_assert_str_eq(last_of_each(&k, "bob", 2, 3), "");
+    cr_assert_str_eq(last_of_each(&k, "ann", 0, 0), "6 4");
+    cr_assert_str_eq(last_of_each(&k, "carl", 0, 0), "6 2");
+    cr_assert_str_eq(last_of_each(&k, "nobody", 0, 0), "");
+    req = bed_ask(&k, RC_STORE_CONVERSATIONS, in);
+    cr_assert_eq(req->nrows, 2u);
+    cr_assert(req->more);
+    cr_assert(has(rc_buf_str(&req->rows),
+                  rc_str_of("{\"type\":\"private\",\"with\":\"eve\",\"message\":{\"id\":10,")));
+    cr_assert(has(rc_buf_str(&req->rows), rc_str_of("}},{\"type\":\"private\",\"with\":\"bob\","
+                                                    "\"message\":{\"id\":7,")));
+    in.before = 5;
+    req = bed_ask(&k, RC_STORE_CONVERSATIONS, in);
+    cr_assert(
+        has(rc_buf_str(&req->rows), rc_str_of("{\"type\":\"private\",\"with\":\"ann\",")));
+    cr_assert(has(rc_buf_str(&req->rows), rc_str_of("{\"type\":\"group\",\"with\":\"g\",")));
+    (void)group(&k, RC_STORE_GROUP_REMOVE, "g", "bob");
+    cr_assert_str_eq(last_of_each(&k, "bob", 5, 0), "4 2");
+    bed_close(&k);
+}
+
+/* By one only, and not where something was said before. */
+static void groups_are_created(const struct bed_engine *e)
+{
+    struct bed k;
+
+    bed_open(&k, e);
+    cr_assert(group(&k, RC_STORE_GROUP_CREATE, "g", "ann")->changed);
+    cr_assert_eq(group(&k, RC_STORE_GROUP_CREATE, "g", "bob")->fault, RC_STORE_GROUP_EXISTS);
+    cr_assert_eq(group(&k, RC_STORE_GROUP_CREATE, "g", "ann")->fault, RC_STORE_GROUP_EXISTS);
+    cr_assert_str_eq(bed_users(group(&k, RC_STORE_GROUP_LIST, "g", "")), "ann");
+    (void)group(&k, RC_STORE_GROUP_REMOVE, "g", "ann");
+    cr_assert(group(&k, RC_STORE_GROUP_CREATE, "g", "bob")->changed); /* nothing was said */
+    (void)bed_put(&k, RC_STORE_GROUP, "bob", "g", "x", "");
+    (void)group(&k, RC_STORE_GROUP_REMOVE, "g", "bob");
+    cr_assert_eq(group(&k, RC_STORE_GROUP_CREATE, "g", "eve")->fault, RC_STORE_GROUP_EXISTS);
+    cr_assert_str_eq(bed_users(group(&k, RC_STORE_GROUP_LIST, "g", "")), "");
+    cr_assert_str_eq(rc_store_fault_code(RC_STORE_GROUP_EXISTS), "group_exists");
+    bed_close(&k);
+}
+
 /* Members see what comes after them in their very batch. */
 static void added_in_a_batch(const struct bed_engine *e)
 {
@@ -704,6 +814,9 @@ const struct bed_case bed_cases[] = {
     {"groups", groups},
     {"cursors", cursors},
     {"what_was_missed", what_was_missed},
+    {"missed_in_many_groups", missed_in_many_groups},
+    {"list_of_conversations", list_of_conversations},
+    {"groups_are_created", groups_are_created},
     {"added_in_a_batch", added_in_a_batch},
     {"backpressure", backpressure},
     {"stop_finishes", stop_finishes},

@@ -1,3 +1,4 @@
+#include "../../../src/store/schema.h"
 #include "bed.h"
 #include "rc/base/timer.h"
 
@@ -181,7 +182,40 @@ Test(sqlite, migrates_version_1)
     cr_assert_eq(bed_put(&k, RC_STORE_PRIVATE, "ann", "bob", "new", "c"), 41u); /* repeated */
     cr_assert_eq(bed_put(&k, RC_STORE_PRIVATE, "ann", "bob", "new", "d"), 44u);
     bed_close(&k);
-    cr_assert_eq(number(&f, "SELECT MAX(version) FROM schema_version"), 2);
+    cr_assert_eq(number(&f, "SELECT MAX(version) FROM schema_version"), 3);
+    file_remove(&f);
+}
+
+/* Whatever the size of the tables: nothing walks through all messages. */
+Test(sqlite, statements_seek)
+{
+    struct file f;
+    struct bed k;
+    sqlite3 *db;
+
+    file_make(&f);
+    bed_open(&k, &f.engine);
+    bed_close(&k);
+    cr_assert_eq(sqlite3_open(f.path, &db), SQLITE_OK);
+    for (unsigned i = 0; i < RC_STMT_COUNT; i++) {
+        char text[2048];
+        sqlite3_stmt *st;
+
+        if (rc_dialect_sqlite.statement[i] == NULL)
+            continue;
+        (void)snprintf(text, sizeof(text), "EXPLAIN QUERY PLAN %s",
+                       rc_dialect_sqlite.statement[i]);
+        cr_assert_eq(sqlite3_prepare_v2(db, text, -1, &st, NULL), SQLITE_OK, "%s", text);
+        while (sqlite3_step(st) == SQLITE_ROW) {
+            const char *step = (const char *)sqlite3_column_text(st, 3);
+
+            if (strncmp(step, "SCAN message", 12) == 0 &&
+                strcmp(step, "SCAN message_counter") != 0)
+                cr_assert_fail("%s: %s", rc_dialect_sqlite.statement[i], step);
+        }
+        (void)sqlite3_finalize(st);
+    }
+    (void)sqlite3_close(db);
     file_remove(&f);
 }
 
