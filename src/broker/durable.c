@@ -476,20 +476,35 @@ RC_ON_SHARD static int send_list(struct rc_exec *x, const char *key, bool paged)
     return RC_OK;
 }
 
+/* The newest come first. */
+RC_ON_SHARD static int ask_conversations(struct rc_exec *x, struct rc_store_in *in)
+{
+    if (x->env.user.len == 0)
+        return refuse_stranger(x);
+    if (in->after != 0)
+        return rc_exec_refuse(x, "bad_argument",
+                              "conversations come newest first: ask for those before an id");
+    in->user = x->env.user;
+    in->forward = true; /* what does not fit is left out at the end */
+    return submit(x, RC_STORE_CONVERSATIONS, in, NULL);
+}
+
 /* A group's is for those who are in it: it is asked first. */
 RC_ON_SHARD static int ask_history(struct rc_exec *x, const struct rc_action *a,
                                    struct parts *p)
 {
     struct rc_store_in in = {.conversation = RC_STORE_ROOM,
                              .rows_size = x->sh->app->conf->limits_max_queue / 4};
-    bool is_room = a->name != NULL, checked = x->answer != NULL;
+    bool is_room = a->history == RC_HISTORY_ROOM, checked = x->answer != NULL;
     int rc = a->data != NULL ? fill_value(x, a->data, &p->args) : RC_OK;
     struct rc_str options = rc_buf_str(&p->args);
 
+    if (rc == RC_OK && a->history == RC_HISTORY_CONVERSATION)
+        rc = get_conversation(x, options, p, &in);
     if (rc == RC_OK)
-        rc = is_room ? get_page(x, options, &in) : get_conversation(x, options, p, &in);
-    if (rc == RC_OK && !is_room)
         rc = get_page(x, options, &in);
+    if (rc == RC_OK && a->history == RC_HISTORY_CONVERSATIONS)
+        return ask_conversations(x, &in);
     if (rc != RC_OK)
         return rc;
     if (in.conversation == RC_STORE_GROUP && !checked)
@@ -515,6 +530,8 @@ int rc_action_history(struct rc_exec *x, const struct rc_action *a)
         return refuse_fault(x, x->answer->fault);
     if (x->answer != NULL && x->answer->type == RC_STORE_HISTORY)
         return send_list(x, "messages", true);
+    if (x->answer != NULL && x->answer->type == RC_STORE_CONVERSATIONS)
+        return send_list(x, "conversations", true);
     if (x->answer != NULL && !x->answer->yes)
         return refuse_group(x);
     if (a->name != NULL && (rc = rc_access_check(x, RC_ACCESS_HISTORY, x->key)) != RC_OK)
@@ -528,7 +545,8 @@ int rc_action_history(struct rc_exec *x, const struct rc_action *a)
 
 int rc_action_group(struct rc_exec *x, const struct rc_action *a)
 {
-    static const enum rc_store_type types[] = {[RC_GROUP_ADD] = RC_STORE_GROUP_ADD,
+    static const enum rc_store_type types[] = {[RC_GROUP_CREATE] = RC_STORE_GROUP_CREATE,
+                                               [RC_GROUP_ADD] = RC_STORE_GROUP_ADD,
                                                [RC_GROUP_REMOVE] = RC_STORE_GROUP_REMOVE,
                                                [RC_GROUP_LIST] = RC_STORE_GROUP_LIST};
     struct rc_buf group = RC_BUF_INIT, user = RC_BUF_INIT;
@@ -541,13 +559,15 @@ int rc_action_group(struct rc_exec *x, const struct rc_action *a)
         return refuse_fault(x, x->answer->fault);
     if (x->answer != NULL)
         return a->group == RC_GROUP_LIST ? send_list(x, "users", false) : RC_OK;
+    if (a->group == RC_GROUP_CREATE && x->env.user.len == 0)
+        return refuse_stranger(x);
     rc = fill_text(x, a->text[0], &group);
     if (rc == RC_OK && a->text[1] != NULL)
         rc = fill_text(x, a->text[1], &user);
     if (rc == RC_OK && (group.len == 0 || (a->text[1] != NULL && user.len == 0)))
         rc = rc_exec_refuse(x, "bad_argument", "the name of a group or a user is empty");
     in.receiver = rc_buf_str(&group);
-    in.user = rc_buf_str(&user);
+    in.user = a->group == RC_GROUP_CREATE ? x->env.user : rc_buf_str(&user);
     if (rc == RC_OK)
         rc = submit(x, types[a->group], &in, NULL);
     rc_buf_deinit(&group);

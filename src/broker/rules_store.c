@@ -87,14 +87,21 @@ bool rc_rules_compile_message(struct rc_compiler *c, struct rc_str src, struct r
 
 bool rc_rules_compile_history(struct rc_compiler *c, struct rc_str src, struct rc_action *a)
 {
+    static const char *const kinds[] = {[RC_HISTORY_ROOM] = "room",
+                                        [RC_HISTORY_CONVERSATION] = "conversation",
+                                        [RC_HISTORY_CONVERSATIONS] = "conversations"};
     struct rc_str kind, name;
+    unsigned i = 0;
     bool is_room;
 
     if (!needs_store(c) || !needs_event(c) || !rc_rules_next_word(c, &src, &kind))
         return false;
-    is_room = rc_str_eq(kind, RC_STR("room"));
-    if (!is_room && !rc_str_eq(kind, RC_STR("conversation")))
+    while (i <= RC_HISTORY_CONVERSATIONS && !rc_str_eq(kind, rc_str_of(kinds[i])))
+        i++;
+    if (i > RC_HISTORY_CONVERSATIONS)
         return rc_rules_fault(c, "it does not say of what");
+    a->history = (enum rc_history)i;
+    is_room = a->history == RC_HISTORY_ROOM;
     if (is_room && (!rc_rules_next_word(c, &src, &name) ||
                     !rc_rules_compile_name(c, name, "room", &a->name)))
         return false;
@@ -102,14 +109,18 @@ bool rc_rules_compile_history(struct rc_compiler *c, struct rc_str src, struct r
         rc_rules_name_room(c);
     if (!compile_value(c, src, "options", &a->data))
         return false;
-    return is_room || a->data != NULL || rc_rules_fault(c, "it does not say with whom");
+    return a->history != RC_HISTORY_CONVERSATION || a->data != NULL ||
+           rc_rules_fault(c, "it does not say with whom");
 }
 
 bool rc_rules_compile_group(struct rc_compiler *c, struct rc_str src, struct rc_action *a)
 {
-    static const char *const kinds[] = {
-        [RC_GROUP_ADD] = "add", [RC_GROUP_REMOVE] = "remove", [RC_GROUP_LIST] = "list"};
+    static const char *const kinds[] = {[RC_GROUP_CREATE] = "create",
+                                        [RC_GROUP_ADD] = "add",
+                                        [RC_GROUP_REMOVE] = "remove",
+                                        [RC_GROUP_LIST] = "list"};
     struct rc_str kind, group, user, rest;
+    bool needs_user;
     unsigned i = 0;
 
     if (!needs_store(c) || !needs_event(c) || !rc_rules_next_word(c, &src, &kind) ||
@@ -121,12 +132,12 @@ bool rc_rules_compile_group(struct rc_compiler *c, struct rc_str src, struct rc_
     if (i > RC_GROUP_LIST)
         return rc_rules_fault(c, "it does not say what is to be done");
     a->group = (enum rc_group)i;
-    if ((a->group == RC_GROUP_LIST && user.len != 0) || rest.len != 0)
+    needs_user = a->group == RC_GROUP_ADD || a->group == RC_GROUP_REMOVE;
+    if ((!needs_user && user.len != 0) || rest.len != 0)
         return rc_rules_fault(c,
                               "nothing can follow; a name needs \" around it if it has blanks");
     return rc_rules_compile_name(c, group, "group", &a->text[0]) &&
-           (a->group == RC_GROUP_LIST ||
-            rc_rules_compile_name(c, user, "user's id", &a->text[1]));
+           (!needs_user || rc_rules_compile_name(c, user, "user's id", &a->text[1]));
 }
 
 bool rc_rules_compile_in_group(struct rc_compiler *c, struct rc_str group, struct rc_action *a)

@@ -221,7 +221,7 @@ static void on_done(struct rc_store_req *req)
     msg.u.stored.u.answer.type = (uint8_t)req->type;
     msg.u.stored.u.answer.fault = (uint8_t)req->fault;
     msg.u.stored.u.answer.yes = req->member;
-    if (ok && req->type == RC_STORE_HISTORY)
+    if (ok && (req->type == RC_STORE_HISTORY || req->type == RC_STORE_CONVERSATIONS))
         msg.u.stored.pub = rows_of(req, &msg.u.stored.u.answer.yes);
     else if (ok && req->type == RC_STORE_GROUP_LIST)
         msg.u.stored.pub = users_of(req);

@@ -41,6 +41,15 @@ group = add {1} {2}
 group = remove {1} {2}
 [event members]
 group = list {1}
+[event create]
+group = create {1}
+message = {"conversationType":"group","receiverId":{1},"content":{"type":"created"}}
+[event invite]
+require = group {1}
+group = add {1} {2}
+message = {"conversationType":"group","receiverId":{1},"content":{"type":"added","user":{2}}}
+[event conversations]
+history = conversations {1?}
 [event mark]
 ack = auto
 [namespace /open]
@@ -49,6 +58,10 @@ auth = optional
 store = room {1} once {3?}: kept {2}
 [event /open history]
 history = room {1}
+[event /open conversations]
+history = conversations
+[event /open create]
+group = create {1}
 [room vip-*]
 publish = claim rooms
 history = member
@@ -219,6 +232,73 @@ for (const shards of SHARDS)
       assert.equal(messages(b).length, 1);
       assert.deepEqual((await ask(c, 'talk', { type: 'group', with: group })).messages.map((m) => m.content), ['all', 'two']);
       assert.deepEqual([messages(a).length, messages(d).length], [0, 0]);
+    });
+
+    test('a group is created once; who is added gets to know, then or later', async () => {
+      const [group, ann, bob, eve] = ['g', 'ann', 'bob', 'eve'].map(name);
+      const a = await Promise.all(range(2).map(() => device(server, ann)));
+      const b = await device(server, bob);
+      const made = await ask(a[0], 'create', group);
+      assert.deepEqual([made.ok, typeof made.id], [true, 'number']);
+      await got(a[1], 1);
+      assert.deepEqual([messages(a[1])[0].receiver_id, messages(a[1])[0].content], [group, { type: 'created' }]);
+      for (const s of [a[0], b]) assert.equal((await ask(s, 'create', group)).error, 'group_exists');
+      assert.equal((await ask(b, 'invite', group, bob)).error, 'not_in_group');
+      for (const user of [bob, eve]) assert.equal((await ask(a[0], 'invite', group, user)).ok, true);
+      await got(b, 2);
+      assert.deepEqual(messages(b).map((m) => m.content), [bob, eve].map((user) => ({ type: 'added', user })));
+      const e = await device(server, eve);
+      await got(e, 1);
+      assert.deepEqual(messages(e).map((m) => m.content), [{ type: 'added', user: eve }]);
+      for (const user of [ann, bob, eve]) await ask(a[0], 'remove', group, user);
+      assert.equal((await ask(b, 'create', group)).error, 'group_exists', 'what was said there is not for others');
+    });
+
+    test('the list of conversations: the last of each, the latest first, in pages', async () => {
+      const [ann, bob, carl, group] = ['ann', 'bob', 'carl', 'g'].map(name);
+      const [a, b, c] = await Promise.all([ann, bob, carl].map((u) => device(server, u)));
+      const list = async (s, options) => {
+        const { ok, conversations, more } = await ask(s, 'conversations', ...(options ? [options] : []));
+        assert.equal(ok, true);
+        return [conversations.map((i) => [i.type, i.with, i.message.content]), more];
+      };
+      assert.deepEqual(await list(a), [[], false]);
+      await ask(a, 'add', group, ann);
+      await ask(a, 'message', to(bob, 1));
+      await ask(b, 'message', to(ann, 2));
+      await ask(c, 'message', to(ann, 3));
+      await ask(a, 'message', toGroup(group, 4));
+      await ask(a, 'message', to(ann, 5));
+      await ask(b, 'message', to(carl, 6));
+      const want = [['private', ann, 5], ['group', group, 4], ['private', carl, 3], ['private', bob, 2]];
+      assert.deepEqual(await list(a), [want, false]);
+      assert.deepEqual(await list(b), [[['private', carl, 6], ['private', ann, 2]], false]);
+      assert.deepEqual(await list(a, { limit: 3 }), [want.slice(0, 3), true]);
+      const [first] = (await ask(a, 'conversations', { limit: 1 })).conversations;
+      assert.deepEqual(await list(a, { limit: 1, before: first.message.id }), [want.slice(1, 2), true]);
+      const talk = await ask(a, 'talk', { type: first.type, with: first.with });
+      assert.deepEqual(talk.messages, [first.message]);
+      const error = async (...args) => (await ask(a, 'conversations', ...args)).error;
+      for (const options of [{ limit: 0 }, { before: 'x' }, { after: 7 }, 'all']) assert.equal(await error(options), 'bad_argument');
+      const nobody = await device(server, null, { nsp: '/open' });
+      for (const verb of ['conversations', 'create']) assert.equal((await ask(nobody, verb, 'g')).error, 'no_user');
+    });
+
+    test('an answer is bounded in bytes: what is left out comes with the next page', async () => {
+      const ann = name('ann');
+      const others = range(9).map(() => name('user'));
+      const a = await device(server, ann);
+      const text = 'x'.repeat(20_000);
+      for (const u of others) await ask(a, 'message', to(u, text));
+      const seen = [];
+      for (let more = true, before; more; ) {
+        const page = await ask(a, 'conversations', before ? { before } : {});
+        assert.ok(page.conversations.length > 0 && page.conversations.length < 9, 'max_queue is 256 KiB');
+        seen.push(...page.conversations.map((i) => i.with));
+        before = page.conversations.at(-1).message.id;
+        more = page.more;
+      }
+      assert.deepEqual(seen, others.toReversed());
     });
 
     test('who was away gets it on return: once, in order, before what is live', async () => {

@@ -36,8 +36,9 @@
     X(DISCONNECT, "disconnect", "namespace | connection")                                     \
     X(STORE, "store", "[later] room ROOM [except sender] [once CLIENT_ID]: EVENT ARGS")       \
     X(MESSAGE, "message", "an object {conversationType, receiverId, content, clientId}")      \
-    X(HISTORY, "history", "room ROOM [OPTIONS] | conversation OPTIONS")                       \
-    X(GROUP, "group", "add GROUP USER | remove GROUP USER | list GROUP")
+    X(HISTORY, "history",                                                                     \
+      "room ROOM [OPTIONS] | conversation OPTIONS | conversations [OPTIONS]")                 \
+    X(GROUP, "group", "create GROUP | add GROUP USER | remove GROUP USER | list GROUP")
 
 enum rc_verb {
 #define RC_VERB_ENUM(name, key, form) RC_VERB_##name,
@@ -46,7 +47,8 @@ enum rc_verb {
 };
 
 enum rc_require { RC_REQUIRE_MEMBER, RC_REQUIRE_AUTH, RC_REQUIRE_SAME, RC_REQUIRE_GROUP };
-enum rc_group { RC_GROUP_ADD, RC_GROUP_REMOVE, RC_GROUP_LIST };
+enum rc_group { RC_GROUP_CREATE, RC_GROUP_ADD, RC_GROUP_REMOVE, RC_GROUP_LIST };
+enum rc_history { RC_HISTORY_ROOM, RC_HISTORY_CONVERSATION, RC_HISTORY_CONVERSATIONS };
 enum rc_target {
     RC_TARGET_ROOM,
     RC_TARGET_ALL,
@@ -77,6 +79,7 @@ struct rc_action {
     bool whole_connection;       /* DISCONNECT */
     enum rc_require require;     /* REQUIRE */
     enum rc_group group;         /* GROUP */
+    enum rc_history history;     /* HISTORY */
     bool later;                  /* STORE: sent before it is stored */
     struct rc_target_list *list; /* EMIT, JOIN and LEAVE: more than that, or NULL */
     struct rc_template *name;    /* text: the room, the user, or the socket's id */
