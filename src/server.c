@@ -5,6 +5,7 @@
 #include "rc/base/log.h"
 #include "rc/base/mem.h"
 #include "rc/broker/acceptor.h"
+#include "rc/broker/admission.h"
 #include "rc/broker/app.h"
 #include "rc/broker/mesh.h"
 #include "rc/broker/shard.h"
@@ -33,6 +34,7 @@ struct rc_server {
     unsigned nshards, nstarted;
     uint32_t max_conns;
     struct rc_listeners *listeners;
+    struct rc_admission *admission;
     struct rc_acceptor *acceptor;
     bool accepting;
     struct rc_store *store; /* NULL: none */
@@ -186,8 +188,10 @@ static enum rc_exit create_store(struct rc_server *s)
 
 static enum rc_exit create_admin(struct rc_server *s)
 {
-    const struct rc_admin_sources from = {
-        .shards = s->shard, .nshards = s->nshards, .store = s->app->store};
+    const struct rc_admin_sources from = {.shards = s->shard,
+                                          .nshards = s->nshards,
+                                          .admission = s->admission,
+                                          .store = s->app->store};
     struct rc_conf_errors e = {0};
 
     if (s->conf.admin_listen.n == 0)
@@ -211,10 +215,12 @@ static enum rc_exit create(struct rc_server *s)
                        s->nshards);
     if (create_store(s) != RC_EXIT_OK)
         return RC_EXIT_RUN;
+    s->admission = rc_admission_new(&s->conf, s->max_conns);
     for (unsigned i = 0; i < s->nshards; i++) {
         s->shard[i] = rc_shard_new(i, s->app, s->mesh, per_shard);
         if (s->shard[i] == NULL)
             return rc_fail("shard %u cannot be set up: %s", i, rc_reason());
+        s->shard[i]->admission = s->admission;
     }
     s->acceptor =
         rc_acceptor_new(s->listeners, s->mesh, s->shard, s->nshards, s->max_conns, &e);
@@ -270,11 +276,16 @@ static void stop(struct rc_server *s)
         rc_admin_stop(s->admin);
 }
 
-/* Returns with the name of the signal that ends the server. */
-static const char *wait_for_end(const sigset_t *awaited)
+/* Returns with the name of the signal that ends the server. Looks after memory meanwhile. */
+static const char *wait_for_end(const struct rc_server *s, const sigset_t *awaited)
 {
+    const struct timespec second = {.tv_sec = 1};
+
     for (;;) {
-        int sig = sigwaitinfo(awaited, NULL);
+        int sig;
+
+        rc_admission_watch(s->admission);
+        sig = sigtimedwait(awaited, NULL, &second);
 
         if (sig == SIGTERM)
             return "SIGTERM";
@@ -324,7 +335,7 @@ enum rc_exit rc_server_run(struct rc_server *s)
     if (rc == RC_EXIT_OK)
         rc = start(s);
     if (rc == RC_EXIT_OK) {
-        const char *signal_name = wait_for_end(&awaited); /* not in rc_log: it may be off */
+        const char *signal_name = wait_for_end(s, &awaited); /* not in rc_log: it may be off */
 
         rc_log(RC_LOG_INFO, "%s: ending", signal_name);
     }
@@ -346,6 +357,7 @@ void rc_server_free(struct rc_server *s)
     rc_listeners_free(s->listeners);
     for (unsigned i = 0; i < s->nshards && s->shard[i] != NULL; i++)
         rc_shard_free(s->shard[i]);
+    rc_admission_free(s->admission);
     rc_store_free(s->store);
     if (s->mesh != NULL)
         rc_mesh_free(s->mesh);

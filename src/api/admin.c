@@ -90,6 +90,26 @@ static void put_store(struct evbuffer *to, const struct rc_store_port *store)
 #undef PUT
 }
 
+static void put_admission(struct evbuffer *to, const struct rc_admission *admission)
+{
+    struct rc_admission_stats stats;
+
+    rc_admission_stats(admission, &stats);
+#define PUT(name, kind, help)                                                \
+    put_head(to, #name, #kind, help);                                        \
+    (void)evbuffer_add_printf(to, "roomcast_" #name "%s %llu\n",             \
+                              strcmp(#kind, "counter") == 0 ? "_total" : "", \
+                              (unsigned long long)stats.name);
+    RC_ADMISSION_STATS_MAP(PUT)
+#undef PUT
+    put_head(to, "turned_away", "counter",
+             "connections that were not let in, by key of [limits]");
+    for (unsigned i = 0; i < RC_REFUSAL_COUNT; i++)
+        (void)evbuffer_add_printf(to, "roomcast_turned_away_total{limit=\"%s\"} %llu\n",
+                                  rc_refusal_key((enum rc_refusal)i),
+                                  (unsigned long long)stats.refused[i]);
+}
+
 static void answer(struct evhttp_request *req, int code, const char *type,
                    struct evbuffer *body)
 {
@@ -115,6 +135,7 @@ static void on_metrics(struct evhttp_request *req, void *arg)
     struct evbuffer *body = new_body();
 
     put_shards(body, &a->from);
+    put_admission(body, a->from.admission);
     if (a->from.store != NULL)
         put_store(body, a->from.store);
     answer(req, HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", body);
@@ -154,6 +175,8 @@ static void on_ready(struct evhttp_request *req, void *arg)
         say(req, HTTP_SERVUNAVAIL, "the server is ending");
     else if (store_is_down(a->from.store))
         say(req, HTTP_SERVUNAVAIL, "the store is down");
+    else if (rc_admission_is_over(a->from.admission))
+        say(req, HTTP_SERVUNAVAIL, "limits.max_memory is reached");
     else
         say(req, HTTP_OK, "ready");
 }

@@ -3,6 +3,8 @@
  */
 #include "conf_int.h"
 
+#include "rc/base/cidr.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <sys/un.h>
@@ -111,6 +113,18 @@ bool rc_conf_listen(struct rc_str s, bool with_unix, struct rc_buf *expected)
                           "(port 0 to 65535)");
     if (with_unix)
         rc_buf_putz(expected, ", or unix:/run/roomcast/http.sock");
+    return false;
+}
+
+bool rc_conf_check_network(struct rc_str s, struct rc_buf *expected)
+{
+    struct rc_cidr net;
+
+    if (rc_cidr_parse(s, &net))
+        return true;
+    rc_buf_putz(expected,
+                "networks such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1, without bits "
+                "behind the prefix");
     return false;
 }
 

@@ -44,6 +44,7 @@ enum rc_conf_type {
     RC_CONF_AUTO,
     RC_CONF_DURATION,
     RC_CONF_SIZE,
+    RC_CONF_CEILING,
     RC_CONF_POW2,
     RC_CONF_STRING,
     RC_CONF_EVENTNAME,
@@ -56,6 +57,7 @@ enum rc_conf_type {
     RC_CONF_ORIGINS,
     RC_CONF_TEXTS,
     RC_CONF_FILES,
+    RC_CONF_NETWORKS,
     RC_CONF_TOKENS,
     RC_CONF_LOGLEVEL,
     RC_CONF_ACKPOLICY,
@@ -65,6 +67,7 @@ enum rc_conf_type {
     RC_CONF_AUTHMODE,
     RC_CONF_STOREENGINE,
     RC_CONF_STORETLS,
+    RC_CONF_RATEPOLICY,
 };
 
 struct rc_conf_key {
@@ -102,6 +105,8 @@ void rc_conf_put_text(struct rc_str s, struct rc_buf *to);
 /* conf_check.c: the forms of names, paths and addresses. False: out says what was expected. */
 
 bool rc_conf_check_path(struct rc_str s, struct rc_buf *expected);
+/* 10.0.0.0/8, or an address alone. */
+bool rc_conf_check_network(struct rc_str s, struct rc_buf *expected);
 bool rc_conf_check_origin(struct rc_str s, struct rc_buf *expected);
 bool rc_conf_check_event(struct rc_str s, struct rc_buf *expected);
 /* A name as HTTP has them for methods, headers and cookies. */

@@ -29,6 +29,7 @@ static const char *const unknownevents[] = {"ignore", "disconnect", NULL};
 static const char *const authmodes[] = {"off", "optional", "required", NULL};
 static const char *const storeengines[] = {"none", "sqlite", "mariadb", NULL};
 static const char *const storetls[] = {"off", "prefer", "required", NULL};
+static const char *const ratepolicies[] = {"delay", "drop", "close", NULL};
 static const char *const samesites[] = {"lax", "strict", "none", "off", NULL};
 static const char *const parsers[] = {"auto", "json", "msgpack", NULL};
 
@@ -46,6 +47,8 @@ static const char *const *enum_names(enum rc_conf_type type)
         return storeengines;
     if (type == RC_CONF_STORETLS)
         return storetls;
+    if (type == RC_CONF_RATEPOLICY)
+        return ratepolicies;
     return type == RC_CONF_ACKPOLICY ? ackpolicies : unknownevents;
 }
 
@@ -141,6 +144,22 @@ bool rc_conf_size(struct rc_str value, uint64_t min, uint64_t max, uint64_t *byt
     return true;
 }
 
+/* What a list is of. */
+static const char *items_of(enum rc_conf_type type)
+{
+    if (type == RC_CONF_LISTEN)
+        return " addresses";
+    if (type == RC_CONF_ORIGINS)
+        return " origins";
+    if (type == RC_CONF_TOKENS)
+        return " names";
+    if (type == RC_CONF_TEXTS)
+        return " texts";
+    if (type == RC_CONF_FILES)
+        return " files";
+    return type == RC_CONF_NETWORKS ? " networks" : " of polling, websocket";
+}
+
 void rc_conf_value_describe(const struct rc_conf_key *k, struct rc_buf *to)
 {
     switch (k->type) {
@@ -151,6 +170,7 @@ void rc_conf_value_describe(const struct rc_conf_key *k, struct rc_buf *to)
         rc_buf_printf(to, "a power of two, %" PRIu64 " to %" PRIu64, k->min, k->max);
         break;
     case RC_CONF_DURATION: put_range(to, duration_units, k->min, k->max); break;
+    case RC_CONF_CEILING: rc_buf_putz(to, "auto, off, or "); __attribute__((fallthrough));
     case RC_CONF_SIZE: put_range(to, size_units, k->min, k->max); break;
     case RC_CONF_STRING: rc_buf_putz(to, "a text"); break;
     case RC_CONF_EVENTNAME: rc_buf_putz(to, "an event, or nothing"); break;
@@ -163,14 +183,10 @@ void rc_conf_value_describe(const struct rc_conf_key *k, struct rc_buf *to)
     case RC_CONF_ORIGINS:
     case RC_CONF_TEXTS:
     case RC_CONF_FILES:
+    case RC_CONF_NETWORKS:
     case RC_CONF_TOKENS:
         rc_buf_printf(to, "%" PRIu64 " to %" PRIu64, k->min, k->max);
-        rc_buf_putz(to, k->type == RC_CONF_LISTEN    ? " addresses"
-                        : k->type == RC_CONF_ORIGINS ? " origins"
-                        : k->type == RC_CONF_TOKENS  ? " names"
-                        : k->type == RC_CONF_TEXTS   ? " texts"
-                        : k->type == RC_CONF_FILES   ? " files"
-                                                     : " of polling, websocket");
+        rc_buf_putz(to, items_of(k->type));
         break;
     case RC_CONF_LOGLEVEL:
     case RC_CONF_ACKPOLICY:
@@ -179,6 +195,7 @@ void rc_conf_value_describe(const struct rc_conf_key *k, struct rc_buf *to)
     case RC_CONF_PARSER:
     case RC_CONF_AUTHMODE:
     case RC_CONF_STOREENGINE:
+    case RC_CONF_RATEPOLICY:
     case RC_CONF_STORETLS:
         for (const char *const *n = enum_names(k->type); *n != NULL; n++)
             rc_buf_printf(to, "%s%s", *n, n[1] == NULL ? "" : n[2] == NULL ? " or " : ", ");
@@ -249,6 +266,8 @@ static bool parse_enum(enum rc_conf_type type, struct rc_str s, void *field)
         *(enum rc_storeengine *)field = (enum rc_storeengine)i;
     else if (type == RC_CONF_STORETLS)
         *(enum rc_storetls *)field = (enum rc_storetls)i;
+    else if (type == RC_CONF_RATEPOLICY)
+        *(enum rc_ratepolicy *)field = (enum rc_ratepolicy)i;
     else
         *(enum rc_unknownevent *)field = (enum rc_unknownevent)i;
     return true;
@@ -299,6 +318,8 @@ static bool check_item(const struct rc_conf_key *k, struct rc_str s, struct rc_b
         return rc_conf_listen(s, strcmp(k->section, "server") == 0, expected);
     if (k->type == RC_CONF_ORIGINS)
         return rc_conf_check_origin(s, expected);
+    if (k->type == RC_CONF_NETWORKS)
+        return rc_conf_check_network(s, expected);
     if (k->type == RC_CONF_TOKENS)
         return rc_conf_check_token(s, expected);
     if ((k->type == RC_CONF_TEXTS || k->type == RC_CONF_FILES) && s.len != 0)
@@ -381,6 +402,21 @@ static bool parse_list(const struct rc_conf_key *k, struct rc_str s, const char 
     return true;
 }
 
+static bool parse_ceiling(const struct rc_conf_key *k, struct rc_str s, uint64_t *to,
+                          struct rc_buf *expected)
+{
+    bool automatic = rc_str_eq(s, RC_STR("auto"));
+
+    if (automatic || rc_str_eq(s, RC_STR("off"))) {
+        *to = automatic ? RC_CONF_CEILING_AUTO : 0;
+        return true;
+    }
+    if (rc_conf_size(s, k->min, k->max, to, expected))
+        return true;
+    rc_buf_putz(expected, ", auto or off");
+    return false;
+}
+
 bool rc_conf_value_set(struct rc_conf *conf, const struct rc_conf_key *k, struct rc_str value,
                        const char *dir, struct rc_buf *expected)
 {
@@ -394,6 +430,7 @@ bool rc_conf_value_set(struct rc_conf *conf, const struct rc_conf_key *k, struct
     case RC_CONF_POW2: ok = parse_number(k, value, field); break;
     case RC_CONF_DURATION:
         return rc_conf_duration(value, (uint32_t)k->min, (uint32_t)k->max, field, expected);
+    case RC_CONF_CEILING: return parse_ceiling(k, value, field, expected);
     case RC_CONF_SIZE: return rc_conf_size(value, k->min, k->max, field, expected);
     case RC_CONF_EVENTNAME:
         if (!rc_conf_check_event(value, expected))
@@ -424,6 +461,7 @@ bool rc_conf_value_set(struct rc_conf *conf, const struct rc_conf_key *k, struct
     case RC_CONF_ORIGINS:
     case RC_CONF_TEXTS:
     case RC_CONF_FILES:
+    case RC_CONF_NETWORKS:
     case RC_CONF_TOKENS: return parse_list(k, value, dir, field, expected);
     case RC_CONF_LOGLEVEL:
     case RC_CONF_ACKPOLICY:
@@ -432,6 +470,7 @@ bool rc_conf_value_set(struct rc_conf *conf, const struct rc_conf_key *k, struct
     case RC_CONF_PARSER:
     case RC_CONF_AUTHMODE:
     case RC_CONF_STOREENGINE:
+    case RC_CONF_RATEPOLICY:
     case RC_CONF_STORETLS: ok = parse_enum(k->type, value, field); break;
     }
     if (ok)
@@ -506,6 +545,12 @@ void rc_conf_value_put(const struct rc_conf *conf, const struct rc_conf_key *k,
     case RC_CONF_INT:
     case RC_CONF_POW2: rc_buf_put_u64(to, *(const uint32_t *)field); break;
     case RC_CONF_DURATION: put_units(to, duration_units, *(const uint32_t *)field); break;
+    case RC_CONF_CEILING:
+        if (*(const uint64_t *)field == 0 || *(const uint64_t *)field == RC_CONF_CEILING_AUTO) {
+            rc_buf_putz(to, *(const uint64_t *)field == 0 ? "off" : "auto");
+            break;
+        }
+        __attribute__((fallthrough));
     case RC_CONF_SIZE: put_units(to, size_units, *(const uint64_t *)field); break;
     case RC_CONF_STRING:
     case RC_CONF_EVENTNAME:
@@ -518,6 +563,7 @@ void rc_conf_value_put(const struct rc_conf *conf, const struct rc_conf_key *k,
     case RC_CONF_ORIGINS:
     case RC_CONF_TEXTS:
     case RC_CONF_FILES:
+    case RC_CONF_NETWORKS:
     case RC_CONF_TOKENS:
         for (unsigned i = 0; i < list->n; i++)
             rc_buf_printf(to, "%s%s", i != 0 ? ", " : "", list->item[i]);
@@ -534,6 +580,9 @@ void rc_conf_value_put(const struct rc_conf *conf, const struct rc_conf_key *k,
     case RC_CONF_AUTHMODE: rc_buf_putz(to, authmodes[*(const enum rc_authmode *)field]); break;
     case RC_CONF_STOREENGINE:
         rc_buf_putz(to, storeengines[*(const enum rc_storeengine *)field]);
+        break;
+    case RC_CONF_RATEPOLICY:
+        rc_buf_putz(to, ratepolicies[*(const enum rc_ratepolicy *)field]);
         break;
     case RC_CONF_STORETLS: rc_buf_putz(to, storetls[*(const enum rc_storetls *)field]); break;
     }

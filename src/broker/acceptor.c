@@ -5,6 +5,8 @@
 #include "rc/base/hash.h"
 #include "rc/base/log.h"
 #include "rc/base/mem.h"
+#include "rc/base/timer.h"
+#include "rc/broker/admission.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -43,7 +45,6 @@ struct rc_acceptor {
     struct event *stop, *resume;
     int stop_fd, resume_fd;
     unsigned backoff_ms; /* 0: not backing off */
-    bool full;           /* the limit was reached and has been logged */
     uint64_t handed_over;
     unsigned next; /* of those that no address sends to a shard */
     pthread_t thread;
@@ -132,19 +133,6 @@ static bool is_full(const struct rc_acceptor *a)
     return open + (a->handed_over - taken) >= a->max_conns;
 }
 
-RC_ON_ACCEPTOR static void turn_away(struct rc_acceptor *a, int fd)
-{
-    static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
-                               "Retry-After: 5\r\nConnection: close\r\n\r\n";
-
-    if (!a->full)
-        rc_log(RC_LOG_WARN, "limits.max_connections = %u is reached: turning clients away",
-               a->max_conns);
-    a->full = true;
-    (void)send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)close(fd);
-}
-
 /* All that come by a Unix socket have the same address, which is none: they go round. */
 RC_ON_ACCEPTOR static unsigned choose_shard(struct rc_acceptor *a, const struct rc_addr *peer)
 {
@@ -157,13 +145,15 @@ RC_ON_ACCEPTOR static void hand_over(struct watched *w, int fd,
                                      const struct sockaddr_storage *ss)
 {
     struct rc_acceptor *a = w->acceptor;
+    struct rc_admission *admission = a->shards[0]->admission;
     struct rc_msg msg = {.type = RC_MSG_CONN};
+    enum rc_refusal why =
+        is_full(a) ? RC_REFUSAL_CONNECTIONS : rc_admission_total(admission, rc_clock_ms());
 
-    if (is_full(a)) {
-        turn_away(a, fd);
+    if (why != RC_ADMITTED) {
+        rc_admission_turn_away(admission, fd, why, !w->listener->proxy_protocol);
         return;
     }
-    a->full = false;
     msg.u.conn.fd = fd;
     msg.u.conn.listener = (uint8_t)(w->listener - a->listeners->at);
     rc_addr_from(ss, &msg.u.conn.peer);

@@ -3,6 +3,7 @@
  * One request at a time per connection: while an answer is awaited, what the client sent after
  * it stays unread or unused. routes.c decides what a request is; this file is its machinery. */
 #include "rc/base/mem.h"
+#include "rc/broker/admission.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/front_int.h"
 #include "rc/broker/shard.h"
@@ -402,7 +403,7 @@ static void on_close(struct rc_conn *c, enum rc_close reason)
     rc_assert_on_shard(sh);
     rc_route_cancel(sh, c, true);
     rc_stat_add(&sh->stats.closed[reason], 1);
-    rc_stat_add(&sh->stats.conns, -1);
+    rc_front_gone(sh, c);
     rc_shard_log(sh, RC_LOG_INFO, "conn=%u.%u peer=%s http closed reason=%s", sh->index,
                  c->hdr.slot, rc_addr_text(&c->peer, peer), rc_close_text(reason));
     rc_http_free(h);
@@ -422,12 +423,50 @@ void rc_http_free(struct rc_http *h)
     free(h);
 }
 
+void rc_front_gone(struct rc_shard *sh, struct rc_conn *c)
+{
+    rc_stat_add(&sh->stats.conns, -1);
+    rc_admission_leave(sh->admission, c->ticket, sh->loop.now_ms);
+    c->ticket = 0;
+}
+
+/* Is there a place for its address? Whom a proxy speaks for is not known yet. */
+RC_ON_SHARD static bool admit(struct rc_shard *sh, const struct rc_msg_conn *conn,
+                              uint32_t *ticket)
+{
+    enum rc_refusal why;
+
+    if (rc_listener_at(sh->app->listeners, conn->listener)->proxy_protocol)
+        return true;
+    why = rc_admission_enter(sh->admission, &conn->peer, sh->loop.now_ms, ticket);
+    if (why != RC_ADMITTED)
+        rc_admission_turn_away(sh->admission, conn->fd, why, true);
+    return why == RC_ADMITTED;
+}
+
+bool rc_front_admit(struct rc_shard *sh, struct rc_conn *c)
+{
+    enum rc_refusal why;
+    uint32_t ticket;
+
+    rc_admission_leave(sh->admission, c->ticket, sh->loop.now_ms);
+    why = rc_admission_enter(sh->admission, &c->peer, sh->loop.now_ms, &ticket);
+    c->ticket = ticket;
+    if (why != RC_ADMITTED)
+        rc_admission_turn_away(sh->admission, rc_conn_release(c, RC_CLOSE_LIMIT), why, true);
+    return why == RC_ADMITTED;
+}
+
 void rc_front_accept(struct rc_shard *sh, const struct rc_msg_conn *conn)
 {
+    uint32_t ticket = conn->ticket;
     struct rc_http *h;
     struct rc_conn *c;
 
+    if (!conn->admitted && !admit(sh, conn, &ticket))
+        return;
     if (sh->stopping) {
+        rc_admission_leave(sh->admission, ticket, sh->loop.now_ms);
         (void)close(conn->fd);
         return;
     }
@@ -435,9 +474,11 @@ void rc_front_accept(struct rc_shard *sh, const struct rc_msg_conn *conn)
     c = rc_conn_new(&sh->loop, conn->fd, &conn->peer, &http_ops, h);
     if (c == NULL) {
         free(h);
+        rc_admission_leave(sh->admission, ticket, sh->loop.now_ms);
         rc_stat_add(&sh->stats.closed[RC_CLOSE_LIMIT], 1);
         return;
     }
+    c->ticket = ticket;
     c->out = &h->out;
     c->listener = conn->listener;
     rc_stat_add(&sh->stats.accepted, 1);

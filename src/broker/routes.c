@@ -190,6 +190,9 @@ RC_ON_SHARD static void move(struct rc_shard *sh, struct rc_conn *c, unsigned sh
     }
     msg.u.conn.peer = c->peer;
     msg.u.conn.listener = c->listener;
+    msg.u.conn.ticket = c->ticket; /* stays counted */
+    msg.u.conn.admitted = true;
+    c->ticket = 0;
     msg.u.conn.bytes = rc_pub_new(0, RC_STR_NONE, 0, head.p, head.len);
     msg.u.conn.fd = rc_conn_release(c, RC_CLOSE_MOVED);
     rc_shard_post(sh, shard, &msg);

@@ -194,7 +194,7 @@ static void on_close(struct rc_conn *c, enum rc_close reason)
     rc_assert_on_shard(sh);
     give_up(c, 0, reason);
     rc_stat_add(&sh->stats.closed[reason], 1);
-    rc_stat_add(&sh->stats.conns, -1);
+    rc_front_gone(sh, c);
     rc_shard_log(sh, RC_LOG_INFO, "conn=%u.%u peer=%s probe closed reason=%s", sh->index,
                  c->hdr.slot, rc_addr_text(&c->peer, peer), rc_close_text(reason));
     rc_outq_clear(&pr->out);

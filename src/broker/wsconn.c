@@ -31,7 +31,7 @@ static void tail_close(struct rc_conn *c, enum rc_close reason)
                  rc_addr_text(&c->peer, peer));
     rc_outq_clear(c->out);
     free(c->out);
-    rc_stat_add(&sh->stats.conns, -1);
+    rc_front_gone(sh, c);
 }
 
 static const struct rc_conn_ops tail_ops = {.on_data = tail_data,
@@ -178,7 +178,7 @@ static void on_close(struct rc_conn *c, enum rc_close reason)
 
     rc_assert_on_shard(sh);
     log_end(sh, s, c, reason);
-    rc_stat_add(&sh->stats.conns, -1);
+    rc_front_gone(sh, c);
     s->conn = NULL;
     s->fd = -1;
     rc_session_close(sh, s, reason);

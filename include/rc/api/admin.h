@@ -4,7 +4,8 @@
  *
  *   GET /metrics   every counter (text format 0.0.4), by shard; 200
  *   GET /healthz   200 while the process answers
- *   GET /readyz    200, or 503 with the reason: it is ending, or the store is down
+ *   GET /readyz    200, or 503 with the reason: it is ending, the store is down, or limits.max_memory
+ *                  is reached
  *
  * Nobody is asked who they are: bind it to loopback, or to a network of operators.
  *
@@ -17,6 +18,7 @@
 
 #include "rc/base/conf.h"
 #include "rc/base/err.h"
+#include "rc/broker/admission.h"
 #include "rc/broker/shard.h"
 
 struct rc_admin;
@@ -25,6 +27,7 @@ struct rc_admin;
 struct rc_admin_sources {
     struct rc_shard *const *shards;
     unsigned nshards;
+    const struct rc_admission *admission;
     const struct rc_store_port *store; /* NULL: none */
 };
 

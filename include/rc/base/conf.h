@@ -23,12 +23,13 @@
 /* X(section, key, type, default, min, max, reloadable, help). Types and the fields they fill:
  *   BOOL bool · INT uint32_t · POW2 uint32_t, a power of two · AUTO uint32_t, 0 for "auto"
  *   SIZE uint64_t in bytes: "1MB" is 1,000,000 as in the reference server, "1MiB" 1,048,576
+ *   CEILING uint64_t, as SIZE; 0 for "off", RC_CONF_CEILING_AUTO for "auto"
  *   DURATION uint32_t in ms: "300ms", "25s", "2m", "1h"
  *   STRING, EVENTNAME, TOKEN char * · PATH char *, of a URL: "" or "/a/b", or "/" when max is 1
  *   DIR, FILE char *, of a folder or a file: "" or absolute; what the INI file says is relative
- *   to the file's own folder · LISTEN, TRANSPORTS, ORIGINS, TOKENS, TEXTS, FILES struct
+ *   to the file's own folder · LISTEN, TRANSPORTS, ORIGINS, TOKENS, TEXTS, FILES, NETWORKS struct
  *   rc_conf_list, by comma; min and max count its items · LOGLEVEL, ACKPOLICY, UNKNOWNEVENT,
- *   SAMESITE, PARSER, AUTHMODE, STOREENGINE, STORETLS: the enums below */
+ *   SAMESITE, PARSER, AUTHMODE, STOREENGINE, STORETLS, RATEPOLICY: the enums below */
 #define RC_CONF_MAP(X)                                                                        \
     X(server, listen, LISTEN, "0.0.0.0:3000", 0, 64, 0,                                       \
       "addresses to listen on, host:port or unix:/path by comma; port 0 takes a free one; "   \
@@ -175,6 +176,21 @@
       "addresses of the operators' listener with /metrics; empty: none")                      \
     X(limits, max_connections, AUTO, "auto", 1, 10000000, 0,                                  \
       "connections in total; auto follows the descriptor limit")                              \
+    X(limits, max_connections_per_address, INT, "0", 0, 10000000, 0,                          \
+      "connections of one IPv4 address, or IPv6 /64; 0: no limit")                            \
+    X(limits, accept_rate, INT, "0", 0, 1000000, 0,                                           \
+      "new connections a second in total; 0: no limit")                                       \
+    X(limits, accept_burst, INT, "1000", 1, 1000000, 0, "so many of these at once")           \
+    X(limits, accept_rate_per_address, INT, "0", 0, 1000000, 0,                               \
+      "new connections a second of one address, or IPv6 /64; 0: no limit")                    \
+    X(limits, accept_burst_per_address, INT, "50", 1, 1000000, 0, "so many of these at once") \
+    X(limits, exempt_networks, NETWORKS, "127.0.0.0/8, ::1", 0, 64, 0,                        \
+      "networks that the limits per address do not count")                                    \
+    X(limits, auth_failure_rate, INT, "0", 0, 1000000, 0,                                     \
+      "bad tokens a second of one address, or IPv6 /64; 0: no limit")                         \
+    X(limits, auth_failure_burst, INT, "20", 1, 1000000, 0, "so many of these at once")       \
+    X(limits, max_memory, CEILING, "auto", 16777216, 1125899906842624, 0,                     \
+      "resident memory above which connections are refused; auto: 80 % of all")               \
     X(limits, max_head_size, SIZE, "16KiB", 512, 1048576, 0, "HTTP request line and headers") \
     X(limits, max_target_size, SIZE, "8KiB", 64, 1048576, 0, "HTTP request target")           \
     X(limits, max_headers, INT, "64", 8, 128, 0, "HTTP header lines")                         \
@@ -209,6 +225,8 @@
     X(limits, users_listed, INT, "1000", 1, 100000, 0,                                        \
       "users that a list of those who are in a room shows at most")
 
+#define RC_CONF_CEILING_AUTO UINT64_MAX
+
 struct rc_conf_list {
     char **item;
     unsigned n;
@@ -221,6 +239,7 @@ enum rc_parser { RC_PARSER_AUTO, RC_PARSER_JSON, RC_PARSER_MSGPACK };
 enum rc_authmode { RC_AUTHMODE_OFF, RC_AUTHMODE_OPTIONAL, RC_AUTHMODE_REQUIRED };
 enum rc_storeengine { RC_STOREENGINE_NONE, RC_STOREENGINE_SQLITE, RC_STOREENGINE_MARIADB };
 enum rc_storetls { RC_STORETLS_OFF, RC_STORETLS_PREFER, RC_STORETLS_REQUIRED };
+enum rc_ratepolicy { RC_RATEPOLICY_DELAY, RC_RATEPOLICY_DROP, RC_RATEPOLICY_CLOSE };
 enum rc_samesite { RC_SAMESITE_LAX, RC_SAMESITE_STRICT, RC_SAMESITE_NONE, RC_SAMESITE_OFF };
 
 enum rc_conf_section_kind {
@@ -275,6 +294,9 @@ struct rc_conf {
 #define RC_CONF_FIELD_AUTHMODE     enum rc_authmode
 #define RC_CONF_FIELD_STOREENGINE  enum rc_storeengine
 #define RC_CONF_FIELD_STORETLS     enum rc_storetls
+#define RC_CONF_FIELD_RATEPOLICY   enum rc_ratepolicy
+#define RC_CONF_FIELD_CEILING      uint64_t
+#define RC_CONF_FIELD_NETWORKS     struct rc_conf_list
 #define RC_CONF_FIELD(section, key, type, def, min, max, reload, help) \
     RC_CONF_FIELD_##type section##_##key;
     RC_CONF_MAP(RC_CONF_FIELD)

@@ -78,7 +78,9 @@ struct rc_msg_conn {
     struct rc_addr peer;
     int fd;
     struct rc_pub *bytes; /* that were read already, or NULL */
+    uint32_t ticket;      /* what counts it, see admission.h */
     uint8_t listener;     /* index of the one that it came by */
+    bool admitted;        /* another shard had it: it is counted */
 };
 
 /* A socket and a room. */

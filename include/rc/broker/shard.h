@@ -33,6 +33,7 @@ struct rc_batch {
     size_t bytes;
 };
 
+struct rc_admission;
 struct rc_directory;
 
 /* An endpoint's heartbeat: pings due, and pongs overdue, each with its ping_interval. */
@@ -44,6 +45,8 @@ struct rc_shard {
     struct rc_loop loop;
     unsigned index, nshards;
     const struct rc_app *app;
+    struct rc_admission
+        *admission; /* borrowed, set by main; NULL: no limits that shards share */
     struct rc_mesh *mesh;
     bool mail_waits; /* some was left over */
     /* Results to this shard itself wait in a ring, behind a part of a union: so others must, too. */
@@ -142,6 +145,11 @@ static inline struct rc_shard *rc_shard_of(const struct rc_conn *c)
 
 /* A new connection, or one of another shard. Takes over its fd. */
 void rc_front_accept(struct rc_shard *sh, const struct rc_msg_conn *conn) RC_ON_SHARD;
+/* Counts a connection anew by c->peer, when a proxy has said who it is. False: it was turned away, and is
+ * closed. */
+bool rc_front_admit(struct rc_shard *sh, struct rc_conn *c) RC_ON_SHARD RC_MUSTCHECK;
+/* A connection has ended, or has moved away: it is not counted here any more. */
+void rc_front_gone(struct rc_shard *sh, struct rc_conn *c) RC_ON_SHARD;
 /* The server stops: ends connections that wait for a request; waiting_too: all that speak HTTP. */
 void rc_front_stop(struct rc_shard *sh, bool waiting_too) RC_ON_SHARD;
 void rc_front_init(struct rc_shard *sh);

@@ -90,15 +90,16 @@ struct rc_conn {
     int fd;                /* -1: closed */
     struct rc_timer timer; /* of one of the owner's queues, of the loop's while finishing */
     struct rc_addr peer;
-    uint8_t listener; /* index of the one that it came by: its owner's */
-    bool reading;     /* read interest is on */
-    bool writing;     /* write interest is on */
-    bool finishing;   /* close when everything is written */
-    bool lingering;   /* our side is shut down; reading until the peer's end */
-    bool eof;
-    bool later;            /* in the loop's list: rc_conn_later() */
-    bool broken;           /* a write failed, or nothing is left to do: closed by the loop */
+    uint8_t listener;      /* index of the one that it came by: its owner's */
     uint8_t finish_reason; /* enum rc_close */
+    bool reading;          /* read interest is on */
+    bool writing;          /* write interest is on */
+    bool finishing : 1;    /* close when everything is written */
+    bool lingering : 1;    /* our side is shut down; reading until the peer's end */
+    bool eof : 1;
+    bool later : 1;  /* in the loop's list: rc_conn_later() */
+    bool broken : 1; /* a write failed, or nothing is left to do: closed by the loop */
+    uint32_t ticket; /* its owner's: what counts it, see broker/admission.h */
 };
 
 /* Takes over fd (closed on failure): NULL when the pool is full. Reading is on. */

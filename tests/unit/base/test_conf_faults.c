@@ -410,3 +410,17 @@ Test(conf_faults, errors_can_be_added_by_others)
     cr_assert_str_eq((char *)e.text.data, "x.ini:3: a\\x0ab\ncommand line: c 4\nd\n");
     rc_buf_deinit(&e.text);
 }
+
+Test(conf, faults_of_ceilings_and_networks)
+{
+    check_faults(
+        "[limits]\nmax_memory = 15MiB\n", NULL,
+        "t.ini:2: [limits] max_memory = 15MiB: expected a size from 16MiB to 1048576GiB in "
+        "bytes, KB, MB, GB (1000) or KiB, MiB, GiB (1024), such as 16KiB, auto or off\n");
+    check_faults(
+        "[limits]\nexempt_networks = 10.0.0.0/8, 10.0.0.1/8\n", NULL,
+        "t.ini:2: [limits] exempt_networks = 10.0.0.0/8, 10.0.0.1/8: expected networks such "
+        "as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1, without bits behind the prefix\n");
+    check_faults("[limits]\nexempt_networks =\nmax_memory = off\n", NULL, "");
+    check_faults("[limits]\nexempt_networks = ::/0,192.0.2.1\nmax_memory = 1GiB\n", NULL, "");
+}
