@@ -515,6 +515,8 @@ static void set_limits(struct rc_app *app)
         .client_bits = (uint8_t)conf->socketio_deflate_window_bits,
         .client_takeover = !conf->socketio_deflate_no_context_takeover};
     rc_headers_init(&app->headers, conf);
+    for (unsigned i = 0; i < conf->server_trusted_proxies.n; i++)
+        RC_ASSERT(rc_trust_add(&app->trust, rc_str_of(conf->server_trusted_proxies.item[i])));
     app->http = (struct rc_http_limits){.max_head = conf->limits_max_head_size,
                                         .max_target = conf->limits_max_target_size,
                                         .max_headers = conf->limits_max_headers};
@@ -567,6 +569,7 @@ void rc_app_free(struct rc_app *app)
     free_untyped(app);
     rc_hmap_deinit(&app->by_name);
     rc_headers_deinit(&app->headers);
+    rc_trust_deinit(&app->trust);
     rc_auth_free(app->auth);
     rc_site_free(app->site);
     rc_site_free(app->client);

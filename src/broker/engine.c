@@ -172,8 +172,7 @@ RC_ON_SHARD static struct rc_session *new_session(struct rc_shard *sh,
 void rc_engine_open_polling(struct rc_shard *sh, rc_id conn, const struct rc_handshake *hs)
 {
     struct rc_session *s = new_session(sh, RC_SESSION_POLLING, hs);
-    const struct rc_conn *c = rc_pool_at(&sh->loop.conns, rc_id_slot(conn));
-    char sid[RC_SID_LEN + 1];
+    char sid[RC_SID_LEN + 1], peer[RC_ADDR_TEXT];
 
     if (s == NULL) {
         free(hs->token);
@@ -182,15 +181,13 @@ void rc_engine_open_polling(struct rc_shard *sh, rc_id conn, const struct rc_han
     }
     rc_identity_session(sh, s, hs->token);
     rc_polling_new(s, hs);
-    if (c != NULL)
-        s->polling->peer = c->peer;
     send_open(sh, s, sid);
     rc_http_set_cookie(sh, conn, rc_str_of(sid));
     s->polling->get = conn;
     rc_polling_flush(sh, s);
     start_timers(sh, s);
-    rc_shard_log(sh, RC_LOG_DEBUG, "session=%u opened transport=polling eio=%d", s->hdr.slot,
-                 s->eio3 ? 3 : 4);
+    rc_shard_log(sh, RC_LOG_DEBUG, "session=%u peer=%s opened transport=polling eio=%d",
+                 s->hdr.slot, rc_addr_text(hs->peer, peer), s->eio3 ? 3 : 4);
     if (s->eio3)
         rc_socket_connect_root(sh, s);
 }

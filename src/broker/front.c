@@ -254,6 +254,23 @@ RC_ON_SHARD static void refuse(struct rc_shard *sh, struct rc_conn *c, int statu
     rc_http_page(sh, c, status, "", true);
 }
 
+/* Finds out whose request it is, where a proxy speaks for its clients. What becomes a client's own
+ * connection is counted by that address. False: it was turned away. */
+RC_ON_SHARD static bool know_client(struct rc_shard *sh, struct rc_conn *c,
+                                    const struct rc_http_req *req)
+{
+    const struct rc_trust *trust = &sh->app->trust;
+    struct rc_http *h = c->user;
+
+    if (!rc_trust_has(trust, &h->from))
+        return true;
+    c->peer = rc_forwarded_client(trust, &h->from, req);
+    if (!req->upgrade_websocket || h->admitted || rc_trust_has(trust, &c->peer))
+        return true;
+    h->admitted = true;
+    return rc_front_admit(sh, c);
+}
+
 /* A request whose head is complete. Returns false when the connection is no longer HTTP. */
 RC_ON_SHARD static bool on_head(struct rc_shard *sh, struct rc_conn *c,
                                 const struct rc_http_req *req, struct rc_str head)
@@ -261,6 +278,8 @@ RC_ON_SHARD static bool on_head(struct rc_shard *sh, struct rc_conn *c,
     struct rc_http *h = c->user;
     int status = 0;
 
+    if (!know_client(sh, c, req))
+        return false;
     h->keep_alive = req->keep_alive;
     h->head_only = req->method == RC_HTTP_HEAD;
     h->http10 = req->minor == 0;
@@ -436,7 +455,7 @@ RC_ON_SHARD static bool admit(struct rc_shard *sh, const struct rc_msg_conn *con
 {
     enum rc_refusal why;
 
-    if (rc_listener_at(sh->app->listeners, conn->listener)->proxy_protocol)
+    if (rc_trust_has(&sh->app->trust, &conn->peer))
         return true;
     why = rc_admission_enter(sh->admission, &conn->peer, sh->loop.now_ms, ticket);
     if (why != RC_ADMITTED)
@@ -457,34 +476,65 @@ bool rc_front_admit(struct rc_shard *sh, struct rc_conn *c)
     return why == RC_ADMITTED;
 }
 
+void rc_front_begin(struct rc_shard *sh, struct rc_conn *c, bool admitted)
+{
+    struct rc_http *h = rc_calloc(1, sizeof(*h));
+
+    h->from = c->peer;
+    h->admitted = admitted;
+    h->head_timer = true;
+    c->ops = &http_ops;
+    c->user = h;
+    c->out = &h->out;
+    rc_timer_start(&sh->q_head, &c->timer, sh->loop.now_ms);
+}
+
+/* Who has to begin with a PROXY header must be somebody who may. */
+RC_ON_SHARD static bool may_speak(struct rc_shard *sh, const struct rc_listener *l,
+                                  const struct rc_msg_conn *conn)
+{
+    char peer[RC_ADDR_TEXT];
+
+    if (!l->proxy_protocol || rc_trust_has(&sh->app->trust, &conn->peer))
+        return true;
+    rc_shard_log(
+        sh, RC_LOG_WARN,
+        "peer=%s refused by [listen %s]: it is not of server.trusted_proxies, and others may "
+        "not send PROXY headers",
+        rc_addr_text(&conn->peer, peer), l->name);
+    rc_stat_add(&sh->stats.closed[RC_CLOSE_PROXY_PEER], 1);
+    (void)close(conn->fd);
+    return false;
+}
+
 void rc_front_accept(struct rc_shard *sh, const struct rc_msg_conn *conn)
 {
+    const struct rc_listener *l = rc_listener_at(sh->app->listeners, conn->listener);
     uint32_t ticket = conn->ticket;
-    struct rc_http *h;
     struct rc_conn *c;
 
-    if (!conn->admitted && !admit(sh, conn, &ticket))
+    if (!conn->admitted && (!may_speak(sh, l, conn) || !admit(sh, conn, &ticket)))
         return;
     if (sh->stopping) {
         rc_admission_leave(sh->admission, ticket, sh->loop.now_ms);
         (void)close(conn->fd);
         return;
     }
-    h = rc_calloc(1, sizeof(*h));
-    c = rc_conn_new(&sh->loop, conn->fd, &conn->peer, &http_ops, h);
+    c = l->proxy_protocol && !conn->admitted
+            ? rc_proxied_new(sh, conn)
+            : rc_conn_new(&sh->loop, conn->fd, &conn->peer, &http_ops, NULL);
     if (c == NULL) {
-        free(h);
         rc_admission_leave(sh->admission, ticket, sh->loop.now_ms);
         rc_stat_add(&sh->stats.closed[RC_CLOSE_LIMIT], 1);
         return;
     }
     c->ticket = ticket;
-    c->out = &h->out;
     c->listener = conn->listener;
     rc_stat_add(&sh->stats.accepted, 1);
     rc_stat_add(&sh->stats.conns, 1);
-    rc_timer_start(&sh->q_head, &c->timer, sh->loop.now_ms);
-    h->head_timer = true;
+    if (rc_proxied_is(c))
+        return;
+    rc_front_begin(sh, c, conn->admitted);
     if (conn->bytes != NULL)
         rc_conn_feed(c, conn->bytes->data, conn->bytes->len);
 }
@@ -497,7 +547,11 @@ void rc_front_stop(struct rc_shard *sh, bool waiting_too)
     while ((c = rc_pool_next(&sh->loop.conns, &cursor)) != NULL) {
         struct rc_http *h = c->user;
 
-        if (c->ops != &http_ops || !rc_conn_open(c) || c->finishing)
+        if (!rc_conn_open(c) || c->finishing)
+            continue;
+        if (rc_proxied_is(c))
+            rc_conn_close(c, RC_CLOSE_SHUTDOWN);
+        if (c->ops != &http_ops)
             continue;
         if (h->state == RC_HTTP_AT_WAIT && !waiting_too)
             h->keep_alive = false; /* its answer comes, and then the end */
@@ -545,6 +599,7 @@ void rc_front_init(struct rc_shard *sh)
     const struct rc_conf *conf = sh->app->conf;
 
     rc_timerq_init(&sh->q_head, conf->limits_head_timeout, on_head_overdue, sh);
+    rc_proxied_init(sh);
     rc_timerq_init(&sh->q_idle, conf->limits_idle_timeout, on_idle, sh);
     rc_loop_add_timerq(&sh->loop, &sh->q_head);
     rc_loop_add_timerq(&sh->loop, &sh->q_idle);

@@ -60,8 +60,8 @@ static void read_entry(struct rc_listener *l, const struct rc_conf_entry *entry,
     rc_buf_deinit(&expected);
 }
 
-static void read_section(struct rc_listener *l, const struct rc_conf_section *s,
-                         struct rc_conf_errors *e)
+static void read_section(struct rc_listener *l, const struct rc_conf *conf,
+                         const struct rc_conf_section *s, struct rc_conf_errors *e)
 {
     l->name = s->name;
     for (unsigned i = 0; i < s->nentries; i++)
@@ -72,6 +72,11 @@ static void read_section(struct rc_listener *l, const struct rc_conf_section *s,
     for (unsigned i = 0; i < s->nentries; i++)
         if (l->address != NULL && !l->is_unix && strcmp(s->entry[i].key, "mode") == 0)
             entry_fault(l, &s->entry[i], "this key only with address = unix:/path", e);
+    if (l->proxy_protocol && !l->is_unix && conf->server_trusted_proxies.n == 0)
+        rc_conf_error(e, s->file, s->line,
+                      "[listen %s] proxy_protocol = yes: expected networks in "
+                      "server.trusted_proxies, since nobody else may send PROXY headers",
+                      s->name);
 }
 
 static struct rc_listener *add(struct rc_listeners *all)
@@ -115,7 +120,7 @@ struct rc_listeners *rc_listeners_new(const struct rc_conf *conf, struct rc_conf
         if (s->kind != RC_CONF_LISTENER)
             continue;
         l = add(all);
-        read_section(l, s, e);
+        read_section(l, conf, s, e);
         if (l->address != NULL && is_taken(all, l))
             rc_conf_error(e, s->file, s->line,
                           "[listen %s] address = %s: expected one that no other listener has",

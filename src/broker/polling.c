@@ -27,6 +27,7 @@ void rc_polling_new(struct rc_session *s, const struct rc_handshake *hs)
     struct rc_polling *p = rc_calloc(1, sizeof(*p));
 
     p->session = s;
+    p->peer = *hs->peer;
     if (hs->jsonp != NULL)
         p->jsonp = rc_strndup(hs->jsonp->p, hs->jsonp->len);
     p->b64 = hs->b64 || p->jsonp != NULL; /* a script is text */
@@ -138,10 +139,11 @@ void rc_polling_closed(struct rc_shard *sh, struct rc_session *s, enum rc_close 
 {
     struct rc_polling *p = s->polling;
     rc_id get = p->get;
+    char peer[RC_ADDR_TEXT];
 
     rc_stat_add(&sh->stats.closed[why], 1);
-    rc_shard_log(sh, RC_LOG_INFO, "session=%u polling closed reason=%s", s->hdr.slot,
-                 rc_close_text(why));
+    rc_shard_log(sh, RC_LOG_INFO, "session=%u peer=%s polling closed reason=%s", s->hdr.slot,
+                 rc_addr_text(&p->peer, peer), rc_close_text(why));
     rc_probe_cancel(s, why);
     drop_inbox(sh, p);
     if (server_wants_it(p, why)) {

@@ -188,7 +188,7 @@ RC_ON_SHARD static void move(struct rc_shard *sh, struct rc_conn *c, unsigned sh
         rc_http_page(sh, c, 400, "read the answers before asking for an upgrade", true);
         return;
     }
-    msg.u.conn.peer = c->peer;
+    msg.u.conn.peer = ((struct rc_http *)c->user)->from;
     msg.u.conn.listener = c->listener;
     msg.u.conn.ticket = c->ticket; /* stays counted */
     msg.u.conn.admitted = true;
@@ -310,7 +310,8 @@ RC_ON_SHARD static void open_session(struct rc_shard *sh, struct rc_conn *c,
     bool upgrade = is_upgrade(sh, req);
     struct rc_outq out = {0};
     struct rc_deflate_params deflate;
-    struct rc_handshake hs = {.eio3 = !v4, .b64 = q[Q_B64].value.len != 0, .deflate = &deflate};
+    struct rc_handshake hs = {
+        .eio3 = !v4, .peer = &c->peer, .b64 = q[Q_B64].value.len != 0, .deflate = &deflate};
     int error = handshake_error(sh, req, websocket, v4);
     char accept[RC_WS_ACCEPT_LEN + 1];
 

@@ -289,6 +289,10 @@ RC_ON_SHARD static void on_readable(struct rc_conn *c)
     uint8_t *buf;
     ssize_t n;
 
+    if (c->ops->on_readable != NULL && !c->finishing) {
+        c->ops->on_readable(c);
+        return;
+    }
     if (c->left_len + RC_READ_SIZE > RC_READ_BUFFER) {
         rc_conn_close(c, RC_CLOSE_LIMIT);
         return;
@@ -362,7 +366,10 @@ const char *rc_addr_text(const struct rc_addr *a, char buf[RC_ADDR_TEXT])
         return buf;
     }
     (void)inet_ntop(a->family, a->ip, ip, sizeof(ip));
-    (void)snprintf(buf, RC_ADDR_TEXT, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip,
-                   (unsigned)a->port);
+    if (a->port == 0) /* nobody has told it */
+        (void)snprintf(buf, RC_ADDR_TEXT, "%s", ip);
+    else
+        (void)snprintf(buf, RC_ADDR_TEXT, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip,
+                       (unsigned)a->port);
     return buf;
 }

@@ -15,6 +15,7 @@
 #include "rc/broker/rules.h"
 #include "rc/broker/store_port.h"
 #include "rc/net/deflate.h"
+#include "rc/net/forwarded.h"
 #include "rc/net/http.h"
 #include "rc/net/site.h"
 #include "rc/proto/plain.h"
@@ -63,6 +64,7 @@ struct rc_app {
     struct rc_site *client;  /* socket.io bundles, or NULL */
     char client_etag[40];    /* of the bundles: their version, quoted */
     bool polling, websocket; /* enabled transports */
+    struct rc_trust trust;   /* server.trusted_proxies */
     struct rc_headers headers;
     struct rc_deflate_policy deflate;
     struct rc_http_limits http;

@@ -23,6 +23,7 @@ struct rc_shard;
 /* What a client asks for. */
 struct rc_handshake {
     bool eio3;                  /* Engine.IO 3, else 4 */
+    const struct rc_addr *peer; /* whose request it is */
     bool b64;                   /* binary data is to be text, in base64 */
     const struct rc_str *jsonp; /* polling: answers are for this callback, or NULL */
     const struct rc_deflate_params *deflate; /* WebSocket: as negotiated */

@@ -25,6 +25,7 @@ enum rc_http_state {
 
 struct rc_http {
     struct rc_outq out;
+    struct rc_addr from; /* whose connection it is; c->peer is whose request was the last */
     struct rc_http_body body;
     struct rc_buf content; /* of the body */
     struct rc_buf extra;   /* header lines of every answer to this request: CORS */
@@ -40,6 +41,7 @@ struct rc_http {
     uint8_t coding; /* enum rc_coding that the client accepts */
     uint8_t tag;    /* of the request under way: tells a late answer from the right one */
     bool dev_token; /* the body asks for a token */
+    bool admitted;  /* counted by the address that a proxy told */
     bool bad;       /* the last answer was to a request that breaks HTTP */
     char sid[RC_SID_LEN + 1]; /* of the Engine.IO request under way, "" for none */
 };
@@ -64,6 +66,16 @@ void rc_http_free(struct rc_http *h);
 rc_id rc_http_request_id(const struct rc_shard *sh, const struct rc_conn *c);
 /* The answer to the handshake that the connection waits for sets the cookie, if there is one. */
 void rc_http_set_cookie(struct rc_shard *sh, rc_id conn, struct rc_str sid) RC_ON_SHARD;
+
+/* The connection c, of whom else it was, waits for its first request. */
+void rc_front_begin(struct rc_shard *sh, struct rc_conn *c, bool admitted) RC_ON_SHARD;
+
+/* ---- proxied.c ---- */
+
+/* A connection that must begin with a PROXY header. NULL: there is no room, and its fd is closed. */
+struct rc_conn *rc_proxied_new(struct rc_shard *sh, const struct rc_msg_conn *conn) RC_ON_SHARD;
+bool rc_proxied_is(const struct rc_conn *c);
+void rc_proxied_init(struct rc_shard *sh);
 
 /* ---- routes.c ---- */
 

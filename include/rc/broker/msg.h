@@ -80,7 +80,7 @@ struct rc_msg_conn {
     struct rc_pub *bytes; /* that were read already, or NULL */
     uint32_t ticket;      /* what counts it, see admission.h */
     uint8_t listener;     /* index of the one that it came by */
-    bool admitted;        /* another shard had it: it is counted */
+    bool admitted; /* another shard had it: it is counted, and its PROXY header taken off */
 };
 
 /* A socket and a room. */

@@ -35,7 +35,7 @@ void rc_probe_cancel(struct rc_session *s, enum rc_close why) RC_ON_SHARD;
 
 struct rc_polling {
     struct rc_session *session;
-    struct rc_addr peer;                  /* of the handshake; family 0: not known */
+    struct rc_addr peer;                  /* whose handshake it was */
     rc_id get;                            /* connection of the pending poll, 0: none */
     rc_id post;                           /* connection whose POST body is arriving, 0: none */
     char *jsonp;                          /* the callback of a JSONP client, else NULL */

@@ -49,6 +49,8 @@
     X(RC_CLOSE_UPGRADE_FAILED, "upgrade_failed") /* the probe was given up */                  \
     X(RC_CLOSE_MOVED, "moved")                   /* handed to another shard */                 \
     X(RC_CLOSE_SHUTDOWN, "shutdown")             /* the server is stopping */                  \
+    X(RC_CLOSE_PROXY, "proxy_header")            /* no PROXY header, or a bad one */           \
+    X(RC_CLOSE_PROXY_PEER, "proxy_untrusted")    /* not of server.trusted_proxies */           \
     X(RC_CLOSE_MEMORY, "out_of_memory")
 
 enum rc_close {
@@ -65,6 +67,8 @@ struct rc_conn_ops {
     /* Bytes have arrived (data may be written to). Returns how many were used up; the rest comes
      * again, first, with what follows. Must not return a count after closing: return 0 then. */
     size_t (*on_data)(struct rc_conn *c, uint8_t *data, size_t len);
+    /* In the place of reading and on_data: it can be read, or has ended. NULL: read it. */
+    void (*on_readable)(struct rc_conn *c);
     /* The peer ended its side. */
     void (*on_eof)(struct rc_conn *c);
     /* All of *out is written after it had to wait; may be NULL. */
@@ -139,7 +143,7 @@ void rc_conn_event(struct rc_conn *c, uint32_t events) RC_ON_SHARD;
 
 enum { RC_ADDR_TEXT = 56 };
 void rc_addr_from(const struct sockaddr_storage *ss, struct rc_addr *out);
-/* "127.0.0.1:5123", "[::1]:5123" or "unix"; returns buf. */
+/* "127.0.0.1:5123", "[::1]:5123", without a port "::1", or "unix"; returns buf. */
 const char *rc_addr_text(const struct rc_addr *a, char buf[RC_ADDR_TEXT]);
 
 #endif /* RC_NET_CONN_H */
