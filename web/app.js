@@ -1,17 +1,16 @@
 /* app.js - the demo page of roomcast: wires the connection, the conversations and what is on
- * screen. The one that is open stands in the address (#room=lobby, #person=Ann), so that a link can
- * be shared. What a server's rules do not offer is not shown. */
+ * screen. The one that is open stands in the address (#room=lobby, #person=Ann, #group=Friends), so
+ * that a link can be shared. What a server's rules do not offer is not shown. */
 
 import { byId, setText, oncePerFrame } from './dom.js';
 import { count, reason } from './format.js';
-import {
-  loadRooms, saveRooms, loadPeople, savePeople, loadSeen, saveSeen,
-} from './store.js';
+import { loadRooms, saveRooms, loadSeen, saveSeen } from './store.js';
 import { openConnection, isRefused } from './connection.js';
-import { readRoomMessage, readPrivate, readPresence, applyRooms } from './incoming.js';
+import { readRoomMessage, readPresence, applyRooms } from './incoming.js';
 import { createSession } from './session.js';
 import { Room, roomKey } from './room.js';
-import { Person, personKey } from './person.js';
+import { createDirect } from './direct.js';
+import { createGroupSheet, createInviter } from './group-sheet.js';
 import { createRoomList } from './room-list.js';
 import { createPeople } from './people.js';
 import { createProfile } from './profile.js';
@@ -31,10 +30,8 @@ const state = {
   ownIds: new Set(), /* each reconnection brings a new id; all of them were us */
   counts: new Map(), /* room → members, as the server tells it */
   rooms: new Map(), /* name → Room, in the order in which we came in */
-  people: new Map(), /* user → Person */
   owner: '', /* the user whose all of this is */
   seen: new Map(), /* key of a conversation → id of the last message that was looked at */
-  canWrite: false, /* to people */
   active: null, /* key of the open conversation */
   renewed: 0, /* when a token was refused */
 };
@@ -43,7 +40,7 @@ const isNarrow = window.matchMedia('(max-width: 719px)');
 const isWide = window.matchMedia('(min-width: 1180px)');
 const hasKeyboard = window.matchMedia('(hover: hover) and (pointer: fine)');
 
-const all = () => [...state.rooms.values(), ...state.people.values()];
+const all = () => [...state.rooms.values(), ...direct.all()];
 const active = () => all().find(({ key }) => key === state.active) || null;
 const isOnline = () => connection.status.phase === 'online';
 const isChatShown = () => document.body.dataset.view === 'chat' || !isNarrow.matches;
@@ -69,6 +66,10 @@ const hooks = {
   onScroll: oncePerFrame(() => showLatest(active() && active().transcript)),
   onPerson: pickPerson,
   onRead: whose,
+  onGone(group, isQuiet) {
+    if (!isQuiet) toast(`You are not in the group ${group.name}.`);
+    forget(group);
+  },
   onSeen(key, id) {
     state.seen.delete(key); /* to the end, as the latest */
     state.seen.set(key, id);
@@ -102,16 +103,6 @@ function roomFor(name) {
   return room;
 }
 
-function personFor(user) {
-  if (state.people.has(user)) return state.people.get(user);
-  const person = new Person(user, link, hooks, state.seen.get(personKey(user)) || 0);
-  state.people.set(user, person);
-  savePeople(state.owner, [...state.people.keys()]);
-  show(person);
-  if (isOnline()) person.open();
-  return person;
-}
-
 async function join(room) {
   const refusal = await room.join();
   if (!refusal) return;
@@ -119,7 +110,12 @@ async function join(room) {
   forget(room);
 }
 
-function leave(conversation) {
+async function leave(conversation) {
+  const refusal = conversation.kind === 'group' ? await conversation.leave() : null;
+  if (isRefused(refusal) && refusal.error !== 'not_in_group') {
+    toast(`You are still in ${conversation.name}: ${reason(refusal)}.`);
+    return;
+  }
   if (conversation.kind === 'room') conversation.leave();
   forget(conversation);
 }
@@ -127,10 +123,9 @@ function leave(conversation) {
 function forget(conversation) {
   const keys = all().map(({ key }) => key);
   const at = keys.indexOf(conversation.key);
-  state.rooms.delete(conversation.kind === 'room' ? conversation.name : null);
-  state.people.delete(conversation.kind === 'person' ? conversation.name : null);
+  if (conversation.kind === 'room') state.rooms.delete(conversation.name);
+  else direct.close(conversation);
   saveRooms([...state.rooms.keys()]);
-  savePeople(state.owner, [...state.people.keys()]);
   conversation.transcript.element.remove();
   if (state.active === conversation.key) {
     state.active = null;
@@ -148,8 +143,8 @@ const addressOf = ({ kind, name }) => `#${kind}=${encodeURIComponent(name)}`;
 /** { kind, name } of the address, or null. */
 function inAddress() {
   const params = new URLSearchParams(window.location.hash.slice(1));
-  const kind = ['room', 'person'].find((k) => params.get(k));
-  if (!kind || (kind === 'person' && !session.user)) return null;
+  const kind = ['room', 'person', 'group'].find((k) => params.get(k));
+  if (!kind || (kind !== 'room' && !session.user)) return null;
   return { kind, name: params.get(kind).slice(0, NAME_MAX) };
 }
 
@@ -161,7 +156,7 @@ function navigate(address, how = 'pushState') {
 function route() {
   const target = inAddress();
   document.body.dataset.view = target ? 'chat' : 'rooms';
-  if (target) open(target.kind === 'room' ? roomFor(target.name) : personFor(target.name));
+  if (target) open(target.kind === 'room' ? roomFor(target.name) : direct.add(target.kind, target.name));
   refresh();
 }
 
@@ -193,10 +188,15 @@ function pick(target) {
 
 const pickRoom = (name) => pick({ kind: 'room', name: name.slice(0, NAME_MAX) });
 
+function pickDirect({ kind, name }) {
+  if (kind === 'person') pickPerson(name);
+  else pick({ kind, name });
+}
+
 function pickPerson(name) {
   if (!session.user) {
     profile.open();
-  } else if (!state.canWrite) {
+  } else if (!direct.canWrite) {
     toast('This server does not pass on private messages.');
   } else if (name !== session.user) {
     if (!isWide.matches) showPeople(false);
@@ -210,17 +210,7 @@ function onConnect() {
   state.ownIds.add(connection.id);
   connection.request('watchRooms').catch(() => {});
   state.rooms.forEach(join);
-  openPeople();
-}
-
-/* A user has conversations of their own, with themselves for one, if the server keeps any. */
-async function openPeople() {
-  const { user } = session;
-  if (!user) return;
-  const reply = await connection.offer('conversation', { type: 'private', with: user, limit: 1 });
-  state.canWrite = Boolean(reply) && !isRefused(reply);
-  state.people.forEach((person) => person.open());
-  refresh();
+  if (session.user) direct.connect();
 }
 
 /* The next server may have started anew, with another secret: old tokens are worth nothing then. */
@@ -245,13 +235,6 @@ function onRoomMessage(plain, detail) {
   const open = active();
   const room = message.room === null ? open : state.rooms.get(message.room);
   if (room && room.kind === 'room') room.receive(whose(message), isLooking(room.key));
-}
-
-function onPrivate(row) {
-  const message = readPrivate(row);
-  if (!message || !session.user) return;
-  const person = personFor(message.user === session.user ? message.to : message.user);
-  person.receive(whose(message), isLooking(person.key));
 }
 
 function onPresence(value) {
@@ -321,8 +304,15 @@ function showChat(conversation) {
   byId('people').hidden = !isOpen;
   byId('people-toggle').setAttribute('aria-expanded', String(isOpen));
   if (isOpen) people.renderHere(conversation);
-  byId('here-hint').hidden = !session.canSignIn || Boolean(session.user);
+  inviter.show(isOpen && kind === 'group', isOpen ? wanted(here) : []);
+  byId('here-hint').hidden = !session.canSignIn || Boolean(session.user) || kind === 'group';
   showLatest(conversation && conversation.transcript);
+}
+
+/* Whom one may want in a group: who is not among these. */
+function wanted(among) {
+  const here = [...state.rooms.values()].flatMap((room) => [...(room.people || [])]);
+  return [...new Set([...direct.people(), ...here])].filter((name) => name !== session.user && !among.has(name));
 }
 
 function showPeople(isShown) {
@@ -393,6 +383,8 @@ function listen() {
   });
   byId('latest').addEventListener('click', () => active().transcript.jumpToEnd());
   byId('retry').addEventListener('click', () => connection.restart());
+  byId('new-group').addEventListener('click', () => groupSheet.open());
+  byId('more-talks').addEventListener('click', () => direct.loadMore());
   byId('go-lobby').addEventListener('click', () => pickRoom(FIRST_ROOM));
   byId('skip').addEventListener('click', (event) => {
     event.preventDefault();
@@ -415,7 +407,7 @@ function start() {
   state.owner = session.user;
   state.seen = loadSeen(state.owner);
   rooms.forEach(roomFor);
-  if (session.user) loadPeople(session.user).forEach(personFor);
+  if (session.user) direct.restore();
   if (!linked && rooms.length > 0) {
     window.history.replaceState(null, '', addressOf({ kind: 'room', name: rooms[0] }));
   }
@@ -436,11 +428,25 @@ const session = createSession(devTokensPath(), {
 });
 const profile = createProfile(session, { onGuest: beGuest, onSignIn: signIn });
 const composer = createComposer((text) => active().send(text));
-const people = createPeople({
-  state: () => ({ people: state.people, active: state.active, user: session.user }),
-  isHere,
-  onPick: pickPerson,
+const direct = createDirect({
+  link, hooks, seen: () => state.seen, onNew: show, onChange: () => refresh(),
 });
+const people = createPeople({
+  state: () => ({
+    talks: direct.all(), canGroup: direct.canGroup, hasMore: direct.oldest > 0, active: state.active, user: session.user,
+  }),
+  isHere,
+  onPick: pickDirect,
+});
+const groupSheet = createGroupSheet({
+  candidates: () => wanted(new Set()),
+  async onCreate(name, users) {
+    const refusal = await direct.createGroup(name, users);
+    if (!refusal) pick({ kind: 'group', name });
+    return refusal;
+  },
+});
+const inviter = createInviter({ onAdd: (user) => active().invite(user) });
 const roomList = createRoomList({
   state: () => {
     const open = active();
@@ -457,7 +463,7 @@ const connection = openConnection(window.io, {
     disconnect: onDisconnect,
     connect_error: onRefused,
     roomMessage: onRoomMessage,
-    message: onPrivate,
+    message: (row) => direct.receive(row, isLooking),
     presence: onPresence,
     rooms: onRooms,
     error: onServerError,

@@ -10,19 +10,21 @@ const FACES_MAX = 3;
  * rooms? undefined: nobody knows. */
 export function showHead(conversation, { members, online, user }) {
   const kind = conversation ? conversation.kind : '';
-  const hasPeople = kind === 'room' && Boolean(conversation.people);
+  const isPerson = kind === 'person';
+  const hasPeople = !isPerson && Boolean(conversation && conversation.people);
   byId('chat').dataset.kind = kind;
   setText(byId('room-title'), conversation ? conversation.name : '');
   setText(byId('room-members'), subtitle(conversation, members, online, user));
   byId('share').hidden = kind !== 'room';
   byId('leave').hidden = !conversation;
-  byId('leave-icon').setAttribute('href', kind === 'person' ? '#i-close' : '#i-leave');
-  byId('leave').setAttribute('aria-label', kind === 'person' ? 'Close this conversation' : 'Leave this room');
-  setText(byId('leave-text'), kind === 'person' ? 'Close' : 'Leave');
+  byId('leave-icon').setAttribute('href', isPerson ? '#i-close' : '#i-leave');
+  byId('leave').setAttribute('aria-label', isPerson ? 'Close this conversation' : `Leave this ${kind}`);
+  setText(byId('leave-text'), isPerson ? 'Close' : 'Leave');
   byId('people-toggle').hidden = !hasPeople;
   if (hasPeople) showFaces([...conversation.people], conversation.count);
-  byId('person-avatar').hidden = kind !== 'person';
-  if (kind === 'person') paintAvatar(byId('person-avatar'), conversation.name);
+  byId('person-avatar').hidden = kind === 'room' || !conversation;
+  byId('person-avatar').classList.toggle('group', kind === 'group');
+  if (conversation && kind !== 'room') paintAvatar(byId('person-avatar'), conversation.name);
   byId('person-avatar').classList.toggle('online', Boolean(online));
 }
 
@@ -30,6 +32,7 @@ function subtitle(conversation, members, online, user) {
   if (!conversation) return '';
   if (conversation.kind === 'room') return members > 0 ? count(members, 'member', 'members') : '';
   if (!user) return 'Sign in to write';
+  if (conversation.kind === 'group') return conversation.people ? count(conversation.count, 'member', 'members') : 'Group';
   if (online === undefined) return '';
   return online ? 'Here now' : 'Away; gets it on return';
 }

@@ -34,7 +34,7 @@ export function createComposer(onSend) {
 
   function show(conversation) {
     form.hidden = !conversation;
-    field.placeholder = conversation && conversation.kind === 'person'
+    field.placeholder = conversation && conversation.kind !== 'room'
       ? `Write to ${conversation.name}` : 'Write a message';
   }
 

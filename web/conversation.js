@@ -1,5 +1,5 @@
-/* conversation.js - one room or one person that we write with: the messages that wait to be sent,
- * those that were said before, and what is unread. room.js and person.js say how each does it. */
+/* conversation.js - one room, person or group that we write with: the messages that wait to be sent,
+ * those that were said before, and what is unread. room.js, person.js and group.js say how each does it. */
 
 import { Transcript } from './transcript.js';
 import { isRefused } from './connection.js';
@@ -24,6 +24,7 @@ export class Conversation {
     this.queue = [];
     this.unread = 0;
     this.draft = '';
+    this.latest = null; /* the newest message that we know of */
     this.more = false; /* there are older messages than those here */
     this.synced = false; /* all that was said until now is here, or can be loaded above */
     this.syncedTo = 0; /* the last message for which that held */
@@ -114,14 +115,22 @@ export class Conversation {
     const { transcript } = this;
     if (transcript.has(message.id)) return transcript.known.get(message.id);
     const item = transcript.addMessage(message);
+    this.note(message);
     if (isRead || message.mine) this.markSeen();
     else if (message.id === null || message.id > this.seen) this.countUnread([item]);
     return item;
   }
 
+  note(message) {
+    if (!this.latest || message.time >= this.latest.time) this.latest = message;
+  }
+
+  latestTime() { return this.latest ? this.latest.time : 0; }
+
+  /* What was missed may come after what has just been said: "New" stands above the first of all. */
   countUnread(items) {
     if (items.length === 0) return;
-    if (this.unread === 0) this.transcript.markNew(items[0]);
+    if (this.unread === 0 || !this.transcript.isBelowNew(items[0])) this.transcript.markNew(items[0]);
     this.unread += items.length;
     this.hooks.onChange();
   }
@@ -170,6 +179,7 @@ export class Conversation {
   show(messages, more, mayBeNew = true) {
     const isFirstVisit = !this.seen;
     const items = this.transcript.addStored(messages);
+    if (messages.length) this.note(messages.at(-1));
     const { firstNew, lastId } = this.transcript;
     for (const item of items.filter(({ mine }) => mine)) {
       const own = this.transcript.findPending(item);

@@ -8,6 +8,7 @@ const fullFormat = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeS
 const dayFormat = new Intl.DateTimeFormat(undefined, {
   weekday: 'long', day: 'numeric', month: 'long',
 });
+const dateFormat = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
 const numberFormat = new Intl.NumberFormat();
 
 export const clock = (time) => clockFormat.format(time);
@@ -28,6 +29,9 @@ export function dayLabel(time, now = Date.now()) {
   yesterday.setDate(yesterday.getDate() - 1);
   return sameDay(time, yesterday) ? 'Yesterday' : dayFormat.format(time);
 }
+
+/** Short: of a message in a list. */
+export const shortTime = (time, now = Date.now()) => (sameDay(time, now) ? clock(time) : dateFormat.format(time));
 
 export function latency(ms) {
   return ms < 1 ? `<${NBSP}1${NBSP}ms` : `${number(Math.round(ms))}${NBSP}ms`;
@@ -78,6 +82,9 @@ const REASONS = {
   unknown_event: 'the server does not know this event',
   denied: 'you may not do that here',
   no_user: 'you are not signed in',
+  not_in_group: 'you are not in this group',
+  group_exists: 'there is a group of that name already',
+  group_full: 'the group has as many members as it may have',
   store_busy: 'the server has too much to store at the moment',
   store_down: 'the server cannot store it at the moment',
   store_failed: 'the server could not store it',

@@ -12,7 +12,7 @@ const isObject = (value) => typeof value === 'object' && value !== null && !Arra
 const asText = (value) => (typeof value === 'string' ? value : JSON.stringify(value) || '');
 const asId = (value) => (Number.isSafeInteger(value) && value > 0 ? value : null);
 const asTime = (value) => (isTime(value) ? value : Date.now());
-const texts = (value) => (Array.isArray(value) ? value.filter((v) => typeof v === 'string') : []);
+export const texts = (value) => (Array.isArray(value) ? value.filter((v) => typeof v === 'string') : []);
 
 /**
  * One roomMessage as { room, type, id, text, socket, user, name, client, time }: id is the stored
@@ -64,11 +64,33 @@ function readRow(row) {
   };
 }
 
-/** A private message as { id, text, user, to, client, time }, or null. */
-export function readPrivate(row) {
-  if (!isObject(row) || row.conversation_type !== 'private') return null;
+const NOTES = ['created', 'added', 'left'];
+
+/* What has happened to a group stands among its messages, as { type, user }. */
+function readNote({ content }) {
+  if (!isObject(content) || !NOTES.includes(content.type)) return {};
+  return { note: content.type, whom: typeof content.user === 'string' ? content.user : '' };
+}
+
+/** A private message as { id, text, user, to, client, time }, or null; of a group's message there is
+ * its name as group, and note and whom if it tells of the group itself. */
+export function readDirect(row) {
+  if (!isObject(row) || !['private', 'group'].includes(row.conversation_type)) return null;
   if (typeof row.sender_id !== 'string' || typeof row.receiver_id !== 'string') return null;
-  return { ...readRow(row), to: row.receiver_id };
+  if (row.conversation_type === 'private') return { ...readRow(row), to: row.receiver_id };
+  return { ...readRow(row), ...readNote(row), group: row.receiver_id };
+}
+
+/** A page of the list of conversations: { list, more }, or null. */
+export function readConversations(reply) {
+  if (!isObject(reply) || !Array.isArray(reply.conversations)) return null;
+  const list = reply.conversations.filter(isObject).map((entry) => ({
+    kind: entry.type === 'group' ? 'group' : 'person',
+    name: typeof entry.with === 'string' ? entry.with : '',
+    message: readDirect(entry.message),
+  }));
+  const good = list.filter(({ name, message }) => name && message && message.id);
+  return { list: good, more: reply.more === true && good.length > 0 };
 }
 
 /** A stored message of a room: its content is what the event's arguments were. */

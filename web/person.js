@@ -1,7 +1,7 @@
 /* person.js - what two people write to each other; nobody else gets it. */
 
 import { Conversation } from './conversation.js';
-import { readPrivate } from './incoming.js';
+import { readDirect } from './incoming.js';
 
 const KEY = 'person:';
 
@@ -31,7 +31,7 @@ export class Person extends Conversation {
   }
 
   readRow(row) {
-    const message = readPrivate(row);
+    const message = readDirect(row);
     return message && this.hooks.onRead(message);
   }
 }

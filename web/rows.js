@@ -115,8 +115,16 @@ function link(address) {
   return node;
 }
 
-export function noticeRow({ names, type, time }) {
-  const row = el('p', 'notice', `${nameList(names)} ${NOTICE_VERBS[type]}`);
+/** What has happened to a group. */
+export function noteText({ note, whom, user, mine }) {
+  const who = mine ? 'You' : user;
+  if (note === 'added') return `${who} added ${whom}`;
+  return note === 'created' ? `${who} made this group` : `${who} left`;
+}
+
+export function noticeRow(item) {
+  const { names, type, time, note } = item;
+  const row = el('p', 'notice', note ? noteText(item) : `${nameList(names)} ${NOTICE_VERBS[type]}`);
   row.title = fullTime(time);
   return row;
 }
@@ -139,6 +147,11 @@ export function blankOf({ kind, name }, ownName, onRename) {
     title.append('You and ', bdi(name));
     note.append('What you write here only the two of you get, on all your devices.');
     return [icon('person'), title, note];
+  }
+  if (kind === 'group') {
+    title.append('This is the group ', bdi(name));
+    note.append('What you write here its members get, on all their devices, and later if they are away.');
+    return [icon('people'), title, note];
   }
   title.append('This is ', bdi(name, 'blank-room'));
   note.append('You are here as ', bdi(ownName, 'own-name'), '. ',

@@ -81,12 +81,14 @@ export const saveRooms = (rooms) => write('rooms', rooms.slice(0, ROOMS_MAX));
 export const loadPeople = (user) => readNames(`people.${user}`, PEOPLE_MAX) || [];
 export const savePeople = (user, people) => write(`people.${user}`, people.slice(0, PEOPLE_MAX));
 
-/** The id of the last message that a user has looked at, by conversation. */
-export function loadSeen(user) {
-  const seen = read(`seen.${user}`);
-  const entries = Object.entries(seen && typeof seen === 'object' ? seen : {});
+function readIds(key) {
+  const ids = read(key);
+  const entries = Object.entries(ids && typeof ids === 'object' ? ids : {});
   return new Map(entries.filter(([, id]) => Number.isInteger(id)));
 }
+
+/** The id of the last message that a user has looked at, by conversation. */
+export const loadSeen = (user) => readIds(`seen.${user}`);
 
 /* Another tab of the same user may have seen more. */
 export function saveSeen(user, seen) {
@@ -95,3 +97,7 @@ export function saveSeen(user, seen) {
   merged.forEach(([key]) => stored.delete(key));
   write(`seen.${user}`, Object.fromEntries([...stored, ...merged].slice(-SEEN_MAX)));
 }
+
+/** The id of the last message in a conversation that a user has closed. */
+export const loadClosed = (user) => readIds(`closed.${user}`);
+export const saveClosed = (user, closed) => write(`closed.${user}`, Object.fromEntries([...closed].slice(-SEEN_MAX)));

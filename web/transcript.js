@@ -14,6 +14,8 @@ const SLACK = 100;
 const NOTICE_GROUP_MS = 2 * 60 * 1000;
 const NEAR_END_PX = 48;
 
+const kindOf = ({ note }) => (note ? 'notice' : 'message');
+
 /** hooks: onRetry(message), onDiscard(message), onEarlier(), onPerson(user), onScroll() */
 export class Transcript {
   constructor(label, hooks) {
@@ -60,7 +62,7 @@ export class Transcript {
 
   /** Shows a message that has just come; its item. */
   addMessage(message) {
-    const item = { ...message, kind: 'message' };
+    const item = { ...message, kind: kindOf(message) };
     const at = this.place(item, true);
     this.blank.hidden = true;
     if (at === this.items.length - 1) this.draw(item);
@@ -73,7 +75,7 @@ export class Transcript {
   /** Stored messages that were not here yet; the reader stays where they are. */
   addStored(messages) {
     const fresh = messages.filter(({ id }) => !this.has(id));
-    const items = fresh.map((message) => ({ ...message, kind: 'message' }));
+    const items = fresh.map((message) => ({ ...message, kind: kindOf(message) }));
     if (items.length === 0) return items;
     items.forEach((item) => this.place(item, false));
     this.blank.hidden = true;
@@ -112,6 +114,9 @@ export class Transcript {
     this.draw(item);
     this.limit();
   }
+
+  /** Does "New" stand above it? */
+  isBelowNew(item) { return this.items.indexOf(this.firstNew) <= this.items.indexOf(item); }
 
   /** The line above the first message that nobody has looked at. */
   markNew(item) {

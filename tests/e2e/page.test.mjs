@@ -95,7 +95,7 @@ class Visitor {
   }
 
   person(name) {
-    return this.page.locator('#direct-list .person', { hasText: name });
+    return this.page.locator('#direct-list .person', { has: this.page.locator('.person-name', { hasText: name }) });
   }
 
   // Messages of the open room, in the order shown.
@@ -408,6 +408,127 @@ describe('the demo page', { skip: reference && 'the reference serves no page' },
     assert.deepEqual([ada, phone, bob, eve].flatMap((v) => v.faults), []);
   });
 
+  test('groups: made, written to, joined by others, left', async (t) => {
+    const ada = await visit(t, 'Ada');
+    const [bob, eve] = await Promise.all(['Bob', 'Eve'].map((name) => visit(t, name)));
+    await Promise.all([ada, bob, eve].map((v) => v.online()));
+    await ada.shown('#people-count', '3 people');
+    await ada.page.click('#new-group');
+    await ada.page.locator('#group').waitFor();
+    await ada.page.fill('#group-name', 'Picnic');
+    await ada.page.locator('.candidate', { hasText: 'Bob' }).click();
+    await ada.picture('group-sheet');
+    await ada.page.click('#group-save');
+    await ada.shown('#room-title', 'Picnic');
+    await ada.shown('.notice', 'You added Bob');
+    await ada.shown('#room-members', '2 members');
+    await bob.shown('#direct-list .person.has-unread', 'Picnic');
+    await bob.shown('.talk-text', 'Ada added Bob');
+    await ada.write('who brings the cake?');
+    assert.match(await ada.mark('who brings', 'stored'), /^Stored/);
+    await bob.shown('.talk-text', 'Ada: who brings the cake?');
+    await bob.person('Picnic').click();
+    await bob.message('who brings the cake?');
+    await bob.shown('.notice', 'Ada made this group');
+    await bob.write('I do');
+    await ada.message('I do');
+
+    await bob.page.goto('about:blank');
+    await ada.write('and a blanket?');
+    await ada.mark('and a blanket?', 'stored');
+    await bob.page.goto(server.url);
+    await bob.online();
+    await bob.shown('#direct-list .person.has-unread', 'Picnic');
+    await bob.shown('.talk-text', 'Ada: and a blanket?');
+    await bob.person('Picnic').click();
+    await bob.message('and a blanket?');
+    assert.deepEqual(await bob.messages(), ['who brings the cake?', 'I do', 'and a blanket?']);
+    await bob.picture('group');
+
+    assert.equal(await eve.page.locator('#direct-list .person').count(), 0, 'nobody else gets it');
+    await bob.page.fill('#invite-name', 'Eve');
+    await bob.page.press('#invite-name', 'Enter');
+    await eve.shown('#direct-list .person.has-unread', 'Picnic');
+    await eve.person('Picnic').click();
+    await eve.shown('#room-members', '3 members');
+    await eve.write('late, but here');
+    for (const v of [ada, bob]) await v.message('late, but here');
+    await ada.shown('#here-list .person', 'Eve');
+    await eve.page.click('#leave');
+    await ada.shown('.notice', 'Eve left');
+    await ada.shown('#room-members', '2 members');
+    await until('gone', async () => (await eve.page.locator('#direct-list .person').count()) === 0, WAIT_MS);
+
+    await eve.page.click('#new-group');
+    await eve.page.fill('#group-name', 'Picnic');
+    await eve.page.press('#group-name', 'Enter');
+    await eve.shown('#group-problem', 'there is a group of that name already');
+    await eve.page.click('#group-cancel');
+    await eve.page.goto(`${server.url}/#group=Picnic`);
+    await eve.page.reload();
+    await eve.shown('.toast', 'You are not in the group Picnic.');
+    assert.deepEqual([ada, bob, eve].flatMap((v) => v.faults), []);
+  });
+
+  test('the list of conversations, in another browser too', async (t) => {
+    const other = await visit(t, 'Ada');
+    await other.online();
+    const { token } = await other.page.evaluate(() => JSON.parse(sessionStorage.getItem('roomcast.session')));
+    const sender = await connect(server, { auth: { token } });
+    for (let i = 1; i <= 33; i++) {
+      const message = { conversationType: 'private', receiverId: `Friend ${i}`, content: `hello ${i}` };
+      assert.equal((await ask(sender, 'message', message)).ok, true);
+    }
+    const ada = await visit(t, 'Ada');
+    await ada.online();
+    const rows = () => ada.page.locator('#direct-list .person-name').allTextContents();
+    const friends = Array.from({ length: 33 }, (_, i) => `Friend ${33 - i}`);
+    const shows = (n) => until(`${n} conversations`, async () => (await rows()).length === n, WAIT_MS);
+    await shows(30);
+    assert.deepEqual(await rows(), friends.slice(0, 30), 'the latest first');
+    await ada.shown('#direct-list .talk', 'You: hello 33');
+    await ada.picture('conversations');
+    await ada.page.click('#more-talks');
+    await shows(33);
+    assert.deepEqual(await rows(), friends);
+    assert.equal(await ada.page.locator('#more-talks:visible').count(), 0);
+    await ada.title('roomcast');
+    await ada.person('Friend 33').click();
+    await ada.message('hello 33');
+    await ada.page.click('#leave');
+    await shows(32);
+    await ada.page.reload();
+    await ada.online();
+    await ada.shown('#direct-list .talk', 'You: hello 32');
+    assert.ok(!(await rows()).includes('Friend 33'), 'closed');
+    assert.equal((await ask(sender, 'message', { conversationType: 'private', receiverId: 'Friend 33', content: 'again' })).ok, true);
+    await ada.shown('#direct-list .talk', 'You: again');
+    assert.deepEqual([ada, other].flatMap((v) => v.faults), []);
+  });
+
+  test('"New" stands above all that is unread, in whatever order it came', async (t) => {
+    const ada = await visit(t, 'Ada');
+    await ada.online();
+    const seen = await ada.page.evaluate(async () => {
+      const { Conversation } = await import('./conversation.js');
+      const hooks = { onChange() {}, onSeen() {}, onPerson() {}, onScroll() {} };
+      const link = { isOnline: () => true, user: () => 'Ada', request: async () => null, offer: async () => null };
+      const talk = new Conversation('key', 'name', 'label', link, hooks, 7);
+      const message = (id) => ({ type: 'message', id, text: `m${id}`, socket: '', user: 'Bob', name: null, client: '', time: 1e12 + id, mine: false });
+      const state = () => [talk.unread, talk.transcript.firstNew.id];
+      const states = [];
+      talk.receive(message(10), false);
+      states.push(state());
+      talk.show([7, 8, 9, 10].map(message), false);
+      states.push(state());
+      talk.receive(message(11), false);
+      states.push(state());
+      const rows = [...talk.transcript.entries.children].map((row) => (row.className === 'divider new' ? 'New' : row.querySelector('.text')?.textContent));
+      return { states, rows: rows.filter(Boolean) };
+    });
+    assert.deepEqual(seen, { states: [[1, 10], [3, 8], [4, 8]], rows: ['m7', 'New', 'm8', 'm9', 'm10', 'm11'] });
+  });
+
   test('who was away gets what was said, once', async (t) => {
     const ada = await visit(t, 'Ada');
     const bob = await visit(t, 'Bob');
@@ -569,6 +690,28 @@ describe('the demo page', { skip: reference && 'the reference serves no page' },
     await phone.shown('#room-title', 'garden');
     await phone.page.goBack();
     await phone.shown('.room', 'garden');
+
+    await phone.page.tap('#new-group');
+    await phone.page.fill('#group-name', 'A group with a name of some length');
+    await phone.page.locator('.candidate', { hasText: 'Heron' }).tap();
+    await fitsPhone(phone.page);
+    await phone.picture('phone-sheet-light');
+    await phone.page.tap('#group-save');
+    await phone.shown('.notice', 'You added Heron');
+    await phone.write('Seen by the two of us, and a text that is longer than the row in which it is shown');
+    await phone.mark('Seen by the two', 'stored');
+    await dark.page.tap('#back');
+    await dark.shown('.talk-text', 'Otter: Seen by the two of us');
+    await fitsPhone(dark.page);
+    await dark.picture('phone-conversations-dark');
+    await phone.page.tap('#people-toggle');
+    await phone.shown('#here-list .person', 'Heron');
+    await fitsPhone(phone.page);
+    await phone.picture('phone-members-light');
+    await phone.page.tap('#people-close');
+    await phone.page.tap('#back');
+    await phone.shown('.talk-text', 'You: Seen by the two of us');
+    await phone.picture('phone-conversations-light');
     assert.deepEqual([...ada.faults, ...phone.faults, ...dark.faults], []);
   });
 });
@@ -577,7 +720,7 @@ describe('the demo page', { skip: reference && 'the reference serves no page' },
 async function fitsPhone(page) {
   const width = await page.evaluate(() => document.scrollingElement.scrollWidth);
   assert.equal(width, PHONE.viewport.width);
-  const targets = page.locator(':is(button, input, textarea):visible');
+  const targets = page.locator(':is(button, input:not([type=checkbox]), textarea, label):visible');
   const sizes = await targets.evaluateAll((nodes) => nodes.map((node) => {
     const { width: w, height: h } = node.getBoundingClientRect();
     return { name: node.id || node.className, least: Math.min(w, h) };
