@@ -464,8 +464,8 @@ describe('the demo page', { skip: reference && 'the reference serves no page' },
     await eve.page.press('#group-name', 'Enter');
     await eve.shown('#group-problem', 'there is a group of that name already');
     await eve.page.click('#group-cancel');
+    await eve.page.goto('about:blank');
     await eve.page.goto(`${server.url}/#group=Picnic`);
-    await eve.page.reload();
     await eve.shown('.toast', 'You are not in the group Picnic.');
     assert.deepEqual([ada, bob, eve].flatMap((v) => v.faults), []);
   });
