@@ -179,23 +179,40 @@ lint-tidy:
 	    clang-tidy --quiet {} -- -std=c11 $(ALL_CPPFLAGS)
 analyze: ; scan-build --status-bugs -o build/scan $(MAKE) BUILD=build/scan-obj build/scan-obj/roomcast
 
-SHARE = $(DESTDIR)$(PREFIX)/share
-install: all
+SHARE = $(abspath $(DESTDIR)$(PREFIX)/share)
+# Paths of this installation, and the keys that this executable knows.
+$(BUILD)/man/%: docs/man/% $(BUILD)/roomcast FORCE
+	@mkdir -p $(@D)
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|; s|@STATEDIR@|$(STATEDIR)|' $< >$@
+	@if grep -q '^@KEYS@$$' $@; then $(BUILD)/roomcast --print-man >$@.keys && \
+	    sed -i -e '/^@KEYS@$$/r $@.keys' -e '/^@KEYS@$$/d' $@; fi
+man: $(BUILD)/man/roomcast.8 $(BUILD)/man/roomcast.ini.5
+install: all man
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/roomcast/client $(SHARE)/doc/roomcast
+	install -D -m 644 $(BUILD)/man/roomcast.8 $(SHARE)/man/man8/roomcast.8
+	install -D -m 644 $(BUILD)/man/roomcast.ini.5 $(SHARE)/man/man5/roomcast.ini.5
 	install -m 755 $(BUILD)/roomcast $(DESTDIR)$(PREFIX)/bin/roomcast
 	install -m 644 build/client/socket.io* $(SHARE)/roomcast/client/
 	cd web && find . -type f ! -name '.*' ! -name 'package*.json' \
 	    -exec install -D -m 644 {} $(SHARE)/roomcast/web/{} \;
-	cp -R README.md LICENSE docs conf/examples $(SHARE)/doc/roomcast/
+	cp -R README.md LICENSE docs conf/examples $(SHARE)/doc/roomcast/ && rm -r $(SHARE)/doc/roomcast/docs/man
 	install -d $(DESTDIR)$(SYSCONFDIR)/roomcast
 	install -d -m 750 $(DESTDIR)$(STATEDIR)/roomcast
 	f=$(DESTDIR)$(SYSCONFDIR)/roomcast/roomcast.ini; [ ! -e $$f ] || f=$$f.new; \
 	    sed -e 's|^static_root = .*|static_root = $(PREFIX)/share/roomcast/web|' \
 	        -e 's|^path = \.\..*|path = $(STATEDIR)/roomcast/messages.sqlite|' \
 	        -e 's|^dev_tokens_path = .*|;dev_tokens_path =|' conf/roomcast.ini >$$f
+# build/deb/roomcast_VERSION_ARCHITECTURE.deb; test-deb installs and removes it in a fresh Debian, as root.
+VERSION = $(shell sed -n 's/^\#define RC_VERSION "\(.*\)"$$/\1/p' src/server.h)
+deb:
+	rm -rf build/deb/stage build/deb/*.deb
+	$(AGAIN) install BUILD=build/deb PREFIX=/usr SYSCONFDIR=/etc STATEDIR=/var/lib DESTDIR=build/deb/stage
+	conf/debian/build.sh build/deb/stage $(VERSION)
+test-deb: deb
+	tests/package.sh build/deb/roomcast_*.deb
 clean: ; rm -rf build tests/node_modules
 FORCE:
 .PHONY: all run test test-reference check everything bench bench-quick bench-all bench-micro bench-store asan \
-        tsan fuzz fuzz-run format format-check lint lint-rules lint-cppcheck lint-tidy analyze install clean deps deps-test \
+        tsan fuzz fuzz-run format format-check lint lint-rules lint-cppcheck lint-tidy analyze man install deb test-deb clean deps deps-test \
         deps-dev FORCE
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -15,7 +15,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum mode { MODE_RUN, MODE_CHECK, MODE_PRINT_CONFIG, MODE_PRINT_DOCS, MODE_HELP, MODE_VERSION };
+enum mode {
+    MODE_RUN,
+    MODE_CHECK,
+    MODE_PRINT_CONFIG,
+    MODE_PRINT_DOCS,
+    MODE_PRINT_MAN,
+    MODE_HELP,
+    MODE_VERSION,
+};
 
 struct options {
     enum mode mode;
@@ -63,6 +71,7 @@ static bool parse_options(int argc, char **argv, struct options *o)
         {"check", no_argument, NULL, LONG + MODE_CHECK},
         {"print-config", no_argument, NULL, LONG + MODE_PRINT_CONFIG},
         {"print-docs", no_argument, NULL, LONG + MODE_PRINT_DOCS},
+        {"print-man", no_argument, NULL, LONG + MODE_PRINT_MAN},
         {NULL, 0, NULL, 0},
     };
     int c;
@@ -125,6 +134,8 @@ int main(int argc, char **argv)
         help();
     } else if (o.mode == MODE_PRINT_DOCS) {
         rc_conf_markdown(stdout);
+    } else if (o.mode == MODE_PRINT_MAN) {
+        rc_conf_man(stdout);
     } else if (o.mode == MODE_VERSION) {
         (void)printf("roomcast " RC_VERSION "\nlibevent %s\n%s\n", event_get_version(),
                      OpenSSL_version(OPENSSL_VERSION));

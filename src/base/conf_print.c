@@ -99,3 +99,39 @@ void rc_conf_markdown(FILE *to)
         rc_buf_deinit(&values);
     }
 }
+
+/* A backslash, a minus and a line's first dot or quote mean something to troff. */
+static void put_roff(const char *text, FILE *to)
+{
+    for (const char *p = text; *p != '\0'; p++) {
+        if (*p == '\\')
+            (void)fputs("\\e", to);
+        else if (*p == '-')
+            (void)fputs("\\-", to);
+        else if (p == text && (*p == '.' || *p == '\''))
+            (void)fprintf(to, "\\&%c", *p);
+        else
+            (void)fputc(*p, to);
+    }
+}
+
+void rc_conf_man(FILE *to)
+{
+    for (unsigned i = 0; i < rc_conf_nkeys; i++) {
+        const struct rc_conf_key *k = &rc_conf_keys[i];
+        struct rc_buf values = RC_BUF_INIT;
+
+        if (new_section(i))
+            (void)fprintf(to, ".SS [%s]\n", k->section);
+        rc_conf_value_describe(k, &values);
+        rc_buf_putc(&values, '\0');
+        (void)fprintf(to, ".TP\n\\fB%s\\fR = ", k->key);
+        put_roff(k->def, to);
+        (void)fputc('\n', to);
+        put_roff(k->help, to);
+        (void)fputs("\n(", to);
+        put_roff((const char *)values.data, to);
+        (void)fprintf(to, ")%s\n", k->reloadable ? ". Reloadable" : "");
+        rc_buf_deinit(&values);
+    }
+}

@@ -353,8 +353,9 @@ int rc_conf_read_file(const char *file, size_t max, struct rc_buf *text);
 
 /* Writes the effective configuration as an INI file that loads to the same. */
 void rc_conf_print(const struct rc_conf *conf, FILE *to);
-/* The table for people: --help, and docs/configuration.md (markdown). */
+/* The table for people: --help, docs/configuration.md (markdown) and roomcast.ini(5) (troff). */
 void rc_conf_help(FILE *to);
 void rc_conf_markdown(FILE *to);
+void rc_conf_man(FILE *to);
 
 #endif /* RC_BASE_CONF_H */
