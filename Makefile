@@ -204,11 +204,13 @@ install: all man
 	        -e 's|^dev_tokens_path = .*|;dev_tokens_path =|' conf/roomcast.ini >$$f
 # build/deb/roomcast_VERSION_ARCHITECTURE.deb; test-deb installs and removes it in a fresh Debian, as root.
 VERSION = $(shell sed -n 's/^\#define RC_VERSION "\(.*\)"$$/\1/p' src/server.h)
-deb:
+deb: deps
+	$(call apt_install,$(call need_cmd,dpkg-shlibdeps,dpkg-dev))
 	rm -rf build/deb/stage build/deb/*.deb
 	$(AGAIN) install BUILD=build/deb PREFIX=/usr SYSCONFDIR=/etc STATEDIR=/var/lib DESTDIR=build/deb/stage
 	conf/debian/build.sh build/deb/stage $(VERSION)
 test-deb: deb
+	$(call apt_install,$(call need_cmd,/usr/sbin/debootstrap,debootstrap) $(call need_cmd,curl))
 	tests/package.sh build/deb/roomcast_*.deb
 clean: ; rm -rf build tests/node_modules
 FORCE:
