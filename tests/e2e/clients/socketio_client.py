@@ -39,8 +39,22 @@ async def until(what, check):
     raise TimeoutError(what)
 
 
+class InOrder(engineio.Client):
+    """The sync client starts a thread for each packet, and these may overtake each other: not even the
+    attachments of one event are sure to stay in order. What the server sends in which order can only be
+    seen without them."""
+
+    def _trigger_event(self, event, *args, run_async=False):
+        return super()._trigger_event(event, *args, run_async=False)
+
+
+class SyncClient(socketio.Client):
+    def _engineio_client_class(self):
+        return InOrder
+
+
 def new_client(**options):
-    make = socketio.AsyncClient if KIND == "async" else socketio.Client
+    make = socketio.AsyncClient if KIND == "async" else SyncClient
     sio = make(reconnection_delay=0.05, reconnection_delay_max=0.2, **options)
     sio.got = []  # [namespace, event, args...] in the order in which they came
 
