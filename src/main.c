@@ -1,6 +1,7 @@
 /* main.c - the command line. */
 #include "server.h"
 
+#include "rc/api/ctl.h"
 #include "rc/auth/auth.h"
 #include "rc/base/conf.h"
 #include "rc/base/hash.h"
@@ -35,7 +36,8 @@ struct options {
 static const char usage[] =
     "usage: roomcast [-c FILE] [--check] [--print-config] [--help] [--version]\n"
     "                [-o section.key=value ...]\n"
-    "       roomcast token --user ID [--help]\n";
+    "       roomcast token --user ID [--help]\n"
+    "       roomcast ctl [COMMAND] [--help]\n";
 
 static void help(void)
 {
@@ -52,6 +54,8 @@ static void help(void)
         "  -h, --help                this text\n"
         "  -V, --version             the version, and those of the libraries\n"
         "      token                 prints a token for tests; roomcast token --help says how\n"
+        "      ctl                   talks to the running server; roomcast ctl --help says "
+        "how\n"
         "\n"
         "SIGTERM and SIGINT end the server in order, a second one at once.\n"
         "Exit code: 0 ended in order, 2 wrong configuration or usage, 1 other faults.\n"
@@ -127,6 +131,9 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "token") == 0)
         return rc_auth_cli(argc - 1, argv + 1,
                            access(RC_DEFAULT_FILE, F_OK) == 0 ? RC_DEFAULT_FILE : NULL);
+    if (argc > 1 && strcmp(argv[1], "ctl") == 0)
+        return rc_ctl_cli(argc - 1, argv + 1,
+                          access(RC_DEFAULT_FILE, F_OK) == 0 ? RC_DEFAULT_FILE : NULL);
     if (!parse_options(argc, argv, &o)) {
         (void)fputs(usage, stderr);
         rc = RC_EXIT_CONF;

@@ -188,13 +188,18 @@ static enum rc_exit create_store(struct rc_server *s)
 
 static enum rc_exit create_admin(struct rc_server *s)
 {
-    const struct rc_admin_sources from = {.shards = s->shard,
-                                          .nshards = s->nshards,
-                                          .admission = s->admission,
-                                          .store = s->app->store};
+    const struct rc_admin_sources from = {
+        .shards = s->shard,
+        .nshards = s->nshards,
+        .admission = s->admission,
+        .store = s->app->store,
+        .mesh = s->mesh,
+        .version = RC_VERSION,
+        .started_ms = rc_clock_ms(),
+    };
     struct rc_conf_errors e = {0};
 
-    if (s->conf.admin_listen.n == 0)
+    if (s->conf.admin_listen.n == 0 && s->conf.admin_socket[0] == '\0')
         return RC_EXIT_OK;
     s->admin = rc_admin_new(&s->conf, &from, &e);
     print_faults(&e, "roomcast: ");
@@ -240,7 +245,7 @@ static enum rc_exit start(struct rc_server *s)
         return rc_fail("the acceptor's thread cannot be started: %s", rc_reason());
     s->accepting = true;
     if (s->admin != NULL && rc_admin_start(s->admin) != RC_OK)
-        return rc_fail("the thread of admin.listen cannot be started: %s", rc_reason());
+        return rc_fail("the thread of [admin] cannot be started: %s", rc_reason());
     return RC_EXIT_OK;
 }
 

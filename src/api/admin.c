@@ -1,6 +1,7 @@
 /* admin.c - /metrics, /healthz and /readyz. */
 #include "rc/api/admin.h"
 
+#include "rc/api/ctl.h"
 #include "rc/base/log.h"
 #include "rc/base/mem.h"
 
@@ -26,7 +27,8 @@ struct rc_admin {
     const struct rc_conf *conf;
     struct rc_admin_sources from;
     struct event_base *base;
-    struct evhttp *http;
+    struct evhttp *http; /* NULL: no admin.listen */
+    struct rc_ctl *ctl;  /* NULL: no admin.socket */
     struct event *stop;
     int stop_fd;
     evutil_socket_t *fd; /* [conf->admin_listen.n], of the listeners */
@@ -207,15 +209,20 @@ static void *run(void *arg)
     return NULL;
 }
 
-static bool make_server(struct rc_admin *a)
+static bool make_loop(struct rc_admin *a)
 {
     a->base = event_base_new();
-    a->http = a->base != NULL ? evhttp_new(a->base) : NULL;
     a->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (a->http == NULL || a->stop_fd < 0)
+    if (a->base == NULL || a->stop_fd < 0)
         return false;
     a->stop = event_new(a->base, a->stop_fd, EV_READ, on_stop, a);
-    if (a->stop == NULL || event_add(a->stop, NULL) != 0)
+    return a->stop != NULL && event_add(a->stop, NULL) == 0;
+}
+
+static bool make_server(struct rc_admin *a)
+{
+    a->http = evhttp_new(a->base);
+    if (a->http == NULL)
         return false;
     evhttp_set_allowed_methods(a->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
     evhttp_set_max_headers_size(a->http, HEAD_MAX);
@@ -257,10 +264,12 @@ struct rc_admin *rc_admin_new(const struct rc_conf *conf, const struct rc_admin_
     a->from = *from;
     a->stop_fd = -1;
     a->fd = rc_calloc(conf->admin_listen.n + 1, sizeof(*a->fd));
-    if (!make_server(a))
-        rc_conf_error(e, NULL, 0, "admin.listen: out of descriptors or memory");
+    if (!make_loop(a) || (conf->admin_listen.n != 0 && !make_server(a)))
+        rc_conf_error(e, NULL, 0, "[admin]: out of descriptors or memory");
     for (unsigned i = 0; e->n == faults && i < conf->admin_listen.n; i++)
         listen_on(a, i, e);
+    if (e->n == faults && conf->admin_socket[0] != '\0')
+        a->ctl = rc_ctl_new(conf, from, a->base, e);
     if (e->n == faults)
         return a;
     rc_admin_free(a);
@@ -285,6 +294,8 @@ int rc_admin_start(struct rc_admin *a)
     a->started = pthread_create(&a->thread, NULL, run, a) == 0;
     for (unsigned i = 0; a->started && i < a->conf->admin_listen.n; i++)
         say_listening(a->fd[i]);
+    if (a->started && a->ctl != NULL)
+        (void)fprintf(stderr, "console on %s\n", rc_ctl_path(a->ctl));
     return a->started ? RC_OK : RC_ESYS;
 }
 
@@ -309,6 +320,7 @@ void rc_admin_free(struct rc_admin *a)
     if (a == NULL)
         return;
     rc_admin_stop(a);
+    rc_ctl_free(a->ctl);
     if (a->stop != NULL)
         event_free(a->stop);
     if (a->http != NULL)

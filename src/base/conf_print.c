@@ -52,6 +52,85 @@ void rc_conf_print(const struct rc_conf *conf, FILE *to)
     rc_buf_deinit(&out);
 }
 
+/* ---- for others' eyes ---- */
+
+static bool is_secret(const char *key)
+{
+    static const char *const end[] = {"secret", "password", "passphrase"};
+    size_t len = strlen(key);
+
+    for (unsigned i = 0; i < sizeof(end) / sizeof(end[0]); i++)
+        if (len >= strlen(end[i]) && strcmp(key + len - strlen(end[i]), end[i]) == 0)
+            return true;
+    return false;
+}
+
+/* The password of "scheme://user:password@host", if there is one. */
+static struct rc_str find_password(struct rc_str url)
+{
+    const char *end = url.p + url.len, *at = memmem(url.p, url.len, "://", 3), *colon = NULL;
+    const char *host = at;
+
+    if (at == NULL)
+        return RC_STR_NONE;
+    for (const char *p = at + 3; p < end && *p != '/'; p++) {
+        if (*p == '@')
+            host = p;
+        else if (*p == ':' && colon == NULL)
+            colon = p;
+    }
+    return colon != NULL && host > colon ? rc_str_make(colon + 1, (size_t)(host - colon - 1))
+                                         : RC_STR_NONE;
+}
+
+static void mask(const char *key, struct rc_buf *value)
+{
+    static const struct rc_str stars = {.p = "********", .len = 8};
+    struct rc_buf masked = RC_BUF_INIT;
+    struct rc_str text = rc_buf_str(value), secret;
+
+    if (text.len == 0)
+        return;
+    secret = is_secret(key) ? text : find_password(text);
+    if (secret.len == 0)
+        return;
+    rc_buf_put(&masked, text.p, (size_t)(secret.p - text.p));
+    rc_buf_puts(&masked, stars);
+    rc_buf_puts(&masked, rc_str_skip(text, (size_t)(secret.p - text.p) + secret.len));
+    rc_buf_deinit(value);
+    *value = masked;
+}
+
+void rc_conf_each(const struct rc_conf *conf, rc_conf_each_fn *fn, void *arg)
+{
+    struct rc_buf value = RC_BUF_INIT, header = RC_BUF_INIT;
+
+    for (unsigned i = 0; i < rc_conf_nkeys; i++) {
+        const struct rc_conf_key *k = &rc_conf_keys[i];
+
+        rc_buf_reset(&value);
+        rc_conf_value_put(conf, k, &value);
+        mask(k->key, &value);
+        fn(k->section, k->key, rc_buf_str(&value), k->def, arg);
+    }
+    for (unsigned i = 0; i < conf->nsections; i++) {
+        const struct rc_conf_section *s = &conf->section[i];
+
+        rc_buf_reset(&header);
+        rc_conf_header_put(s, &header);
+        header.len--; /* the bracket */
+        rc_buf_putc(&header, '\0');
+        for (unsigned j = 0; j < s->nentries; j++) {
+            rc_buf_reset(&value);
+            rc_buf_putz(&value, s->entry[j].value);
+            mask(s->entry[j].key, &value);
+            fn((const char *)header.data + 1, s->entry[j].key, rc_buf_str(&value), NULL, arg);
+        }
+    }
+    rc_buf_deinit(&header);
+    rc_buf_deinit(&value);
+}
+
 void rc_conf_help(FILE *to)
 {
     for (unsigned i = 0; i < rc_conf_nkeys; i++) {

@@ -274,10 +274,9 @@ static uint64_t client_key(const struct rc_shard *sh, const struct rc_session *s
 
     if (key == RC_SURVEY_QUEUE)
         return s->out.bytes;
-    if (key == RC_SURVEY_SOCKETS)
+    if (key != RC_SURVEY_JOINED)
         return s->nsockets;
-    for (const struct rc_socket *k = s->sockets; key == RC_SURVEY_JOINED && k != NULL;
-         k = k->next)
+    for (const struct rc_socket *k = s->sockets; k != NULL; k = k->next)
         n += count_rooms(sh, k);
     return n;
 }
@@ -286,20 +285,19 @@ static bool client_fits(const struct rc_shard *sh, const struct rc_session *s,
                         const struct rc_survey_filter *f)
 {
     return (f->transport == RC_SURVEY_ANY || f->transport == transport_of(s)) &&
-           (f->key == RC_SURVEY_UNSORTED || client_key(sh, s, f->key) > f->above) &&
            has_address(s, f->address) && has_user(sh, s, f->user) && has_socket(sh, s, f);
 }
 
 /* The next entry, whose text begins here; NULL: it is only counted. */
-static struct rc_survey_entry *add_entry(struct rc_survey *q)
+static struct rc_survey_entry *add_entry(struct rc_survey *q, uint64_t key)
 {
     struct rc_survey_entry *e;
 
     q->matched++;
-    if (q->n >= q->limit || q->n == RC_SURVEY_GIVE)
+    if (q->n >= q->limit || q->n == RC_SURVEY_GIVE || key < q->filter.least)
         return NULL;
     e = &q->entry[q->n++];
-    *e = (struct rc_survey_entry){.at = (uint32_t)q->text.len, .nsp = -1};
+    *e = (struct rc_survey_entry){.key = key, .at = (uint32_t)q->text.len, .nsp = -1};
     return e;
 }
 
@@ -395,9 +393,8 @@ static void on_client(struct rc_shard *sh, struct rc_session *s, void *arg)
     rc_assert_on_shard(sh);
     if (!client_fits(sh, s, &q->filter))
         return;
-    e = add_entry(q);
+    e = add_entry(q, client_key(sh, s, q->filter.key));
     if (e != NULL) {
-        e->key = client_key(sh, s, q->filter.key);
         put_client(sh, s, &q->text);
         end_entry(q, e);
     }
@@ -441,10 +438,8 @@ static void on_fitting_room(struct rc_shard *sh, const struct rc_room *r, struct
     struct rc_survey_entry *e;
 
     if (r->members == 0 || !fits(q->filter.room, label) || !fits(q->filter.nsp, nsp) ||
-        (q->filter.key != RC_SURVEY_UNSORTED && key <= q->filter.above) ||
-        (e = add_entry(q)) == NULL)
+        (e = add_entry(q, key)) == NULL)
         return;
-    e->key = key;
     e->count = r->members;
     rc_buf_putz(&q->text, "\"room\":");
     rc_json_string_encode(label, &q->text);
@@ -476,9 +471,9 @@ static void put_nsp(struct rc_survey *q, struct rc_str name, const char *kind, u
 {
     struct rc_survey_entry *e;
 
-    if (!fits(q->filter.nsp, name) || (e = add_entry(q)) == NULL)
+    if (!fits(q->filter.nsp, name) || (e = add_entry(q, sockets)) == NULL)
         return;
-    e->key = e->count = sockets;
+    e->count = sockets;
     e->nsp = index;
     rc_buf_putz(&q->text, "\"namespace\":");
     rc_json_string_encode(name, &q->text);
@@ -502,27 +497,26 @@ static void on_space(void *value, void *arg)
         put_nsp(w->q, rc_str_make(home.p, home.len - 1), "dynamic", r->members, -1);
 }
 
-/* First those of the INI, all in the first slice, then dynamic ones. The cursor of these is never 0. */
+/* First those of the INI, whose index is the cursor's upper half, then dynamic ones. */
 RC_ON_SHARD static void look_at_namespaces(struct rc_shard *sh, struct rc_survey *q)
 {
     struct spaces_walk w = {sh, q};
     uint32_t at = (uint32_t)q->cursor;
+    unsigned i = (unsigned)(q->cursor >> 32), left = RC_SURVEY_LOOK;
 
-    for (unsigned i = 0; q->cursor == 0 && i < sh->app->nnsps; i++) {
+    for (; i < sh->app->nnsps && !is_full(q); i++) {
         const struct rc_nsp *nsp = &sh->app->nsp[i];
 
         if (!nsp->is_pattern)
             put_nsp(q, nsp->name, nsp->endpoint != RC_ENDPOINT_NONE ? "endpoint" : "static",
                     sh->all[i]->n, (int32_t)i);
     }
-    for (unsigned left = RC_SURVEY_LOOK; left != 0 && (left == RC_SURVEY_LOOK || !is_full(q));
-         left--) {
+    q->more = true;
+    while (i == sh->app->nnsps && q->more && left-- != 0 && !is_full(q)) {
         at = rc_hmap_scan(&sh->space_by_name, at, on_space, &w);
         q->more = at != 0;
-        if (!q->more)
-            return;
     }
-    q->cursor = at;
+    q->cursor = (uint64_t)i << 32 | at;
 }
 
 /* ---- the shard's part ---- */

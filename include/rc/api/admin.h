@@ -1,6 +1,6 @@
 /*
- * admin.h - the listener for operators: counters for Prometheus, health and readiness, by evhttp on a
- * thread of its own.
+ * admin.h - the thread for operators: counters for Prometheus, health and readiness by evhttp, and the
+ * console (ctl.h).
  *
  *   GET /metrics   every counter (text format 0.0.4), by shard; 200
  *   GET /healthz   200 while the process answers
@@ -10,7 +10,7 @@
  * Nobody is asked who they are: bind it to loopback, or to a network of operators.
  *
  * Threads:   new, start, drain, stop, free: main.  Requests: its own thread, which only reads
- *            counters that anybody may read (stats.h, store_port.h).
+ *            counters that anybody may read (stats.h, store_port.h), and asks shards by survey.h.
  * Ownership: the shards and the store are borrowed; stop it before they are freed.
  */
 #ifndef RC_API_ADMIN_H
@@ -29,12 +29,19 @@ struct rc_admin_sources {
     unsigned nshards;
     const struct rc_admission *admission;
     const struct rc_store_port *store; /* NULL: none */
+    struct rc_mesh *mesh;
+    const char *version;
+    uint64_t started_ms; /* rc_clock_ms() */
+    /* Reads the configuration again: whether it is in effect, and what there is to say. NULL: it cannot be. */
+    bool (*reload)(void *server, struct rc_buf *said);
+    void *server;
 };
 
-/* Binds every address of admin.listen. NULL, and one line per fault in e. */
+/* Binds every address of admin.listen, and admin.socket. NULL, and one line per fault in e. */
 struct rc_admin *rc_admin_new(const struct rc_conf *conf, const struct rc_admin_sources *from,
                               struct rc_conf_errors *e);
-/* Starts the thread, and says "metrics on http://ADDRESS/metrics" for each address on stderr. */
+/* Starts the thread, and says "metrics on http://ADDRESS/metrics" for each address, and "console on PATH", on
+ * stderr. */
 int rc_admin_start(struct rc_admin *a) RC_MUSTCHECK;
 /* The server is ending: it is no longer ready. */
 void rc_admin_drain(struct rc_admin *a);

@@ -177,6 +177,8 @@
     X(store, group_limit, INT, "1000", 1, 100000, 0, "members of a group at most")            \
     X(admin, listen, LISTEN, "", 0, 16, 0,                                                    \
       "addresses of the operators' listener with /metrics; empty: none")                      \
+    X(admin, socket, FILE, "", 0, 0, 0,                                                       \
+      "Unix socket of the console, roomcast ctl; its folder must be there; empty: none")      \
     X(limits, max_connections, AUTO, "auto", 1, 10000000, 0,                                  \
       "connections in total; auto follows the descriptor limit")                              \
     X(limits, max_connections_per_address, INT, "0", 0, 10000000, 0,                          \
@@ -353,6 +355,11 @@ int rc_conf_read_file(const char *file, size_t max, struct rc_buf *text);
 
 /* Writes the effective configuration as an INI file that loads to the same. */
 void rc_conf_print(const struct rc_conf *conf, FILE *to);
+/* The same for who shows it to others: secrets are "********". section: "server", or "event /chat talk"; def: NULL in
+ * sections that are lists of entries. */
+typedef void rc_conf_each_fn(const char *section, const char *key, struct rc_str value,
+                             const char *def, void *arg);
+void rc_conf_each(const struct rc_conf *conf, rc_conf_each_fn *fn, void *arg);
 /* The table for people: --help, docs/configuration.md (markdown) and roomcast.ini(5) (troff). */
 void rc_conf_help(FILE *to);
 void rc_conf_markdown(FILE *to);

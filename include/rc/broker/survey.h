@@ -70,13 +70,13 @@ struct rc_survey_filter {
     struct rc_str nsp;     /* the namespace's name */
     uint8_t transport;     /* clients: enum rc_survey_transport */
     uint8_t key;           /* enum rc_survey_key */
-    uint64_t above;        /* the key is more than this; not looked at if UNSORTED */
+    uint64_t least;        /* entries whose key is less are counted, and not given */
 };
 
 /* One client, room or namespace. */
 struct rc_survey_entry {
     uint64_t key;     /* what the filter's key asks for */
-    uint64_t count;   /* namespaces: sockets on this shard; rooms: members */
+    uint64_t count;   /* namespaces: sockets, of one of the INI on this shard; rooms: members */
     uint32_t at, len; /* in q->text: members of a JSON object, without braces */
     int32_t nsp; /* namespaces: its index in rc_app; -1: a dynamic one, of which this is all */
 };

@@ -120,10 +120,12 @@ Test(survey, clients_and_filters)
     f = (struct rc_survey_filter){.client = rc_str_of(b->client[3].id)};
     cr_assert_eq(count(b, RC_SURVEY_CLIENTS, &f, b->client[3].id, &found), 1u);
     cr_assert_eq(found, 1u);
-    f = (struct rc_survey_filter){.key = RC_SURVEY_JOINED, .above = 1};
-    cr_assert_eq(count(b, RC_SURVEY_CLIENTS, &f, "", &found), 0u);
-    f.above = 0;
+    f = (struct rc_survey_filter){.key = RC_SURVEY_JOINED, .least = 2};
     cr_assert_eq(count(b, RC_SURVEY_CLIENTS, &f, "", &found), 6u);
+    cr_assert_eq(found, 0u);
+    f.least = 1;
+    cr_assert_eq(count(b, RC_SURVEY_CLIENTS, &f, "\"room_count\":1", &found), 6u);
+    cr_assert_eq(found, 6u);
     close_bed(b);
 }
 
@@ -198,8 +200,8 @@ Test(survey, rooms_and_namespaces)
     f.room = RC_STR("many-14*");
     cr_assert_eq(count(b, RC_SURVEY_ROOMS, &f, "\"namespace\":\"/\"", &found), 10u);
     cr_assert_eq(found, 10u);
-    f = (struct rc_survey_filter){.key = RC_SURVEY_MEMBERS, .above = 2};
-    cr_assert_eq(count(b, RC_SURVEY_ROOMS, &f, "\"room\":\"lobby\"", &found), 1u);
+    f = (struct rc_survey_filter){.key = RC_SURVEY_MEMBERS, .least = 3};
+    cr_assert_eq(count(b, RC_SURVEY_ROOMS, &f, "\"room\":", &found), 151u);
     cr_assert_eq(found, 1u);
 
     f = (struct rc_survey_filter){.nsp = RC_STR("/tenant-*")};
