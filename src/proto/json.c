@@ -1,5 +1,9 @@
 #include "rc/proto/json.h"
 
+#ifdef __SSE2__ /* every x86-64 has it */
+#include <emmintrin.h>
+#endif
+
 /* The walk keeps its open containers in an array, so that hostile nesting costs no stack. */
 enum { DEPTH_CAP = 1024 };
 
@@ -78,10 +82,32 @@ static inline uint64_t stops(uint64_t x)
            tops;
 }
 
+#ifdef __SSE2__
+/* A bit for each of the sixteen bytes that is a quote, a backslash or below 0x20. */
+static inline unsigned stops16(const char *p)
+{
+    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i quote = _mm_cmpeq_epi8(x, _mm_set1_epi8('"'));
+    __m128i slash = _mm_cmpeq_epi8(x, _mm_set1_epi8('\\'));
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(0x1f)), x);
+
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, slash), control));
+}
+#endif
+
 static inline const char *skip_plain(const char *p, const char *end)
 {
     uint64_t x, hit;
 
+#ifdef __SSE2__
+    while (end - p >= 16) {
+        unsigned bits = stops16(p);
+
+        if (bits != 0)
+            return p + __builtin_ctz(bits);
+        p += 16;
+    }
+#endif
     while (end - p >= (ptrdiff_t)sizeof(x)) {
         memcpy(&x, p, sizeof(x));
         hit = stops(x);

@@ -94,7 +94,7 @@ bool rc_sio_event_reserved(struct rc_str event)
     };
     size_t i;
 
-    if (event.len < 2 || event.p[0] != '"')
+    if (event.len < 2 || event.p[0] != '"' || strchr("cdnr\\", event.p[1]) == NULL)
         return false;
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if ((event.p[1] == names[i].p[0] || event.p[1] == '\\') &&
