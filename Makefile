@@ -16,7 +16,7 @@ endif
 
 # Newer Debian calls it msgpack-c.
 MSGPACK := $(shell $(PKG_CONFIG) --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
-PKGS    := libevent_core libevent_extra jose jansson libcrypto zlib sqlite3 libmariadb $(MSGPACK)
+PKGS    := libevent_core libevent_extra jose jansson libcrypto zlib sqlite3 libmariadb hiredis $(MSGPACK)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wcast-qual \
         -Wpointer-arith -Wwrite-strings -Wmissing-prototypes -Wstrict-prototypes \
@@ -105,7 +105,8 @@ MISSING      = $(strip $(call need_cmd,$(PKG_CONFIG),pkg-config) \
                $(call need_lib,jansson,libjansson-dev) $(call need_lib,jose,libjose-dev) \
                $(call need_lib,libcrypto,libssl-dev) $(call need_lib,zlib,zlib1g-dev) \
                $(call need_lib,$(MSGPACK),libmsgpack-dev) \
-               $(call need_lib,sqlite3,libsqlite3-dev) $(call need_lib,libmariadb,libmariadb-dev))
+               $(call need_lib,sqlite3,libsqlite3-dev) $(call need_lib,libmariadb,libmariadb-dev) \
+               $(call need_lib,hiredis,libhiredis-dev))
 MISSING_RUN  = $(MISSING) $(call need_cmd,npm)
 MISSING_TEST = $(MISSING_RUN) $(call need_lib,criterion,libcriterion-dev) $(call need_cmd,chromium) \
                $(call need_py,websockets,python3-websockets) \
@@ -114,7 +115,7 @@ MISSING_TEST = $(MISSING_RUN) $(call need_lib,criterion,libcriterion-dev) $(call
                $(call need_py,websocket,python3-websocket) $(call need_cmd,curl) \
                $(call need_cmd,sqlite3) $(call need_cmd,openssl) \
                $(call need_cmd,/usr/sbin/mariadbd,mariadb-server-core) \
-               $(call need_cmd,mariadb,mariadb-client-core)
+               $(call need_cmd,mariadb,mariadb-client-core) $(call need_cmd,redis-server)
 MISSING_DEV  = $(MISSING_TEST) $(foreach c,clang clang-format clang-tidy cppcheck,$(call need_cmd,$c)) \
                $(if $(wildcard /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a),,libclang-rt-dev)
 apt_install  = $(if $(strip $1),@.ci/apt-install $(strip $1))

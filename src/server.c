@@ -9,6 +9,7 @@
 #include "rc/broker/app.h"
 #include "rc/broker/mesh.h"
 #include "rc/broker/shard.h"
+#include "rc/cluster/cluster.h"
 #include "rc/net/ws.h"
 #include "rc/store/store.h"
 
@@ -37,8 +38,9 @@ struct rc_server {
     struct rc_admission *admission;
     struct rc_acceptor *acceptor;
     bool accepting;
-    struct rc_store *store; /* NULL: none */
-    struct rc_admin *admin; /* NULL: none */
+    struct rc_store *store;     /* NULL: none */
+    struct rc_cluster *cluster; /* NULL: none */
+    struct rc_admin *admin;     /* NULL: none */
 };
 
 enum rc_exit rc_fail(const char *fmt, ...)
@@ -110,6 +112,8 @@ enum rc_exit rc_server_configure(struct rc_server *s, bool only_keys)
         s->app = rc_app_new(&s->conf, exe_dir(path), &e);
     if (rc != RC_ENOENT)
         rc_store_check(&s->conf, &e);
+    if (rc != RC_ENOENT)
+        rc_cluster_check(&s->conf, &e);
     if (rc != RC_ENOENT)
         s->listeners = rc_listeners_new(&s->conf, &e);
     if (s->app != NULL)
@@ -186,6 +190,22 @@ static enum rc_exit create_store(struct rc_server *s)
     return rc == RC_OK ? RC_EXIT_OK : RC_EXIT_RUN;
 }
 
+static enum rc_exit create_cluster(struct rc_server *s)
+{
+    struct rc_conf_errors e = {0};
+    int rc;
+
+    if (s->conf.cluster_redis[0] == '\0')
+        return RC_EXIT_OK;
+    s->cluster = rc_cluster_new(&s->conf, s->app, s->mesh);
+    if (s->cluster == NULL)
+        return rc_fail("the cluster's thread cannot be set up: %s", rc_reason());
+    rc = rc_cluster_open(s->cluster, &e);
+    print_faults(&e, "roomcast: ");
+    s->app->cluster = rc_cluster_port(s->cluster);
+    return rc == RC_OK ? RC_EXIT_OK : RC_EXIT_RUN;
+}
+
 static enum rc_exit create_admin(struct rc_server *s)
 {
     const struct rc_admin_sources from = {
@@ -193,6 +213,8 @@ static enum rc_exit create_admin(struct rc_server *s)
         .nshards = s->nshards,
         .admission = s->admission,
         .store = s->app->store,
+        .cluster = s->app->cluster,
+        .cluster_required = s->conf.cluster_required,
         .mesh = s->mesh,
         .version = RC_VERSION,
         .started_ms = rc_clock_ms(),
@@ -218,7 +240,7 @@ static enum rc_exit create(struct rc_server *s)
         return rc_fail("no memory or no file descriptors for %u shards: use fewer "
                        "(server.shards), or smaller rings (server.ring_slots)",
                        s->nshards);
-    if (create_store(s) != RC_EXIT_OK)
+    if (create_store(s) != RC_EXIT_OK || create_cluster(s) != RC_EXIT_OK)
         return RC_EXIT_RUN;
     s->admission = rc_admission_new(&s->conf, s->max_conns);
     for (unsigned i = 0; i < s->nshards; i++) {
@@ -237,6 +259,8 @@ static enum rc_exit start(struct rc_server *s)
 {
     if (s->store != NULL && rc_store_start(s->store) != RC_OK)
         return rc_fail("the store's thread cannot be started: %s", rc_reason());
+    if (s->cluster != NULL && rc_cluster_start(s->cluster) != RC_OK)
+        return rc_fail("the cluster's thread cannot be started: %s", rc_reason());
     for (; s->nstarted < s->nshards; s->nstarted++)
         if (rc_shard_start(s->shard[s->nstarted]) != RC_OK)
             return rc_fail("the thread of shard %u cannot be started: %s", s->nstarted,
@@ -277,6 +301,8 @@ static void stop(struct rc_server *s)
         rc_shard_join(s->shard[i]);
     if (s->store != NULL)
         rc_store_stop(s->store);
+    if (s->cluster != NULL)
+        rc_cluster_stop(s->cluster);
     if (s->admin != NULL)
         rc_admin_stop(s->admin);
 }
@@ -364,6 +390,7 @@ void rc_server_free(struct rc_server *s)
         rc_shard_free(s->shard[i]);
     rc_admission_free(s->admission);
     rc_store_free(s->store);
+    rc_cluster_free(s->cluster);
     if (s->mesh != NULL)
         rc_mesh_free(s->mesh);
     rc_app_free(s->app);

@@ -112,6 +112,20 @@ static void put_admission(struct evbuffer *to, const struct rc_admission *admiss
                                   (unsigned long long)stats.refused[i]);
 }
 
+static void put_cluster(struct evbuffer *to, const struct rc_cluster_port *cluster)
+{
+    struct rc_cluster_stats stats;
+
+    cluster->stats(cluster->cluster, &stats);
+#define PUT(name, kind, help)                                                \
+    put_head(to, "cluster_" #name, #kind, help);                             \
+    (void)evbuffer_add_printf(to, "roomcast_cluster_" #name "%s %llu\n",     \
+                              strcmp(#kind, "counter") == 0 ? "_total" : "", \
+                              (unsigned long long)stats.name);
+    RC_CLUSTER_STATS_MAP(PUT)
+#undef PUT
+}
+
 static void answer(struct evhttp_request *req, int code, const char *type,
                    struct evbuffer *body)
 {
@@ -140,6 +154,8 @@ static void on_metrics(struct evhttp_request *req, void *arg)
     put_admission(body, a->from.admission);
     if (a->from.store != NULL)
         put_store(body, a->from.store);
+    if (a->from.cluster != NULL)
+        put_cluster(body, a->from.cluster);
     answer(req, HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", body);
 }
 
@@ -169,6 +185,16 @@ static bool store_is_down(const struct rc_store_port *store)
     return stats.up == 0;
 }
 
+static bool cluster_is_down(const struct rc_cluster_port *cluster)
+{
+    struct rc_cluster_stats stats;
+
+    if (cluster == NULL)
+        return false;
+    cluster->stats(cluster->cluster, &stats);
+    return stats.up == 0;
+}
+
 static void on_ready(struct evhttp_request *req, void *arg)
 {
     const struct rc_admin *a = arg;
@@ -179,8 +205,12 @@ static void on_ready(struct evhttp_request *req, void *arg)
         say(req, HTTP_SERVUNAVAIL, "the store is down");
     else if (rc_admission_is_over(a->from.admission))
         say(req, HTTP_SERVUNAVAIL, "limits.max_memory is reached");
-    else
+    else if (!cluster_is_down(a->from.cluster))
         say(req, HTTP_OK, "ready");
+    else if (a->from.cluster_required)
+        say(req, HTTP_SERVUNAVAIL, "the cluster's Redis is away");
+    else
+        say(req, HTTP_OK, "ready, but degraded: the cluster's Redis is away");
 }
 
 static void on_other(struct evhttp_request *req, void *arg)

@@ -32,7 +32,7 @@ static void add_key(struct rc_audience_builder *b, bool except, struct rc_str na
 
     rc_buf_puts(&b->names, b->home);
     rc_buf_puts(&b->names, name);
-    part.key = rc_space_hash(b->sh, b->nsp, rc_str_skip(rc_buf_str(&b->names), part.at));
+    part.key = rc_space_app_hash(b->app, b->nsp, rc_str_skip(rc_buf_str(&b->names), part.at));
     rc_buf_put(&b->part[except], &part, sizeof(part));
 }
 

@@ -3,6 +3,7 @@
 
 #include "rc/broker/ask.h"
 #include "rc/broker/audience.h"
+#include "rc/broker/bus.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
@@ -18,7 +19,24 @@ static struct rc_pub *built(struct rc_exec *x, struct rc_str room, uint64_t hash
     struct rc_pub *pub = rc_pub_new(x->nsp->index, room, hash, frames.p, frames.len);
 
     pub->ask = x->ask;
+    pub->shared = x->ask == 0;
     return pub;
+}
+
+/* To what may be a socket of another node. */
+RC_ON_SHARD static int emit_elsewhere(struct rc_exec *x, const struct rc_action *a)
+{
+    int rc = rc_lane_enter(x->sh, x->session, x->sh->index) ? RC_OK : RC_EAGAIN;
+    struct rc_pub *pub;
+
+    if (rc == RC_OK)
+        rc = rc_exec_build(x, RC_SIO_EVENT, a->event, a->args);
+    if (rc != RC_OK)
+        return rc;
+    pub = built(x, x->key, 0);
+    rc_bus_publish(x->sh, pub, 0);
+    rc_pub_unref(&pub);
+    return RC_OK;
 }
 
 RC_ON_SHARD static int emit_to_socket(struct rc_exec *x, struct rc_address to,
@@ -26,6 +44,8 @@ RC_ON_SHARD static int emit_to_socket(struct rc_exec *x, struct rc_address to,
 {
     int rc;
 
+    if (to.id == 0 && x->ask == 0 && rc_exec_is_elsewhere(x, x->env.room))
+        return emit_elsewhere(x, a);
     if (to.id == 0)
         return rc_exec_refuse(x, "bad_target", "no such socket");
     if (!rc_lane_enter(x->sh, x->session, x->sh->index))

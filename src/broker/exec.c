@@ -8,6 +8,7 @@
 #include "rc/broker/socket.h"
 #include "rc/proto/json.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -334,6 +335,22 @@ int rc_exec_fill_user(struct rc_exec *x, const struct rc_template *user, struct 
     return RC_OK;
 }
 
+/* Ids are 20 characters there, too; those of Socket.IO 2 have the namespace in front. */
+bool rc_exec_is_elsewhere(const struct rc_exec *x, struct rc_str id)
+{
+    if (x->sh->app->cluster == NULL || id.len < RC_NAME_LEN)
+        return false;
+    if (id.len > RC_NAME_LEN &&
+        (!rc_str_starts(id, x->env.nsp) || id.len != x->env.nsp.len + 1 + RC_NAME_LEN ||
+         id.p[x->env.nsp.len] != '#'))
+        return false;
+    id = rc_str_skip(id, id.len - RC_NAME_LEN);
+    for (size_t i = 0; i < id.len; i++)
+        if (!isalnum((unsigned char)id.p[i]) && id.p[i] != '-' && id.p[i] != '_')
+            return false;
+    return true;
+}
+
 /* ---- lists of targets ---- */
 
 static int refuse_many(struct rc_exec *x)
@@ -413,7 +430,7 @@ static int add_item(struct rc_exec *x, const struct rc_target_item *item, bool e
     if (rc == RC_OK)
         rc = check_name(x, !except);
     if (rc == RC_OK && item->target == RC_TARGET_SOCKET &&
-        rc_socket_parse(x->env.nsp, name).id == 0)
+        rc_socket_parse(x->env.nsp, name).id == 0 && !rc_exec_is_elsewhere(x, name))
         return rc_exec_refuse(x, "bad_target", "no such socket");
     if (rc == RC_OK)
         rc_audience_add_room(b, except, name);
@@ -424,7 +441,7 @@ static int add_item(struct rc_exec *x, const struct rc_target_item *item, bool e
 int rc_exec_fill_list(struct rc_exec *x, const struct rc_target_list *l,
                       struct rc_audience **to)
 {
-    struct rc_audience_builder b = {.sh = x->sh,
+    struct rc_audience_builder b = {.app = x->sh->app,
                                     .nsp = x->nsp->index,
                                     .nsp_name = x->env.nsp,
                                     .home = x->home,

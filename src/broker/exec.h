@@ -96,6 +96,8 @@ int rc_exec_fill_list(struct rc_exec *x, const struct rc_target_list *l,
 int rc_exec_fill_user(struct rc_exec *x, const struct rc_template *user, struct rc_str *key);
 /* That key of a user; good as long. */
 struct rc_str rc_exec_user_key(struct rc_exec *x, struct rc_str user);
+/* Could that, which is no socket of this node, be the id of one of another? */
+bool rc_exec_is_elsewhere(const struct rc_exec *x, struct rc_str id);
 /* Key of the room that watches the list of rooms; good until the next name is filled in. */
 struct rc_str rc_exec_directory_key(struct rc_exec *x);
 /* Of a room's key. */

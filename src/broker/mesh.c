@@ -13,7 +13,7 @@
 
 enum { WAKE_AFTER = 64 }; /* messages in one turn after which the consumer need not wait */
 
-enum { CLASSES = RC_MESH_REQUESTS + 1, OTHERS = 4 }; /* producers that are no shards */
+enum { CLASSES = RC_MESH_REQUESTS + 1, OTHERS = 5 }; /* producers that are no shards */
 
 static enum rc_mesh_class class_of(enum rc_msg_type type)
 {

@@ -15,6 +15,7 @@ struct rc_pub *rc_pub_new(uint16_t nsp, struct rc_str room, uint64_t hash, const
     p->room_len = (uint32_t)room.len;
     p->nsp = nsp;
     p->is_page = false;
+    p->shared = p->from_bus = false;
     p->hash = hash;
     p->message = 0;
     p->ask = 0;

@@ -4,6 +4,7 @@
 #include "rc/base/hash.h"
 #include "rc/base/mem.h"
 #include "rc/broker/ask.h"
+#include "rc/broker/bus.h"
 #include "rc/broker/inbox.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/presence.h"
@@ -207,6 +208,7 @@ void rc_room_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except)
         return;
     }
     rc_stat_add(&sh->stats.published, 1);
+    rc_bus_publish(sh, pub, except);
     if (pub->room_len == 0) { /* every shard has the list of all sockets */
         for (unsigned to = 0; to < sh->nshards; to++)
             deliver(sh, to, 0, pub, except);

@@ -105,6 +105,7 @@ static struct rc_pub *publication(const struct rc_store_req *req, struct rc_str 
                    (uint64_t)req->time_ms, &frames);
     rc_frames_end(&frames);
     pub = rc_pub_new(c->nsp, room, hash, rc_frames(&frames).p, rc_frames(&frames).len);
+    pub->shared = hash != 0; /* a room's */
     rc_buf_deinit(&frames);
     return pub;
 }

@@ -3,13 +3,12 @@
 
 #include "rc/broker/ask.h"
 #include "rc/broker/audience.h"
+#include "rc/broker/bus.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 
-/* One for all namespaces: two sequencers could have two owners disagree about the order of two
- * unions, and each would wait for the other. */
-enum { SEQUENCER = 0 };
+enum { SEQUENCER = RC_UNION_SEQUENCER };
 
 _Static_assert((int)RC_MESH_MAX_SHARDS <= 64, "sets of shards are 64 bits");
 
@@ -23,21 +22,34 @@ static bool is_room(const struct rc_audience_part *p)
     return p->len != 0;
 }
 
-static uint64_t owners_of(const struct rc_shard *sh, uint16_t nsp, const struct rc_audience *a)
+static uint64_t owners_of(unsigned nshards, uint16_t nsp, const struct rc_audience *a)
 {
     uint64_t owners = 0;
 
     if (a->all)
-        return bit(rc_room_owner(sh, rc_room_hash(nsp, RC_STR_NONE)));
+        return bit(rc_room_owner_of(nshards, rc_room_hash(nsp, RC_STR_NONE)));
     for (uint32_t i = 0; i < a->nto; i++)
         if (is_room(&a->part[i]))
-            owners |= bit(rc_room_owner(sh, a->part[i].key));
+            owners |= bit(rc_room_owner_of(nshards, a->part[i].key));
     return owners;
+}
+
+/* All that have a say in its place. */
+static uint64_t orderers_of(unsigned nshards, const struct rc_pub *pub)
+{
+    uint64_t owners = owners_of(nshards, pub->nsp, pub->audience);
+
+    return pub->from_bus ? owners | bit(SEQUENCER) : owners;
+}
+
+bool rc_union_needs_order(unsigned nshards, const struct rc_pub *pub)
+{
+    return orderers_of(nshards, pub) != bit(SEQUENCER);
 }
 
 int rc_union_route(const struct rc_shard *sh, uint16_t nsp, const struct rc_audience *a)
 {
-    uint64_t owners = owners_of(sh, nsp, a);
+    uint64_t owners = owners_of(sh->nshards, nsp, a);
 
     if (owners == 0) /* sockets alone: as any message to a socket, straight from here */
         return (int)sh->index;
@@ -73,6 +85,7 @@ void rc_union_spread(struct rc_shard *sh, struct rc_pub *pub)
     struct rc_msg msg = {.type = RC_MSG_DELIVER};
 
     rc_stat_add(&sh->stats.published, 1);
+    rc_bus_publish(sh, pub, 0);
     for (unsigned to = 0; to < sh->nshards; to++) {
         if ((shards & bit(to)) == 0)
             continue;
@@ -112,12 +125,13 @@ RC_ON_SHARD static void take_order(struct rc_shard *sh, const struct rc_msg *ord
 RC_ON_SHARD static void sequence(struct rc_shard *sh, const struct rc_msg *request)
 {
     struct rc_pub *pub = request->u.unite.pub;
-    uint64_t owners = owners_of(sh, pub->nsp, pub->audience);
+    uint64_t owners = orderers_of(sh->nshards, pub);
     struct rc_msg order = *request;
 
     RC_ASSERT(sh->index == SEQUENCER);
     rc_stat_add(&sh->stats.published, 1);
     rc_stat_add(&sh->stats.unions, 1);
+    rc_bus_publish(sh, pub, 0);
     order.type = RC_MSG_UNION_ORDER;
     order.count = (uint32_t)__builtin_popcountll(owners);
     order.u.unite.number = ++sh->union_number;
@@ -172,6 +186,8 @@ RC_ON_SHARD static void take_part(struct rc_shard *sh, struct rc_msg *msg)
     for (unsigned from = 0; from < sh->nshards; from++)
         if (sh->union_at[from] == number)
             let_pass(sh, from);
+    if (done.u.fence.session == 0) /* another node's */
+        return;
     if (rc_id_shard(done.u.fence.session) == sh->index)
         rc_lane_fence_ack(sh, done.u.fence.session);
     else

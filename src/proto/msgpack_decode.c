@@ -35,7 +35,8 @@ struct reader {
     const struct rc_sio_limits *lim;
     struct rc_buf *out; /* room for the head, then the data, then what is not to stay */
     struct rc_msgpack_packet *packet;
-    int rc; /* why unpacking was ended */
+    bool bus; /* as nodes write it */
+    int rc;   /* why unpacking was ended */
     const char *why;
     unsigned depth, max_depth; /* max_depth: of the data, with the map of the packet */
     struct rc_str string;      /* the string that was read last */
@@ -111,9 +112,9 @@ static int end_field(struct reader *r, bool undefined)
     switch (r->field) {
     case FIELD_DATA: r->end = undefined ? 0 : r->out->len; return 0;
     case FIELD_TYPE:
-        if (!read_integer(text, RC_SIO_CONNECT_ERROR, &value))
+        if (!read_integer(text, r->bus ? RC_SIO_BINARY_ACK : RC_SIO_CONNECT_ERROR, &value))
             return broken(r);
-        r->type = (int)value;
+        r->type = (int)(value > RC_SIO_CONNECT_ERROR ? value - 3 : value);
         break;
     case FIELD_NSP:
         if (rc_json_type(text) != RC_JSON_STRING || r->string.p == NULL) /* or a Date */
@@ -298,13 +299,38 @@ static void put_date(struct rc_buf *out, int64_t ms)
                   t.tm_min, t.tm_sec, (int)(ms - (int64_t)seconds * 1000));
 }
 
-static int64_t big_endian(const char *p)
+static uint64_t big_endian(const char *p, unsigned n)
 {
     uint64_t u = 0;
 
-    for (unsigned i = 0; i < sizeof(u); i++)
+    for (unsigned i = 0; i < n; i++)
         u = u << 8 | (uint8_t)p[i];
-    return (int64_t)u;
+    return u;
+}
+
+/* A timestamp as MessagePack defines it, in its three lengths. */
+static bool put_timestamp(struct rc_buf *out, const char *p, uint32_t len)
+{
+    const int64_t far = INT64_C(1) << 42; /* seconds; dates end before */
+    uint64_t seconds, ns = 0;
+
+    switch (len) {
+    case 4: seconds = big_endian(p, 4); break;
+    case 8:
+        seconds = big_endian(p, 8) & ((UINT64_C(1) << 34) - 1);
+        ns = big_endian(p, 8) >> 34;
+        break;
+    case 12:
+        ns = big_endian(p, 4);
+        seconds = big_endian(p + 4, 8);
+        break;
+    default: return false;
+    }
+    if ((int64_t)seconds > far || (int64_t)seconds < -far)
+        rc_buf_putz(out, "null");
+    else
+        put_date(out, (int64_t)seconds * 1000 + (int64_t)(ns / 1000000));
+    return true;
 }
 
 /* p is at the type, which len counts. The parser gives type 0 three meanings, by the length and by
@@ -333,9 +359,11 @@ static int unpack_ext(struct reader *r, const char *base, const char *p, uint32_
         return 0;
     }
     if (type == 0 && fixed && len == 8) {
-        put_date(r->out, big_endian(p));
+        put_date(r->out, (int64_t)big_endian(p, 8));
         return 0;
     }
+    if (type == 0xff && r->bus && put_timestamp(r->out, p, len))
+        return 0;
     if (type == 0 && !fixed) /* ArrayBuffer */
         return put_attachment(r, len != 0 ? p : NULL, len);
     rc_buf_printf(r->out, "[%d,", (int8_t)type);
@@ -442,6 +470,8 @@ static int finish(struct reader *r)
     enum rc_sio_type type = (enum rc_sio_type)r->type;
     struct rc_str head;
 
+    if (r->bus && r->nsp.p == NULL)
+        r->nsp = RC_STR("/");
     if (r->type < 0 || r->nsp.len == 0 || r->nsp.p[0] != '/' ||
         memchr(r->nsp.p, ',', r->nsp.len) != NULL)
         return broken(r);
@@ -464,8 +494,8 @@ static int finish(struct reader *r)
     return 0;
 }
 
-int rc_msgpack_decode(struct rc_str message, const struct rc_sio_limits *lim,
-                      struct rc_buf *buf, struct rc_msgpack_packet *out, const char **why)
+static int decode(struct rc_str message, const struct rc_sio_limits *lim, struct rc_buf *buf,
+                  bool bus, struct rc_msgpack_packet *out, const char **why)
 {
     struct unpack_context ctx;
     struct reader *r = &ctx.user;
@@ -475,6 +505,7 @@ int rc_msgpack_decode(struct rc_str message, const struct rc_sio_limits *lim,
     r->lim = lim;
     r->out = buf;
     r->packet = out;
+    r->bus = bus;
     r->rc = RC_EPROTO; /* unless a callback says otherwise: no MessagePack, or cut off */
     r->why = NULL;
     r->depth = 0;
@@ -504,4 +535,16 @@ int rc_msgpack_decode(struct rc_str message, const struct rc_sio_limits *lim,
         return RC_OK;
     *why = r->why;
     return r->rc;
+}
+
+int rc_msgpack_decode(struct rc_str message, const struct rc_sio_limits *lim,
+                      struct rc_buf *buf, struct rc_msgpack_packet *out, const char **why)
+{
+    return decode(message, lim, buf, false, out, why);
+}
+
+int rc_msgpack_decode_bus(struct rc_str message, const struct rc_sio_limits *lim,
+                          struct rc_buf *buf, struct rc_msgpack_packet *out, const char **why)
+{
+    return decode(message, lim, buf, true, out, why);
 }

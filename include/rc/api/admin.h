@@ -4,14 +4,15 @@
  *
  *   GET /metrics   every counter (text format 0.0.4), by shard; 200
  *   GET /healthz   200 while the process answers
- *   GET /readyz    200, or 503 with the reason: it is ending, the store is down, or limits.max_memory
- *                  is reached
+ *   GET /readyz    200, or 503 with the reason: it is ending, the store is down, limits.max_memory is
+ *                  reached, or the cluster's Redis is away and required; else 200 says that it is degraded
  *
  * Nobody is asked who they are: bind it to loopback, or to a network of operators.
  *
  * Threads:   new, start, drain, stop, free: main.  Requests: its own thread, which only reads
- *            counters that anybody may read (stats.h, store_port.h), and asks shards by survey.h.
- * Ownership: the shards and the store are borrowed; stop it before they are freed.
+ *            counters that anybody may read (stats.h, store_port.h, cluster_port.h), and asks shards by
+ *            survey.h.
+ * Ownership: the shards, the store and the cluster are borrowed; stop it before they are freed.
  */
 #ifndef RC_API_ADMIN_H
 #define RC_API_ADMIN_H
@@ -35,6 +36,8 @@ struct rc_admin_sources {
     /* Reads the configuration again: whether it is in effect, and what there is to say. NULL: it cannot be. */
     bool (*reload)(void *server, struct rc_buf *said);
     void *server;
+    const struct rc_cluster_port *cluster; /* NULL: none */
+    bool cluster_required;
 };
 
 /* Binds every address of admin.listen, and admin.socket. NULL, and one line per fault in e. */

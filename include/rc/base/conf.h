@@ -175,6 +175,22 @@
     X(store, max_pending_size, SIZE, "64MiB", 1048576, 17179869184, 0, "bytes of them")       \
     X(store, history_limit, INT, "100", 1, 1000, 0, "messages in one answer at most")         \
     X(store, group_limit, INT, "1000", 1, 100000, 0, "members of a group at most")            \
+    X(cluster, redis, STRING, "", 0, 0, 0,                                                    \
+      "URL of the Redis that joins nodes; empty: this node is alone")                         \
+    X(cluster, password_file, FILE, "", 0, 0, 0,                                              \
+      "file of its password, in one line, instead of one in the URL")                         \
+    X(cluster, required, BOOL, "no", 0, 0, 0,                                                 \
+      "is a node without Redis of no use? then it does not start, and is not ready")          \
+    X(cluster, prefix, TOKEN, "socket.io", 0, 0, 0,                                           \
+      "how channels begin: the key of the Redis adapters of other servers")                   \
+    X(cluster, node, TOKEN, "", 0, 0, 0,                                                      \
+      "id of this node among all; empty takes a random one")                                  \
+    X(cluster, request_timeout, DURATION, "5s", 100, 600000, 0,                               \
+      "time that other nodes have to answer a question")                                      \
+    X(cluster, max_pending_size, SIZE, "16MiB", 65536, 17179869184, 0,                        \
+      "bytes of messages that may wait for Redis; more are dropped")                          \
+    X(cluster, max_message_size, SIZE, "16MiB", 1024, 536870912, 0,                           \
+      "bytes of a message of another node; longer ones are ignored")                          \
     X(admin, listen, LISTEN, "", 0, 16, 0,                                                    \
       "addresses of the operators' listener with /metrics; empty: none")                      \
     X(admin, socket, FILE, "", 0, 0, 0,                                                       \

@@ -10,6 +10,7 @@
 #include "rc/auth/auth.h"
 #include "rc/base/conf.h"
 #include "rc/broker/access.h"
+#include "rc/broker/cluster_port.h"
 #include "rc/broker/headers.h"
 #include "rc/broker/listener.h"
 #include "rc/broker/rules.h"
@@ -68,9 +69,10 @@ struct rc_app {
     struct rc_headers headers;
     struct rc_deflate_policy deflate;
     struct rc_http_limits http;
-    struct rc_sio_limits sio, sio_eio3;   /* of clients of Engine.IO 4, and 3 */
-    const struct rc_listeners *listeners; /* borrowed, set by main; NULL: there are none */
-    const struct rc_store_port *store;    /* borrowed, set by main; NULL: there is no store */
+    struct rc_sio_limits sio, sio_eio3;    /* of clients of Engine.IO 4, and 3 */
+    const struct rc_listeners *listeners;  /* borrowed, set by main; NULL: there are none */
+    const struct rc_store_port *store;     /* borrowed, set by main; NULL: there is no store */
+    const struct rc_cluster_port *cluster; /* the same of other nodes */
 };
 
 /* Compiles the configuration. Returns NULL with the reasons in e. exe_dir: folder of the executable, where

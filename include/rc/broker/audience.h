@@ -13,6 +13,7 @@
 
 #include "rc/base/buf.h"
 #include "rc/base/thread.h"
+#include "rc/broker/app.h"
 #include "rc/broker/pub.h"
 #include "rc/broker/socket.h"
 
@@ -48,7 +49,7 @@ static inline struct rc_str rc_audience_name(const struct rc_audience *a,
 }
 
 struct rc_audience_builder {
-    const struct rc_shard *sh;
+    const struct rc_app *app;
     uint16_t nsp;
     struct rc_str nsp_name;
     struct rc_str home; /* of a dynamic namespace, see space.h; else empty */

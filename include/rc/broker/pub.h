@@ -25,6 +25,8 @@ struct rc_pub {
     uint32_t room_len; /* bytes of the room name behind data */
     uint16_t nsp;      /* index of the namespace */
     bool is_page;      /* of what a user has missed, see inbox.h */
+    bool shared;       /* other nodes get it, too; see bus.h */
+    bool from_bus;     /* it is another node's */
     uint64_t hash;     /* of (nsp, room), see rc_room_hash() */
     uint64_t message;  /* to users: id of the stored message, or the last one, in it; else 0 */
     uint64_t ask;      /* number of the question that this puts, 0: none; see ask.h */

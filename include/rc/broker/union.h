@@ -23,6 +23,14 @@
 
 struct rc_shard;
 
+/* One for all namespaces: two sequencers could have two owners disagree about the order of two
+ * unions, and each would wait for the other. */
+enum { RC_UNION_SEQUENCER = 0 };
+
+/* Of another node's publication, on any thread: is its place found by the sequencer and others
+ * (UNION), or does the sequencer own all that it is for (PUBLISH)? */
+bool rc_union_needs_order(unsigned nshards, const struct rc_pub *pub);
+
 /* Where the publication has to go through: the shard whose lane is to be entered, or
  * RC_UNION_OWNERS, for which the lane is to be left. */
 enum { RC_UNION_OWNERS = -1 };

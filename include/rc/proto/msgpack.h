@@ -36,6 +36,12 @@ int rc_msgpack_decode(struct rc_str message, const struct rc_sio_limits *lim,
                       struct rc_buf *buf, struct rc_msgpack_packet *out,
                       const char **why) RC_MUSTCHECK;
 
+/* The same of a packet as nodes pass it on (docs/cluster.md), which notepack.io 3 writes: a Date is an
+ * extension of type -1. Without nsp it is of "/", and types 5 and 6 stand for 2 and 3. */
+int rc_msgpack_decode_bus(struct rc_str message, const struct rc_sio_limits *lim,
+                          struct rc_buf *buf, struct rc_msgpack_packet *out,
+                          const char **why) RC_MUSTCHECK;
+
 /* Appends a canonical packet that was validated before as one message, its keys in
  * the reference's order.
  * Integers are integers when 64 bits hold them, other numbers float 64; the order of keys is kept.

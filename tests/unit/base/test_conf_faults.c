@@ -62,12 +62,13 @@ static void check_faults(const char *text, const char *option, const char *expec
     "in patterns only * is special\n"
 #define CLOSING   "expected a closing \" at the end, and \\\" for one inside\n"
 #define LINE_KIND "expected key = value, [section] or ; comment\n"
-#define SECTIONS                                                                               \
-    "expected [server], [log], [socketio], [auth], [store], [admin], [limits], [event NAME], " \
-    "[event "                                                                                  \
-    "/namespace "                                                                              \
-    "NAME], "                                                                                  \
-    "[connect], [connect /namespace], [namespace /NAME], [room PATTERN], [room /namespace "    \
+#define SECTIONS                                                                            \
+    "expected [server], [log], [socketio], [auth], [store], [cluster], [admin], [limits], " \
+    "[event NAME], "                                                                        \
+    "[event "                                                                               \
+    "/namespace "                                                                           \
+    "NAME], "                                                                               \
+    "[connect], [connect /namespace], [namespace /NAME], [room PATTERN], [room /namespace " \
     "PATTERN], [endpoint /PATH] or [listen NAME]\n"
 #define EVENT_KEYS                                                                            \
     "expected require, refuse, join, leave, emit, ask, ack, watch, unwatch, store, message, " \
@@ -115,7 +116,8 @@ static const struct {
     {"[event a]\nEmti = x\n",
      "t.ini:2: [event a] Emti = x: unknown key (did you mean emit?); " EVENT_KEYS},
     {"[event a]\nkeep = x\n", "t.ini:2: [event a] keep = x: unknown key; " EVENT_KEYS},
-    {"[connect]\nprefix = x\n", "t.ini:2: [connect] prefix = x: unknown key; " EVENT_KEYS},
+    {"[connect]\nprefix = x\n",
+     "t.ini:2: [connect] prefix = x: unknown key here; it belongs to [cluster]; " EVENT_KEYS},
     {"[namespace /x]\njoin = a\n",
      "t.ini:2: [namespace /x] join = a: unknown key; expected parser or auth\n"},
     {"[endpoint /x]\nproto = a\n",

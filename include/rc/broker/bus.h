@@ -1,0 +1,74 @@
+/*
+ * bus.h - messages between this node's rooms and the other nodes': what leaves, and what comes.
+ *
+ * A message of this node is submitted to the cluster (cluster_port.h) where it gets its place in the
+ * order of its rooms: by the rooms' owner, or the sequencer of unions. One of another node takes that
+ * place like a message of a session does, but all of them have one order, too, because nobody knows whose
+ * sessions they are: each is a union (union.h) of its rooms and of what the sequencer owns.
+ *
+ *   cluster ──UNION──> sequencer ──UNION_ORDER──> owners and sequencer ──UNION_PART──> every shard
+ *
+ * Threads:   publish: the shard.  list: any.  Others: the cluster's.
+ * Ownership: lists are the caller's; a message borrows its bytes.
+ */
+#ifndef RC_BROKER_BUS_H
+#define RC_BROKER_BUS_H
+
+#include "rc/base/buf.h"
+#include "rc/base/thread.h"
+#include "rc/broker/app.h"
+#include "rc/broker/cluster_port.h"
+#include "rc/proto/sio.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rc_mesh;
+struct rc_shard;
+
+/* Names of rooms, or ids of sockets. */
+struct rc_bus_list {
+    struct rc_buf bytes; /* {length:4, bytes} of each */
+    uint32_t n;
+};
+void rc_bus_list_add(struct rc_bus_list *l, struct rc_str name);
+/* Walks through them: rest begins as rc_buf_str(&l->bytes). False at the end. */
+bool rc_bus_list_next(struct rc_str *rest, struct rc_str *name);
+void rc_bus_list_reset(struct rc_bus_list *l);
+void rc_bus_list_deinit(struct rc_bus_list *l);
+
+/* Whom something is for: the members of the rooms, or of all when there are none, without those of
+ * others. An own id is a room with that socket in it. */
+struct rc_bus_target {
+    struct rc_str nsp;
+    struct rc_bus_list rooms, except;
+};
+
+struct rc_bus_message {
+    struct rc_bus_target to;
+    bool is_volatile;
+    struct rc_str text; /* a canonical packet, without the '4' of Engine.IO */
+    struct rc_str attachment[RC_SIO_ATTACHMENTS_MAX];
+    unsigned nattachments;
+};
+
+void rc_bus_message_deinit(struct rc_bus_message *m);
+
+/* ---- a shard ---- */
+
+/* pub has its place in the order of its rooms: other nodes get it, if it is for them, too. */
+void rc_bus_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except) RC_ON_SHARD;
+
+/* ---- the cluster's thread ---- */
+
+/* What was submitted, for the bus; m is emptied first. Its slices point into pub and app. */
+void rc_bus_describe(const struct rc_app *app, const struct rc_pub *pub, rc_id except,
+                     struct rc_bus_message *m);
+
+/* The namespace of that name, if clients may be in it; or NULL. */
+const struct rc_nsp *rc_bus_nsp(const struct rc_app *app, struct rc_str name);
+/* A message from the bus, in the order of the calls. False: its namespace is not known here. */
+bool rc_bus_deliver(const struct rc_app *app, struct rc_mesh *mesh,
+                    const struct rc_bus_message *m);
+
+#endif /* RC_BROKER_BUS_H */

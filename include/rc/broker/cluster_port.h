@@ -1,0 +1,75 @@
+/*
+ * cluster_port.h - what the broker asks of the cluster: that other nodes hear of it too. The layer
+ * `cluster` answers; the broker knows this port only.
+ *
+ *   owner of the room ──RC_CLUSTER_PUBLISH──> cluster ──> bus          bus.h: what comes from there
+ *
+ * All shards submit to one queue, whose order is that of the causes (base/mpsc.h): a room's messages
+ * leave in its owner's order, and what a session sends by way of two owners in the order in which it
+ * was sent.
+ *
+ * Threads:   submit: any shard.  stats: any.
+ * Ownership: submit takes over what the item owns, whether or not there is room for it.
+ */
+#ifndef RC_BROKER_CLUSTER_PORT_H
+#define RC_BROKER_CLUSTER_PORT_H
+
+#include "rc/base/mpsc.h"
+#include "rc/base/pool.h"
+#include "rc/broker/pub.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum rc_cluster_type {
+    RC_CLUSTER_PUBLISH,     /* pub, except: a message of this node's */
+    RC_CLUSTER_DONE,        /* number, pub (or NULL): what a shard has to say to an order */
+    RC_CLUSTER_ASK_SHARDS,  /* number, count: see ask.h; the question is another node's */
+    RC_CLUSTER_ASK_SOCKETS, /* number, count */
+    RC_CLUSTER_ASK_ANSWER,  /* number, socket, pub */
+    RC_CLUSTER_SPACE,       /* pub: its room names a dynamic namespace; count: it is there */
+};
+
+struct rc_cluster_item {
+    struct rc_mpsc_node node;
+    enum rc_cluster_type type;
+    uint32_t count;
+    uint64_t number;
+    rc_id socket; /* PUBLISH: who is left out; ANSWER: whose it is */
+    struct rc_pub *pub;
+    /* The cluster's. */
+    uint32_t size; /* bytes that count as waiting */
+    struct rc_cluster_item *next;
+};
+
+/* X(name, kind of a metric, help) */
+#define RC_CLUSTER_STATS_MAP(X)                                                              \
+    X(up, gauge, "1 while both connections to Redis are there and subscribed, else 0")       \
+    X(connects, counter, "times that the cluster came up")                                   \
+    X(published, counter, "messages and requests sent to Redis")                             \
+    X(published_bytes, counter, "their bytes, without channel names")                        \
+    X(received, counter, "messages and requests of other nodes")                             \
+    X(received_bytes, counter, "their bytes, without channel names")                         \
+    X(own, counter, "messages of this node that Redis brought back")                         \
+    X(bad, counter, "messages that could not be read, or were too long")                     \
+    X(unknown, counter, "messages for rooms or namespaces that nobody here is in")           \
+    X(dropped, counter, "messages not sent because too much waited, or Redis was away")      \
+    X(lost, counter, "messages under way when a connection to Redis was lost: sent, or not") \
+    X(pending, gauge, "messages that wait for Redis")                                        \
+    X(pending_bytes, gauge, "their bytes")                                                   \
+    X(timeouts, counter, "questions that not all nodes have answered in time")
+
+struct rc_cluster_stats {
+#define RC_CLUSTER_STATS_FIELD(name, kind, help) uint64_t name;
+    RC_CLUSTER_STATS_MAP(RC_CLUSTER_STATS_FIELD)
+#undef RC_CLUSTER_STATS_FIELD
+};
+
+struct rc_cluster_port {
+    void *cluster;
+    /* Never blocks. False: it was dropped, and counted. */
+    bool (*submit)(void *cluster, const struct rc_cluster_item *item);
+    void (*stats)(const void *cluster, struct rc_cluster_stats *to);
+};
+
+#endif /* RC_BROKER_CLUSTER_PORT_H */

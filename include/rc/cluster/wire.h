@@ -1,0 +1,52 @@
+/*
+ * wire.h - what nodes say to each other by Redis, in the words of @socket.io/redis-adapter 8: bytes of
+ * MessagePack and texts of JSON, to and from what bus.h has. docs/cluster.md has the whole format.
+ *
+ * Threads:   any.
+ * Ownership: slices of what is read point into the message and the reader's buffers.
+ */
+#ifndef RC_CLUSTER_WIRE_H
+#define RC_CLUSTER_WIRE_H
+
+#include "rc/base/buf.h"
+#include "rc/base/err.h"
+#include "rc/base/str.h"
+#include "rc/broker/bus.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum rc_wire_type {
+    RC_WIRE_SOCKETS,
+    RC_WIRE_ALL_ROOMS,
+    RC_WIRE_REMOTE_JOIN,
+    RC_WIRE_REMOTE_LEAVE,
+    RC_WIRE_REMOTE_DISCONNECT,
+    RC_WIRE_REMOTE_FETCH,
+    RC_WIRE_SERVER_SIDE_EMIT,
+    RC_WIRE_BROADCAST,
+    RC_WIRE_CLIENT_COUNT,
+    RC_WIRE_BROADCAST_ACK,
+    RC_WIRE_NO_TYPE,
+};
+
+/* ---- broadcasts: [uid, packet, {rooms, except, flags}] ---- */
+
+/* What is read is put together here; zeroed, and used again for the next one. */
+struct rc_wire_reader {
+    struct rc_buf text;
+    struct rc_sio_limits limits; /* set by rc_wire_reader_init */
+};
+void rc_wire_reader_init(struct rc_wire_reader *r);
+void rc_wire_reader_deinit(struct rc_wire_reader *r);
+
+/* Appends one. RC_EPROTO: m is no packet after all. */
+int rc_wire_put_broadcast(struct rc_buf *to, struct rc_str uid,
+                          const struct rc_bus_message *m) RC_MUSTCHECK;
+/* Only whose it is: RC_EPROTO when it is no broadcast. */
+int rc_wire_read_uid(struct rc_str bytes, struct rc_str *uid) RC_MUSTCHECK;
+/* *m is emptied first. RC_EPROTO, RC_ELIMIT: it is none, or no client could be sent it. */
+int rc_wire_read_broadcast(struct rc_wire_reader *r, struct rc_str bytes, struct rc_str *uid,
+                           struct rc_bus_message *m) RC_MUSTCHECK;
+
+#endif /* RC_CLUSTER_WIRE_H */

@@ -1,0 +1,546 @@
+/* cluster.c - the cluster's thread: takes from the shards' queue, hands to Redis; and the other way. */
+#include "cluster_int.h"
+
+#include "rc/base/hash.h"
+#include "rc/base/log.h"
+#include "rc/base/mem.h"
+#include "rc/base/thread.h"
+#include "rc/base/timer.h"
+#include "secret.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+    UNDER_WAY_MAX = 1 << 20, /* bytes that are given to Redis before it has taken any */
+    RETRY_MS = 1,            /* what waits for room in a ring is tried again */
+    STOP_MS = 2000,          /* for what waits when the server ends */
+    ITEM_SIZE = 128,         /* bytes that each counts more than its publication has */
+};
+
+static uint64_t get(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* ---- the port: shards ---- */
+
+static void wake(struct rc_cluster *c)
+{
+    static const uint64_t one = 1;
+
+    /* acq_rel: what was pushed is visible before the flag; see broker/mesh.c */
+    if (atomic_exchange_explicit(&c->pending, 1, memory_order_acq_rel) != 0)
+        return;
+    while (write(c->efd, &one, sizeof(one)) < 0 && errno == EINTR)
+        continue;
+}
+
+static bool refuse(struct rc_cluster *c, struct rc_pub *pub)
+{
+    rc_cluster_count(&c->count.dropped, 1);
+    if (!atomic_exchange_explicit(&c->told_dropping, true, memory_order_relaxed))
+        rc_log(RC_LOG_ERROR,
+               "cluster: more waits for Redis than cluster.max_pending_size allows: "
+               "messages to other nodes are dropped until it takes them");
+    rc_pub_unref(&pub);
+    return false;
+}
+
+static bool submit(void *cluster, const struct rc_cluster_item *item)
+{
+    struct rc_cluster *c = cluster;
+    uint32_t size = ITEM_SIZE + (item->pub != NULL ? item->pub->len : 0);
+    struct rc_cluster_item *copy;
+
+    /* Several may look at once: then it is a few too many. */
+    if (item->type == RC_CLUSTER_PUBLISH) {
+        if (get(&c->waiting_size) + size > c->conf->cluster_max_pending_size)
+            return refuse(c, item->pub);
+        atomic_fetch_add_explicit(&c->waiting_size, size, memory_order_relaxed);
+        atomic_fetch_add_explicit(&c->waiting_n, 1, memory_order_relaxed);
+    }
+    copy = rc_malloc(sizeof(*copy));
+    *copy = *item;
+    copy->size = size;
+    rc_mpsc_push(&c->queue, &copy->node);
+    wake(c);
+    return true;
+}
+
+static void read_stats(const void *cluster, struct rc_cluster_stats *to)
+{
+    const struct rc_cluster *c = cluster;
+
+    *to = (struct rc_cluster_stats){
+        .up = get(&c->count.up),
+        .connects = get(&c->count.connects),
+        .published = get(&c->count.published),
+        .published_bytes = get(&c->count.published_bytes),
+        .received = get(&c->count.received),
+        .received_bytes = get(&c->count.received_bytes),
+        .own = get(&c->count.own),
+        .bad = get(&c->count.bad),
+        .unknown = get(&c->count.unknown),
+        .dropped = get(&c->count.dropped),
+        .lost = get(&c->count.lost),
+        .pending = get(&c->waiting_n),
+        .pending_bytes = get(&c->waiting_size),
+        .timeouts = get(&c->count.timeouts),
+    };
+}
+
+/* ---- what leaves ---- */
+
+static void free_item(struct rc_cluster_item *item)
+{
+    rc_pub_unref(&item->pub);
+    free(item);
+}
+
+static void put_channel(struct rc_cluster *c, const char *kind, struct rc_str nsp)
+{
+    rc_buf_reset(&c->channel);
+    rc_buf_putz(&c->channel, c->conf->cluster_prefix);
+    rc_buf_putz(&c->channel, kind);
+    rc_buf_putc(&c->channel, '#');
+    rc_buf_puts(&c->channel, nsp);
+    rc_buf_putc(&c->channel, '#');
+}
+
+static void publish(struct rc_cluster *c, struct rc_str payload)
+{
+    c->under_way += payload.len;
+    rc_cluster_count(&c->count.published, 1);
+    rc_cluster_count(&c->count.published_bytes, payload.len);
+    rc_link_publish(c->link, rc_buf_str(&c->channel), payload);
+}
+
+static void send_item(struct rc_cluster *c, const struct rc_cluster_item *item)
+{
+    struct rc_bus_message *m = &c->message;
+    struct rc_str rest, room;
+
+    rc_bus_describe(c->app, item->pub, item->socket, m);
+    rc_buf_reset(&c->out);
+    if (rc_wire_put_broadcast(&c->out, rc_str_of(c->uid), m) != RC_OK) {
+        rc_cluster_count(&c->count.dropped, 1);
+        return;
+    }
+    put_channel(c, "", m->to.nsp);
+    if (m->to.rooms.n == 1) {
+        rest = rc_buf_str(&m->to.rooms.bytes);
+        (void)rc_bus_list_next(&rest, &room);
+        rc_buf_puts(&c->channel, room);
+        rc_buf_putc(&c->channel, '#');
+    }
+    publish(c, rc_buf_str(&c->out));
+}
+
+static void send_waiting(struct rc_cluster *c)
+{
+    while (c->first != NULL && rc_link_is_up(c->link) && c->under_way < UNDER_WAY_MAX) {
+        struct rc_cluster_item *item = c->first;
+
+        c->first = item->next;
+        if (c->first == NULL)
+            c->last = &c->first;
+        send_item(c, item);
+        atomic_fetch_sub_explicit(&c->waiting_size, item->size, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&c->waiting_n, 1, memory_order_relaxed);
+        free_item(item);
+    }
+}
+
+static void take_item(struct rc_cluster *c, struct rc_cluster_item *item)
+{
+    switch (item->type) {
+    case RC_CLUSTER_PUBLISH:
+        item->next = NULL;
+        *c->last = item;
+        c->last = &item->next;
+        return;
+    case RC_CLUSTER_DONE:
+    case RC_CLUSTER_ASK_SHARDS:
+    case RC_CLUSTER_ASK_SOCKETS:
+    case RC_CLUSTER_ASK_ANSWER:
+    case RC_CLUSTER_SPACE: break;
+    }
+    free_item(item);
+}
+
+static void take_items(struct rc_cluster *c)
+{
+    struct rc_mpsc_node *n;
+
+    while ((n = rc_mpsc_pop(&c->queue)) != NULL)
+        take_item(c, (struct rc_cluster_item *)n); /* its first field */
+}
+
+/* ---- what comes ---- */
+
+/* The namespace that a channel names; what follows it is in *rest. */
+static struct rc_str nsp_of(const struct rc_cluster *c, struct rc_str channel,
+                            struct rc_str *rest)
+{
+    struct rc_str name = rc_str_skip(channel, strlen(c->conf->cluster_prefix) + 1);
+    const char *end = name.len != 0 ? memchr(name.p, '#', name.len) : NULL;
+
+    if (end == NULL)
+        return RC_STR_NONE;
+    name.len = (size_t)(end - name.p);
+    *rest = rc_str_make(end + 1, channel.len - (size_t)(end + 1 - channel.p));
+    return name;
+}
+
+static void on_broadcast(struct rc_cluster *c, struct rc_str nsp, struct rc_str payload)
+{
+    struct rc_bus_message *m = &c->message;
+    struct rc_str uid;
+
+    if (rc_wire_read_uid(payload, &uid) == RC_OK && rc_str_eq(uid, rc_str_of(c->uid))) {
+        rc_cluster_count(&c->count.own, 1);
+        return;
+    }
+    rc_cluster_count(&c->count.received, 1);
+    rc_cluster_count(&c->count.received_bytes, payload.len);
+    if (payload.len > c->conf->cluster_max_message_size ||
+        rc_wire_read_broadcast(&c->reader, payload, &uid, m) != RC_OK)
+        rc_cluster_count(&c->count.bad, 1);
+    else if (!rc_str_eq(m->to.nsp, nsp) || !rc_bus_deliver(c->app, c->mesh, m))
+        rc_cluster_count(&c->count.unknown, 1);
+}
+
+static void on_message(void *arg, struct rc_str pattern, struct rc_str channel,
+                       struct rc_str payload)
+{
+    struct rc_cluster *c = arg;
+    struct rc_str room, name = nsp_of(c, channel, &room);
+    const struct rc_nsp *nsp = name.len != 0 ? rc_bus_nsp(c->app, name) : NULL;
+
+    /* Patterns may overlap: then the same message comes by each. */
+    if (nsp != NULL && rc_str_eq(pattern, c->pattern[nsp->index]))
+        on_broadcast(c, name, payload);
+}
+
+/* ---- what the link tells ---- */
+
+static void on_up(void *arg)
+{
+    struct rc_cluster *c = arg;
+
+    rc_log(RC_LOG_INFO, "cluster: %s: joined as %s", c->url.shown, c->uid);
+    rc_cluster_count(&c->count.connects, 1);
+    atomic_store_explicit(&c->count.up, 1, memory_order_relaxed);
+    atomic_store_explicit(&c->told_dropping, false, memory_order_relaxed);
+}
+
+static void on_down(void *arg)
+{
+    struct rc_cluster *c = arg;
+
+    rc_log(RC_LOG_ERROR, "cluster: %s: lost, this node is alone until it is back",
+           c->url.shown);
+    atomic_store_explicit(&c->count.up, 0, memory_order_relaxed);
+}
+
+static void put_entry(struct rc_buf *list, struct rc_str text)
+{
+    uint32_t len = (uint32_t)text.len;
+
+    rc_buf_put(list, &len, sizeof(len));
+    rc_buf_puts(list, text);
+}
+
+static void on_channels(void *arg, struct rc_buf *channels, struct rc_buf *patterns)
+{
+    const struct rc_cluster *c = arg;
+
+    (void)channels;
+    for (unsigned i = 0; i < c->app->nnsps; i++)
+        if (c->pattern[i].len != 0)
+            put_entry(patterns, c->pattern[i]);
+}
+
+static void on_sent(void *arg, size_t size, bool lost)
+{
+    struct rc_cluster *c = arg;
+
+    c->under_way -= size;
+    if (lost)
+        rc_cluster_count(&c->count.lost, 1);
+}
+
+static void on_counted(void *arg, uint64_t number, long long count)
+{
+    (void)arg;
+    (void)number;
+    (void)count;
+}
+
+static const struct rc_link_ops link_ops = {
+    .up = on_up,
+    .down = on_down,
+    .channels = on_channels,
+    .message = on_message,
+    .sent = on_sent,
+    .counted = on_counted,
+};
+
+/* ---- the thread ---- */
+
+static void on_mail(evutil_socket_t fd, short what, void *arg)
+{
+    struct rc_cluster *c = arg;
+    uint64_t count;
+
+    (void)what;
+    while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR)
+        continue;
+    /* Clear before popping: a push that misses this drain sees 0 and wakes us again. */
+    (void)atomic_exchange_explicit(&c->pending, 0, memory_order_acq_rel);
+    take_items(c);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg; /* that there is a turn is enough: its end retries */
+}
+
+/* While rings are full nothing more is read: Redis keeps it for us, as far as it does. */
+static void end_turn(struct rc_cluster *c)
+{
+    static const struct timeval soon = {.tv_usec = (suseconds_t)RETRY_MS * 1000};
+    bool clear;
+
+    send_waiting(c);
+    clear = rc_mesh_wake(c->mesh, rc_mesh_cluster(c->nshards));
+    rc_link_rest(c->link, !clear);
+    if (!clear)
+        (void)event_add(c->retry, &soon);
+}
+
+/* Is there nothing more to do, or no time for it? */
+static bool has_ended(struct rc_cluster *c)
+{
+    static const struct timeval look = {.tv_usec = 20000};
+
+    /* acquire: before it was set the shards ended, so all that they have submitted is seen. */
+    if (!atomic_load_explicit(&c->stopping, memory_order_acquire))
+        return false;
+    take_items(c);
+    send_waiting(c);
+    if (c->end_at == 0)
+        c->end_at = rc_clock_ms() + STOP_MS;
+    if (!rc_link_is_up(c->link) || (c->first == NULL && c->under_way == 0) ||
+        rc_clock_ms() >= c->end_at)
+        return true;
+    (void)event_add(c->retry, &look);
+    return false;
+}
+
+static void *run(void *arg)
+{
+    struct rc_cluster *c = arg;
+
+    rc_thread_enter("cluster", c);
+    rc_link_start(c->link);
+    do {
+        (void)event_base_loop(c->base, EVLOOP_ONCE);
+        end_turn(c);
+    } while (!has_ended(c));
+    if (c->first != NULL)
+        rc_log(RC_LOG_WARN, "cluster: %llu messages to other nodes are dropped at the end",
+               (unsigned long long)get(&c->waiting_n));
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static void choose_uid(struct rc_cluster *c)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    uint8_t random[RC_UID_LEN];
+
+    (void)snprintf(c->uid, sizeof(c->uid), "%s", c->conf->cluster_node);
+    if (c->uid[0] != '\0')
+        return;
+    rc_random(random, sizeof(random));
+    for (unsigned i = 0; i < RC_UID_LEN; i++)
+        c->uid[i] = letters[random[i] & 63];
+    c->uid[RC_UID_LEN] = '\0';
+}
+
+/* "socket.io#/chat#*"; the * of a namespace's own pattern is one of Redis's, too. */
+static struct rc_str pattern_of(const struct rc_conf *conf, const struct rc_nsp *nsp)
+{
+    struct rc_buf b = RC_BUF_INIT;
+    size_t len;
+
+    rc_buf_putz(&b, conf->cluster_prefix);
+    rc_buf_putc(&b, '#');
+    for (size_t i = 0; i < nsp->name.len; i++) {
+        if (strchr("?[]\\", nsp->name.p[i]) != NULL ||
+            (nsp->name.p[i] == '*' && !nsp->is_pattern))
+            rc_buf_putc(&b, '\\');
+        rc_buf_putc(&b, nsp->name.p[i]);
+    }
+    rc_buf_putz(&b, "#*");
+    len = b.len;
+    return rc_str_make(rc_buf_take(&b, &len), len);
+}
+
+static bool init_url(struct rc_cluster *c)
+{
+    struct rc_buf password = RC_BUF_INIT;
+    const char *expected;
+    bool ok =
+        rc_redis_url_parse(rc_str_of(c->conf->cluster_redis), &c->url, &expected) == RC_OK;
+
+    if (ok && c->conf->cluster_password_file[0] != '\0') {
+        ok = rc_cluster_password(c->conf, &password) == 0;
+        free(c->url.password);
+        c->url.password = rc_strndup((const char *)password.data, password.len - 1);
+        OPENSSL_cleanse(password.data, password.cap);
+        rc_buf_deinit(&password);
+    }
+    return ok;
+}
+
+static bool init_events(struct rc_cluster *c)
+{
+    struct event_config *config = event_config_new();
+    struct rc_buf heartbeat = RC_BUF_INIT;
+
+    RC_ASSERT(config != NULL);
+    (void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    c->base = event_base_new_with_config(config);
+    event_config_free(config);
+    c->efd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (c->base == NULL || c->efd < 0)
+        return false;
+    rc_buf_printf(&heartbeat, "%s-node#%s#", c->conf->cluster_prefix, c->uid);
+    c->link = rc_link_new(c->base, &c->url, rc_buf_str(&heartbeat), &link_ops, c);
+    rc_buf_deinit(&heartbeat);
+    c->mail = event_new(c->base, c->efd, EV_READ | EV_PERSIST, on_mail, c);
+    c->retry = event_new(c->base, -1, 0, on_retry, c);
+    return c->link != NULL && c->mail != NULL && c->retry != NULL &&
+           event_add(c->mail, NULL) == 0;
+}
+
+struct rc_cluster *rc_cluster_new(const struct rc_conf *conf, const struct rc_app *app,
+                                  struct rc_mesh *mesh)
+{
+    size_t size = (sizeof(struct rc_cluster) + RC_CACHELINE - 1) / RC_CACHELINE * RC_CACHELINE;
+    struct rc_cluster *c = aligned_alloc(RC_CACHELINE, size);
+
+    RC_ASSERT(c != NULL);
+    memset(c, 0, size);
+    c->port = (struct rc_cluster_port){.cluster = c, .submit = submit, .stats = read_stats};
+    c->conf = conf;
+    c->app = app;
+    c->mesh = mesh;
+    c->nshards = rc_mesh_shards(mesh);
+    c->efd = -1;
+    c->last = &c->first;
+    rc_mpsc_init(&c->queue);
+    rc_wire_reader_init(&c->reader);
+    choose_uid(c);
+    c->pattern = rc_calloc(app->nnsps, sizeof(*c->pattern));
+    for (unsigned i = 0; i < app->nnsps; i++)
+        if (app->nsp[i].endpoint == RC_ENDPOINT_NONE)
+            c->pattern[i] = pattern_of(conf, &app->nsp[i]);
+    if (init_url(c) && init_events(c))
+        return c;
+    rc_cluster_free(c);
+    return NULL;
+}
+
+int rc_cluster_open(struct rc_cluster *c, struct rc_conf_errors *e)
+{
+    char why[192] = "";
+    int rc = rc_link_probe(&c->url, c->conf->cluster_request_timeout, why, sizeof(why));
+
+    if (rc == RC_EINVAL) {
+        rc_conf_error(e, NULL, 0,
+                      "cluster: %s lets us not in: %s: look at cluster.redis and "
+                      "cluster.password_file",
+                      c->url.shown, why);
+        return RC_EINVAL;
+    }
+    if (rc != RC_OK && c->conf->cluster_required) {
+        rc_conf_error(
+            e, NULL, 0,
+            "cluster: %s cannot be reached: %s: start it, or set cluster.required = no",
+            c->url.shown, why);
+        return RC_EINVAL;
+    }
+    if (rc != RC_OK)
+        rc_log(RC_LOG_WARN, "cluster: %s cannot be reached, will be tried again: %s",
+               c->url.shown, why);
+    return RC_OK;
+}
+
+const struct rc_cluster_port *rc_cluster_port(struct rc_cluster *c)
+{
+    return &c->port;
+}
+
+int rc_cluster_start(struct rc_cluster *c)
+{
+    int err = pthread_create(&c->thread, NULL, run, c);
+
+    c->started = err == 0;
+    errno = err;
+    return err == 0 ? RC_OK : RC_ESYS;
+}
+
+void rc_cluster_stop(struct rc_cluster *c)
+{
+    if (!c->started)
+        return;
+    /* release: pairs with the thread's acquire */
+    atomic_store_explicit(&c->stopping, true, memory_order_release);
+    wake(c);
+    (void)pthread_join(c->thread, NULL);
+    c->started = false;
+}
+
+void rc_cluster_free(struct rc_cluster *c)
+{
+    if (c == NULL)
+        return;
+    take_items(c); /* of shards that free what they still have */
+    while (c->first != NULL) {
+        struct rc_cluster_item *item = c->first;
+
+        c->first = item->next;
+        free_item(item);
+    }
+    rc_link_free(c->link);
+    if (c->mail != NULL)
+        event_free(c->mail);
+    if (c->retry != NULL)
+        event_free(c->retry);
+    if (c->base != NULL)
+        event_base_free(c->base);
+    if (c->efd >= 0)
+        (void)close(c->efd);
+    for (unsigned i = 0; i < c->app->nnsps; i++)
+        free((void *)(uintptr_t)c->pattern[i].p);
+    free(c->pattern);
+    rc_wire_reader_deinit(&c->reader);
+    rc_bus_message_deinit(&c->message);
+    rc_buf_deinit(&c->out);
+    rc_buf_deinit(&c->channel);
+    rc_redis_url_deinit(&c->url);
+    free(c);
+}

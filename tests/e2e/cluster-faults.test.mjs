@@ -1,0 +1,238 @@
+// A Redis that is not there, goes, hangs, refuses or comes back: what the nodes do meanwhile.
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, test } from 'node:test';
+
+import { ask, closeAll, connect, inbox } from './lib/client.mjs';
+import { run, start, tempDir } from './lib/daemon.mjs';
+import { startRedis } from './lib/redis.mjs';
+import { until } from './lib/wait.mjs';
+
+const INI = `
+[event join]
+join = {1}
+[event say]
+emit = room {1}: said {2..}
+`;
+
+afterEach(closeAll);
+
+async function startOwn(t, options) {
+  const redis = await startRedis(options);
+  t.after(() => redis.stop());
+  return redis;
+}
+
+// A daemon with a client in the room "lobby".
+async function startMember(t, redis, { shards = 1, options = {} } = {}) {
+  const server = await start({ ini: INI, shards, options: { 'cluster.redis': redis.url, 'admin.listen': '127.0.0.1:0', ...options } });
+  t.after(() => server.stop());
+  const [, admin] = await until('its address is said', () => /metrics on (http:\S+)\/metrics/.exec(server.stderr()));
+  const client = await connect(server, { transports: ['websocket'] });
+  const box = inbox(client);
+  await ask(client, 'join', 'lobby');
+  return { server, admin, client, box };
+}
+
+async function metric(node, name) {
+  const text = await (await fetch(`${node.admin}/metrics`)).text();
+  return Number(new RegExp(`^roomcast_cluster_${name} (\\d+)$`, 'm').exec(text)[1]);
+}
+
+const ready = async (node) => (await fetch(`${node.admin}/readyz`)).text();
+const isUp = (node) => until('it is up', async () => (await metric(node, 'up')) === 1, 30_000);
+const isDown = (node) => until('it is down', async () => (await metric(node, 'up')) === 0, 40_000);
+
+let calls = 0;
+// Says something on one node until another has it: what was sent before may have been lost.
+async function crosses(from, to) {
+  const text = `call ${++calls}`;
+  await until(`${text} has crossed`, async () => {
+    await ask(from.client, 'say', 'lobby', text);
+    return until('it is there', () => to.box.some((m) => m[1] === text), 500).catch(() => false);
+  }, 30_000);
+}
+
+// Local clients get their messages whatever has become of Redis.
+async function works(node) {
+  const text = `local ${++calls}`;
+  await ask(node.client, 'say', 'lobby', text);
+  await until('it has its own message', () => node.box.some((m) => m[1] === text));
+}
+
+test('a node starts without Redis, and joins when it comes', async (t) => {
+  const redis = await startOwn(t);
+  await redis.stop();
+  const a = await startMember(t, redis), b = await startMember(t, redis, { shards: 4 });
+  assert.equal(await metric(a, 'up'), 0);
+  assert.match(await ready(a), /^ready, but degraded: the cluster's Redis is away/);
+  assert.match(a.server.stderr(), /cluster: redis:\/\/127\.0\.0\.1:\d+ cannot be reached, will be tried again: Connection refused/);
+  await works(a);
+  await redis.start();
+  await Promise.all([isUp(a), isUp(b)]);
+  assert.equal(await ready(a), 'ready\n');
+  await crosses(a, b);
+  await crosses(b, a);
+});
+
+test('Redis is killed and started again', async (t) => {
+  const redis = await startOwn(t);
+  const a = await startMember(t, redis), b = await startMember(t, redis, { shards: 4 });
+  await Promise.all([isUp(a), isUp(b)]);
+  await crosses(a, b);
+  for (let i = 0; i < 2; i++) {
+    await redis.kill();
+    await Promise.all([isDown(a), isDown(b)]);
+    assert.match(await ready(a), /degraded/);
+    await works(a);
+    await works(b);
+    await redis.start();
+    await Promise.all([isUp(a), isUp(b)]);
+    await crosses(a, b);
+    await crosses(b, a);
+  }
+  assert.ok((await metric(a, 'connects_total')) >= 3);
+});
+
+test('what was said while Redis was away comes when it is back, in order and once', async (t) => {
+  const redis = await startOwn(t);
+  const a = await startMember(t, redis), b = await startMember(t, redis, { shards: 4 });
+  await Promise.all([isUp(a), isUp(b)]);
+  await crosses(a, b);
+  await redis.stop();
+  await Promise.all([isDown(a), isDown(b)]);
+  for (let i = 0; i < 20; i++) await ask(a.client, 'say', 'lobby', `late ${i}`);
+  assert.equal(await metric(a, 'pending'), 20);
+  await redis.start();
+  await Promise.all([isUp(a), isUp(b)]);
+  await until('a has sent them', async () => (await metric(a, 'pending')) === 0);
+  await crosses(a, b); // b is there, and behind what was waiting
+  // Who came back first is not said: b has a tail of them, without a gap.
+  const late = b.box.map((m) => m[1]).filter((m) => m.startsWith('late'));
+  assert.deepEqual(late, Array.from({ length: late.length }, (_, i) => `late ${20 - late.length + i}`));
+});
+
+test('CLIENT KILL of either connection', async (t) => {
+  const redis = await startOwn(t);
+  const a = await startMember(t, redis), b = await startMember(t, redis, { shards: 4 });
+  await Promise.all([isUp(a), isUp(b)]);
+  for (const type of ['pubsub', 'normal', 'pubsub']) {
+    const before = await Promise.all([a, b].map((n) => metric(n, 'connects_total')));
+    await redis.command('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes');
+    for (const [i, n] of [a, b].entries())
+      await until('it has joined again', async () => (await metric(n, 'connects_total')) > before[i], 30_000);
+    await crosses(a, b);
+    await crosses(b, a);
+  }
+});
+
+test('Redis hangs: the queue is bounded, what is too much is counted and logged once', async (t) => {
+  const redis = await startOwn(t);
+  const options = { 'cluster.max_pending_size': '64KiB' };
+  const a = await startMember(t, redis, { options }), b = await startMember(t, redis, { options });
+  await Promise.all([isUp(a), isUp(b)]);
+  await crosses(a, b);
+  redis.pause();
+  const big = 'x'.repeat(20_000);
+  await until('something is dropped', async () => {
+    await ask(a.client, 'say', 'lobby', big);
+    return (await metric(a, 'dropped_total')) >= 5;
+  }, 60_000);
+  assert.ok((await metric(a, 'pending_bytes')) <= 65536 + 20_000 * 2);
+  assert.equal(a.server.stderr().match(/messages to other nodes are dropped/g).length, 1);
+  await works(a);
+  redis.resume();
+  await Promise.all([isUp(a), isUp(b)]);
+  await crosses(a, b);
+  await until('nothing waits', async () => (await metric(a, 'pending')) === 0);
+});
+
+test('passwords: in the URL, in a file, wrong ones', async (t) => {
+  const password = 'p@ss:w/rd #1%';
+  const redis = await startOwn(t, { password });
+  const bare = `redis://127.0.0.1:${redis.port}`;
+  const file = join(tempDir(), 'password');
+  writeFileSync(file, `${password}\n`);
+  const a = await startMember(t, redis);
+  const b = await startMember(t, redis, { options: { 'cluster.redis': bare, 'cluster.password_file': file } });
+  await Promise.all([isUp(a), isUp(b)]);
+  await crosses(a, b);
+  for (const url of [bare, bare.replace('//', '//:wrong@')]) {
+    const end = await run(['-o', `cluster.redis=${url}`, '-o', 'server.listen=127.0.0.1:0', '-o', 'server.shards=1']);
+    assert.equal(end.code, 1);
+    assert.match(end.stderr, /cluster: redis:\/\/127\.0\.0\.1:\d+ lets us not in: (NOAUTH|WRONGPASS) .*: look at cluster\.redis and cluster\.password_file/);
+    assert.doesNotMatch(end.stderr, /wrong@/);
+  }
+});
+
+test('a Unix socket, and an ACL user', async (t) => {
+  const redis = await startOwn(t);
+  await redis.command('ACL', 'SETUSER', 'node', 'on', '>se cret', 'allchannels', '-@all', '+@pubsub', '+ping', '+auth');
+  const a = await startMember(t, redis, { options: { 'cluster.redis': `unix:${redis.socket}` } });
+  const b = await startMember(t, redis, { options: { 'cluster.redis': `redis://node:se%20cret@127.0.0.1:${redis.port}/3` } });
+  await Promise.all([isUp(a), isUp(b)]);
+  await crosses(a, b);
+  await crosses(b, a);
+});
+
+test('a user that may not subscribe is named as a reason', async (t) => {
+  const redis = await startOwn(t);
+  await redis.command('ACL', 'SETUSER', 'deaf', 'on', '>secret', 'resetchannels', '-@all', '+@pubsub', '+ping', '+auth');
+  const a = await startMember(t, redis, { options: { 'cluster.redis': `redis://deaf:secret@127.0.0.1:${redis.port}` } });
+  await until('it says so', () => /no connection for subscriptions, .*: NOPERM /.test(a.server.stderr()), 30_000);
+  await works(a);
+});
+
+test('prefixes keep clusters apart', async (t) => {
+  const redis = await startOwn(t);
+  const a = await startMember(t, redis), b = await startMember(t, redis, { options: { 'cluster.prefix': 'other' } });
+  const c = await startMember(t, redis, { options: { 'cluster.prefix': 'other', 'cluster.node': 'c' } });
+  await Promise.all([isUp(a), isUp(b), isUp(c)]);
+  await crosses(b, c);
+  await crosses(c, b);
+  assert.deepEqual(a.box, []);
+  assert.match(c.server.stderr(), /joined as c\n/);
+});
+
+test('required: no start without Redis, and not ready', async (t) => {
+  const redis = await startOwn(t);
+  const options = { 'cluster.required': 'yes' };
+  const a = await startMember(t, redis, { options });
+  await isUp(a);
+  assert.equal(await ready(a), 'ready\n');
+  await redis.stop();
+  await isDown(a);
+  const r = await fetch(`${a.admin}/readyz`);
+  assert.equal(r.status, 503);
+  assert.equal(await r.text(), "the cluster's Redis is away\n");
+  const end = await run(['-o', `cluster.redis=${redis.url}`, '-o', 'cluster.required=yes', '-o', 'server.listen=127.0.0.1:0']);
+  assert.equal(end.code, 1);
+  assert.match(end.stderr, /cannot be reached: Connection refused: start it, or set cluster\.required = no/);
+});
+
+test('faults of the configuration', async () => {
+  const FORM = 'expected redis://[user[:password]@]host[:port][/db] or unix:/path[?db=N]';
+  const cases = [
+    ['cluster.redis=http://127.0.0.1', `[cluster] redis: ${FORM}`],
+    ['cluster.redis=redis://', `[cluster] redis: ${FORM}`],
+    ['cluster.redis=redis://host:0', `[cluster] redis: ${FORM}`],
+    ['cluster.redis=redis://:secret@host:99999', `[cluster] redis: ${FORM}`],
+    ['cluster.redis=redis://host/one', `[cluster] redis: ${FORM}`],
+    ['cluster.redis=unix:relative', `[cluster] redis: ${FORM}`],
+    ['cluster.redis=rediss://host', 'this version speaks no TLS to Redis'],
+    ['cluster.required=yes', 'expected cluster.redis to be set, too'],
+  ];
+  for (const [option, expected] of cases) {
+    const end = await run(['--check', '-o', option]);
+    assert.equal(end.code, 2, option);
+    assert.ok(end.stderr.includes(expected), `${option}: ${end.stderr}`);
+    assert.doesNotMatch(end.stderr, /secret/);
+  }
+  const more = ['cluster.prefix=', 'cluster.prefix=a#b', 'cluster.node=emitter', `cluster.node=${'n'.repeat(33)}`, 'cluster.password_file=/nowhere/at/all'];
+  for (const option of more) {
+    const end = await run(['--check', '-o', 'cluster.redis=redis://host', '-o', option]);
+    assert.equal(end.code, 2, option);
+    assert.ok(end.stderr.includes(`[cluster] ${option.split(/[.=]/)[1]} =`) || /prefix|node/.test(end.stderr), end.stderr);
+  }
+});

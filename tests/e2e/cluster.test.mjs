@@ -1,0 +1,254 @@
+// Nodes that are joined through Redis: two roomcast daemons, of one and four shards, and a Node server
+// with @socket.io/redis-adapter. Whatever is sent on one of them reaches the clients of all alike.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+
+import { Emitter } from '@socket.io/redis-emitter';
+
+import { ask, closeAll, connect, inbox } from './lib/client.mjs';
+import { start } from './lib/daemon.mjs';
+import { startNode, startRedis } from './lib/redis.mjs';
+import { until } from './lib/wait.mjs';
+
+const NAMESPACES = ['/', '/chat', '/tenant-7'];
+const rules = (nsp) => `
+[event ${nsp} join]
+join = {1}
+[event ${nsp} leave]
+leave = {1}
+[event ${nsp} all]
+emit = all: said {args}
+[event ${nsp} others]
+emit = all except sender: said {args}
+[event ${nsp} room]
+emit = room {1}: said {2..}
+[event ${nsp} roomOthers]
+emit = room {1} except sender: said {2..}
+[event ${nsp} rooms]
+emit = rooms {1}: said {2..}
+[event ${nsp} but]
+emit = rooms {1} except rooms {2}: said {3..}
+[event ${nsp} allBut]
+emit = all except room {1}: said {2..}
+[event ${nsp} flash]
+emit = volatile room {1}: said {2..}
+[event ${nsp} to]
+emit = socket {1}: said {2..}
+`;
+const INI = ['/', '/chat', '/tenant-*'].map(rules).join('');
+
+// The same for the Node server.
+function install(socket, nsp) {
+  const on = (event, run) =>
+    socket.on(event, (...args) => {
+      const done = typeof args.at(-1) === 'function' ? args.pop() : () => {};
+      run(...args);
+      done({ ok: true });
+    });
+  on('join', (room) => socket.join(room));
+  on('leave', (room) => socket.leave(room));
+  on('all', (...args) => nsp.emit('said', ...args));
+  on('others', (...args) => socket.broadcast.emit('said', ...args));
+  on('room', (room, ...args) => nsp.to(room).emit('said', ...args));
+  on('roomOthers', (room, ...args) => socket.to(room).emit('said', ...args));
+  on('rooms', (rooms, ...args) => nsp.to(rooms).emit('said', ...args));
+  on('but', (rooms, except, ...args) => nsp.to(rooms).except(except).emit('said', ...args));
+  on('allBut', (room, ...args) => nsp.except(room).emit('said', ...args));
+  on('flash', (room, ...args) => nsp.to(room).volatile.emit('said', ...args));
+  on('to', (id, ...args) => nsp.to(id).emit('said', ...args));
+}
+
+let redis, nodes;
+
+before(async () => {
+  redis = await startRedis();
+  const daemon = (shards) => start({ ini: INI, shards, options: { 'cluster.redis': redis.url } });
+  const one = await daemon(1), four = await daemon(4);
+  const node = await startNode(redis, { namespaces: ['/chat', /^\/tenant-\d+$/], install });
+  nodes = { one, four, node };
+});
+after(async () => {
+  closeAll();
+  for (const node of Object.values(nodes ?? {})) await node.stop();
+  await redis?.stop();
+});
+afterEach(closeAll);
+
+// Clients of every node, each with an inbox. Every node's messages reach every other one: a message of
+// each has come to all, so that nothing is on its way between them any more.
+async function crowd(nsp, each = 2) {
+  const all = [];
+  for (const [at, node] of Object.entries(nodes))
+    for (let i = 0; i < each; i++) {
+      const socket = await connect(node, { nsp, transports: ['websocket'] });
+      all.push(Object.assign(socket, { at, name: `${at}${i}`, box: inbox(socket) }));
+    }
+  await settle(all);
+  return all;
+}
+
+let marks = 0;
+async function settle(all) {
+  const firsts = Object.keys(nodes).map((at) => all.find((s) => s.at === at));
+  for (const from of firsts) {
+    const mark = `mark ${++marks}`;
+    await until(`${mark} of ${from.name}`, async () => {
+      await ask(from, 'all', mark); // again and again: a node may not have subscribed yet
+      return until('everybody has it', () => all.every((s) => s.box.some((m) => m[1] === mark)), 500).catch(() => false);
+    }, 30_000);
+  }
+}
+
+const texts = (s) => s.box.filter((m) => !String(m[1]).startsWith('mark ')).map((m) => m.slice(1));
+
+// What has come to whom until everything has settled.
+async function heard(all) {
+  await settle(all);
+  return Object.fromEntries(all.map((s) => [s.name, texts(s)]));
+}
+
+const PAYLOADS = [
+  ['plain'],
+  ['ünïcödé ☃ 𝄞 \u0000 "quoted" \\ \u2028'],
+  [0, -1, 1.5, 127, 128, 65536, 2 ** 31, -(2 ** 31) - 1, 2 ** 53 - 1, 0.1 + 1e9, -0.1],
+  [null, true, false, [], {}, [[[]]], { a: { b: [1, { c: null }] } }],
+  [Buffer.from([0, 1, 255])],
+  [{ deep: [Buffer.alloc(300, 7), { more: Buffer.alloc(0) }] }, 'and', Buffer.from('text')],
+  [{ _placeholder: 'no', num: 0 }],
+  ['x'.repeat(70_000)],
+  [Array.from({ length: 70 }, (_, i) => ({ [`key ${i}`]: i }))],
+];
+
+describe('broadcasts', () => {
+  for (const nsp of NAMESPACES) {
+    test(`every form in every direction: ${nsp}`, async () => {
+      const all = await crowd(nsp);
+      for (const s of all) {
+        await ask(s, 'join', s.name);
+        await ask(s, 'join', s.name.endsWith('0') ? 'even' : 'odd');
+        await ask(s, 'join', 'KPL räum #1');
+      }
+      const everybody = all.map((s) => s.name);
+      const zeroes = everybody.filter((n) => n.endsWith('0'));
+      const ones = everybody.filter((n) => n.endsWith('1'));
+      for (const from of all.filter((s) => s.name.endsWith('0'))) {
+        const cases = [
+          [['all', 'a'], everybody],
+          [['others', 'b'], everybody.filter((n) => n !== from.name)],
+          [['room', 'even', 'c'], zeroes],
+          [['room', 'KPL räum #1', 'd'], everybody],
+          [['roomOthers', 'even', 'e'], zeroes.filter((n) => n !== from.name)],
+          [['rooms', ['even', 'odd', 'KPL räum #1'], 'f'], everybody],
+          [['rooms', ['one0', 'four1', 'node1'], 'g'], ['one0', 'four1', 'node1']],
+          [['but', ['KPL räum #1'], ['even'], 'h'], ones],
+          [['but', ['even', 'odd'], ['one1', 'four0', 'node0'], 'i'], everybody.filter((n) => !['one1', 'four0', 'node0'].includes(n))],
+          [['allBut', 'odd', 'j'], zeroes],
+          [['room', 'nobody is here', 'l'], []],
+          [['room', 'odd', 'm'], ones],
+        ];
+        for (const s of all) s.box.length = 0;
+        for (const [args] of cases) await ask(from, ...args);
+        const got = await heard(all);
+        for (const s of all) {
+          const expected = cases.filter(([, who]) => who.includes(s.name)).map(([args]) => [args.at(-1)]);
+          assert.deepEqual(got[s.name], expected, `from ${from.name} to ${s.name}`);
+        }
+      }
+    });
+  }
+
+  test('volatile ones reach those that can take them, and nobody else', async () => {
+    const all = await crowd('/');
+    for (const s of all) if (s.name.endsWith('1')) await ask(s, 'join', 'odd');
+    const ones = all.filter((s) => s.name.endsWith('1'));
+    for (const from of all.filter((s) => s.name.endsWith('0'))) {
+      await until(`one of ${from.name} has come`, async () => {
+        await ask(from, 'flash', 'odd', `flash of ${from.name}`);
+        await settle(all);
+        return ones.every((s) => texts(s).some((m) => m[0] === `flash of ${from.name}`));
+      }, 30_000);
+    }
+    for (const s of all.filter((s) => s.name.endsWith('0'))) assert.deepEqual(texts(s), [], s.name);
+  });
+
+  test('payloads arrive as they were sent', async () => {
+    const all = await crowd('/', 1);
+    for (const s of all) await ask(s, 'join', 'payloads');
+    for (const from of all) {
+      for (const s of all) s.box.length = 0;
+      for (const args of PAYLOADS) await ask(from, 'room', 'payloads', ...args);
+      const got = await heard(all);
+      for (const s of all) assert.deepEqual(got[s.name], PAYLOADS, `from ${from.name} to ${s.name}`);
+    }
+  });
+
+  test('dates and typed arrays of a Node server are what they are to its own clients', async () => {
+    const all = await crowd('/', 1);
+    for (const s of all) s.box.length = 0;
+    const args = [new Date(1700000000000), new Date(1700000000123), new Date(-1), new Date(NaN).getTime() || 0, new Uint8Array([1, 2]), undefined, { gone: undefined }];
+    nodes.node.io.emit('said', ...args);
+    const got = await heard(all);
+    const expected = got.node0.map((a) => a.map((v) => (Buffer.isBuffer(v) ? [...v] : v)));
+    for (const s of all) assert.deepEqual(got[s.name].map((a) => a.map((v) => (Buffer.isBuffer(v) ? [...v] : v))), expected, s.name);
+  });
+
+  test('a message to a socket finds it on any node', async () => {
+    const all = await crowd('/', 1);
+    for (const s of all) s.box.length = 0;
+    for (const from of all) for (const to of all) await ask(from, 'to', to.id, `${from.name} to ${to.name}`);
+    const got = await heard(all);
+    for (const s of all) assert.deepEqual(got[s.name], all.map((from) => [`${from.name} to ${s.name}`]), s.name);
+  });
+
+  test('what a node sends arrives in its order, whatever rooms it goes to', async () => {
+    const all = await crowd('/', 2);
+    const rooms = Array.from({ length: 8 }, (_, i) => `order ${i}`);
+    for (const s of all) for (const room of rooms) await ask(s, 'join', room);
+    for (const s of all) s.box.length = 0;
+    const senders = all.filter((s) => s.name.endsWith('0'));
+    const N = 200;
+    for (let i = 0; i < N; i++)
+      for (const from of senders) {
+        if (i % 5 === 4) from.emit('rooms', [rooms[i % 8], rooms[(i + 3) % 8]], from.name, i);
+        else from.emit('room', rooms[i % 8], from.name, i);
+      }
+    await until('all of it has come', () => all.every((s) => s.box.length >= N * senders.length), 30_000);
+    const got = await heard(all);
+    for (const s of all)
+      for (const from of senders) {
+        const numbers = got[s.name].filter((m) => m[0] === from.name).map((m) => m[1]);
+        assert.deepEqual(numbers, Array.from({ length: N }, (_, i) => i), `from ${from.name} to ${s.name}`);
+      }
+    // Those of one node agree on one order, of a room at least.
+    const order = (s) => got[s.name].filter((m) => m[1] % 8 === 3 && m[1] % 5 !== 4);
+    assert.deepEqual(order(all.find((s) => s.name === 'four0')), order(all.find((s) => s.name === 'four1')));
+    assert.deepEqual(order(all.find((s) => s.name === 'one0')), order(all.find((s) => s.name === 'one1')));
+  });
+});
+
+describe('emitters', () => {
+  test('@socket.io/redis-emitter', async () => {
+    const all = await crowd('/', 2);
+    for (const s of all) await ask(s, 'join', s.name.endsWith('0') ? 'even' : 'odd');
+    for (const s of all) s.box.length = 0;
+    const client = redis.client();
+    await client.connect();
+    const emitter = new Emitter(client);
+    emitter.emit('said', 'to all', Buffer.from([1, 2, 3]));
+    emitter.to('even').emit('said', 'to even', { ü: 1 });
+    emitter.to(['even', 'odd']).except('odd').emit('said', 'but odd');
+    emitter.of('/chat').emit('said', 'elsewhere');
+    await until('all of it has come', () => all.every((s) => texts(s).length >= (s.name.endsWith('0') ? 3 : 1)), 20_000);
+    const got = await heard(all);
+    await client.disconnect();
+    for (const s of all)
+      assert.deepEqual(
+        got[s.name],
+        [
+          ['to all', Buffer.from([1, 2, 3])],
+          ...(s.name.endsWith('0') ? [['to even', { ü: 1 }], ['but odd']] : []),
+        ],
+        s.name,
+      );
+  });
+});

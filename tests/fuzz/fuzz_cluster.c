@@ -1,0 +1,87 @@
+/* Messages of other nodes. A broadcast that was read is a packet of text that clients can be sent, and what
+ * we write of it reads as the same; what is shorter is none. */
+#include "rc/base/utf8.h"
+#include "rc/cluster/item.h"
+#include "rc/cluster/wire.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(c)     \
+    do {             \
+        if (!(c))    \
+            abort(); \
+    } while (0)
+
+static void check_same(const struct rc_bus_message *a, const struct rc_bus_message *b)
+{
+    CHECK(rc_str_eq(rc_buf_str(&a->to.rooms.bytes), rc_buf_str(&b->to.rooms.bytes)));
+    CHECK(rc_str_eq(rc_buf_str(&a->to.except.bytes), rc_buf_str(&b->to.except.bytes)));
+    CHECK(a->to.rooms.n == b->to.rooms.n && a->to.except.n == b->to.except.n);
+    CHECK(a->is_volatile == b->is_volatile);
+    CHECK(rc_str_eq(a->to.nsp, b->to.nsp));
+}
+
+static void check_message(const struct rc_bus_message *m)
+{
+    struct rc_str rest = rc_buf_str(&m->to.rooms.bytes), name;
+    uint32_t n = 0;
+
+    while (rc_bus_list_next(&rest, &name))
+        n++;
+    CHECK(n == m->to.rooms.n && rest.len == 0);
+    CHECK(rc_utf8_valid(m->text));
+    CHECK(m->nattachments <= RC_SIO_ATTACHMENTS_MAX);
+    CHECK(m->to.nsp.len != 0 && m->to.nsp.p[0] == '/');
+}
+
+static void check_broadcast(struct rc_str bytes)
+{
+    struct rc_wire_reader r, r2;
+    struct rc_bus_message m = {.nattachments = 0}, m2 = {.nattachments = 0};
+    struct rc_buf out = RC_BUF_INIT, again = RC_BUF_INIT;
+    struct rc_str uid, uid2;
+
+    rc_wire_reader_init(&r);
+    rc_wire_reader_init(&r2);
+    if (rc_wire_read_broadcast(&r, bytes, &uid, &m) == RC_OK) {
+        check_message(&m);
+        CHECK(rc_wire_put_broadcast(&out, uid, &m) == RC_OK);
+        /* It may be another text: maps that only look like placeholders; reserved numbers. */
+        CHECK(rc_wire_read_broadcast(&r2, rc_buf_str(&out), &uid2, &m2) == RC_OK);
+        CHECK(rc_str_eq(uid, uid2));
+        check_same(&m, &m2);
+        CHECK(rc_wire_put_broadcast(&again, uid2, &m2) == RC_OK);
+        CHECK(rc_str_eq(rc_buf_str(&out), rc_buf_str(&again)));
+    }
+    rc_bus_message_deinit(&m);
+    rc_bus_message_deinit(&m2);
+    rc_wire_reader_deinit(&r);
+    rc_wire_reader_deinit(&r2);
+    rc_buf_deinit(&out);
+    rc_buf_deinit(&again);
+}
+
+/* An item is what its head says, and all of it is there; one that is cut off is none. */
+static void check_items(struct rc_str rest)
+{
+    while (rest.len != 0) {
+        struct rc_str before = rest, whole = rc_item_whole(&rest), cut;
+
+        if (whole.len == 0)
+            break;
+        CHECK(whole.p == before.p && whole.len + rest.len == before.len);
+        cut = rc_str_make(whole.p, whole.len - 1);
+        CHECK(rc_item_whole(&cut).len == 0);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct rc_str bytes = rc_str_make(data, size);
+
+    check_items(bytes);
+    check_broadcast(bytes);
+    return 0;
+}
