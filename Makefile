@@ -115,7 +115,9 @@ MISSING_TEST = $(MISSING_RUN) $(call need_lib,criterion,libcriterion-dev) $(call
                $(call need_py,websocket,python3-websocket) $(call need_cmd,curl) \
                $(call need_cmd,sqlite3) $(call need_cmd,openssl) \
                $(call need_cmd,/usr/sbin/mariadbd,mariadb-server-core) \
-               $(call need_cmd,mariadb,mariadb-client-core) $(call need_cmd,redis-server)
+               $(call need_cmd,mariadb,mariadb-client-core) $(call need_cmd,redis-server) \
+               $(call need_cmd,/usr/sbin/nginx,nginx) \
+               $(if $(wildcard /usr/lib/nginx/modules/ngx_stream_module.so),,libnginx-mod-stream)
 MISSING_DEV  = $(MISSING_TEST) $(foreach c,clang clang-format clang-tidy cppcheck,$(call need_cmd,$c)) \
                $(if $(wildcard /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a),,libclang-rt-dev)
 apt_install  = $(if $(strip $1),@.ci/apt-install $(strip $1))
@@ -196,7 +198,7 @@ install: all man
 	install -m 644 build/client/socket.io* $(SHARE)/roomcast/client/
 	cd web && find . -type f ! -name '.*' ! -name 'package*.json' \
 	    -exec install -D -m 644 {} $(SHARE)/roomcast/web/{} \;
-	cp -R README.md LICENSE docs conf/examples $(SHARE)/doc/roomcast/ && rm -r $(SHARE)/doc/roomcast/docs/man
+	cp -R README.md LICENSE docs conf/examples conf/nginx.conf $(SHARE)/doc/roomcast/ && rm -r $(SHARE)/doc/roomcast/docs/man
 	install -d $(DESTDIR)$(SYSCONFDIR)/roomcast
 	install -d -m 750 $(DESTDIR)$(STATEDIR)/roomcast
 	f=$(DESTDIR)$(SYSCONFDIR)/roomcast/roomcast.ini; [ ! -e $$f ] || f=$$f.new; \

@@ -5,8 +5,8 @@ import { connect } from 'node:net';
 
 import { within } from './target.mjs';
 
-// Where a server is: at its TCP port, or by socketPath at a Unix socket.
-const place = ({ socketPath, port }) => (socketPath ? { socketPath } : { host: '127.0.0.1', port });
+// Where a server is: at a TCP port of this machine, or by socketPath at a Unix socket.
+const place = ({ socketPath, host = '127.0.0.1', port }) => (socketPath ? { socketPath } : { host, port });
 
 // One request on a connection of its own (so that it may reach any shard).
 // Resolves to { status, headers, body }; body is text unless binary is set.
