@@ -1,17 +1,10 @@
 /* server.c - the daemon's threads: made, started and ended in order; and the signals. */
-#include "server.h"
-
-#include "rc/api/admin.h"
 #include "rc/base/log.h"
 #include "rc/base/mem.h"
-#include "rc/broker/acceptor.h"
 #include "rc/broker/admission.h"
-#include "rc/broker/app.h"
-#include "rc/broker/mesh.h"
-#include "rc/broker/shard.h"
 #include "rc/cluster/cluster.h"
 #include "rc/net/ws.h"
-#include "rc/store/store.h"
+#include "server_int.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -25,23 +18,6 @@
 #include <unistd.h>
 
 enum { SHARD_CONNS_MAX = RC_POOL_MAX - 1 };
-
-struct rc_server {
-    struct rc_server_setup setup;
-    struct rc_conf conf;
-    struct rc_app *app;
-    struct rc_mesh *mesh;
-    struct rc_shard *shard[RC_MESH_MAX_SHARDS];
-    unsigned nshards, nstarted;
-    uint32_t max_conns;
-    struct rc_listeners *listeners;
-    struct rc_admission *admission;
-    struct rc_acceptor *acceptor;
-    bool accepting;
-    struct rc_store *store;     /* NULL: none */
-    struct rc_cluster *cluster; /* NULL: none */
-    struct rc_admin *admin;     /* NULL: none */
-};
 
 enum rc_exit rc_fail(const char *fmt, ...)
 {
@@ -79,10 +55,9 @@ static void print_faults(struct rc_conf_errors *e, const char *prefix)
     rc_buf_deinit(&e->text);
 }
 
-/* The folder of the executable, "." when it cannot be told. */
-static const char *exe_dir(char path[PATH_MAX])
+const char *rc_server_exe_dir(char *path, size_t size)
 {
-    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    ssize_t n = readlink("/proc/self/exe", path, size - 1);
 
     while (n > 0 && path[n - 1] != '/')
         n--;
@@ -97,6 +72,7 @@ struct rc_server *rc_server_new(const struct rc_server_setup *setup)
     struct rc_server *s = rc_calloc(1, sizeof(*s));
 
     s->setup = *setup;
+    (void)pthread_mutex_init(&s->reloading, NULL);
     return s;
 }
 
@@ -109,7 +85,7 @@ enum rc_exit rc_server_configure(struct rc_server *s, bool only_keys)
 
     atomic_store_explicit(&rc_log_threshold, (int)s->conf.log_level, memory_order_relaxed);
     if (rc != RC_ENOENT && !only_keys)
-        s->app = rc_app_new(&s->conf, exe_dir(path), &e);
+        s->app = rc_app_new(&s->conf, rc_server_exe_dir(path, sizeof(path)), &e);
     if (rc != RC_ENOENT)
         rc_store_check(&s->conf, &e);
     if (rc != RC_ENOENT)
@@ -206,6 +182,11 @@ static enum rc_exit create_cluster(struct rc_server *s)
     return rc == RC_OK ? RC_EXIT_OK : RC_EXIT_RUN;
 }
 
+static bool reload(void *server, struct rc_buf *said)
+{
+    return rc_server_reload(server, said);
+}
+
 static enum rc_exit create_admin(struct rc_server *s)
 {
     const struct rc_admin_sources from = {
@@ -218,6 +199,9 @@ static enum rc_exit create_admin(struct rc_server *s)
         .mesh = s->mesh,
         .version = RC_VERSION,
         .started_ms = rc_clock_ms(),
+        .reload = reload,
+        .with_conf = rc_reload_with_conf,
+        .server = s,
     };
     struct rc_conf_errors e = {0};
 
@@ -286,6 +270,7 @@ static void stop(struct rc_server *s)
 {
     unsigned main_endpoint = rc_mesh_main(s->nshards);
 
+    rc_reload_end(s);
     if (s->admin != NULL)
         rc_admin_drain(s->admin);
     if (s->accepting)
@@ -308,7 +293,7 @@ static void stop(struct rc_server *s)
 }
 
 /* Returns with the name of the signal that ends the server. Looks after memory meanwhile. */
-static const char *wait_for_end(const struct rc_server *s, const sigset_t *awaited)
+static const char *wait_for_end(struct rc_server *s, const sigset_t *awaited)
 {
     const struct timespec second = {.tv_sec = 1};
 
@@ -323,8 +308,8 @@ static const char *wait_for_end(const struct rc_server *s, const sigset_t *await
         if (sig == SIGINT)
             return "SIGINT";
         if (sig == SIGHUP)
-            rc_log(RC_LOG_WARN,
-                   "reload is not supported yet: restart to change the configuration");
+            (void)rc_server_reload(s, NULL);
+        rc_reload_reap(s);
     }
 }
 
@@ -393,7 +378,8 @@ void rc_server_free(struct rc_server *s)
     rc_cluster_free(s->cluster);
     if (s->mesh != NULL)
         rc_mesh_free(s->mesh);
-    rc_app_free(s->app);
+    rc_reload_free(s);
     rc_conf_free(&s->conf);
+    (void)pthread_mutex_destroy(&s->reloading);
     free(s);
 }

@@ -1,12 +1,13 @@
 /*
  * server.h - the threads of the daemon: makes them, starts them in order, waits for a signal, ends them.
  *
- * Threads:   main's only.
+ * Threads:   main's only, but for rc_server_reload().
  * Ownership: owns the configuration and all that is made of it. What the setup names is borrowed.
  */
 #ifndef RC_SERVER_H
 #define RC_SERVER_H
 
+#include "rc/base/buf.h"
 #include "rc/base/conf.h"
 #include "rc/base/err.h"
 
@@ -36,6 +37,10 @@ enum rc_exit rc_server_configure(struct rc_server *s, bool only_keys) RC_MUSTCHE
 const struct rc_conf *rc_server_conf(const struct rc_server *s);
 /* Until a signal ends it. */
 enum rc_exit rc_server_run(struct rc_server *s) RC_MUSTCHECK;
+/* Reads the configuration again, from the same file and options, and puts into effect what needs no
+ * restart. False: there were faults, and nothing has changed. It is logged, and said (NULL: not)
+ * gets the same lines: the faults, or what needs a restart, and the result. Any thread but a shard's. */
+bool rc_server_reload(struct rc_server *s, struct rc_buf *said);
 /* s may be NULL. */
 void rc_server_free(struct rc_server *s);
 

@@ -373,6 +373,28 @@ static void start_list(struct client *c, const struct rc_ctl_command *cmd)
 
 /* ---- commands ---- */
 
+struct config {
+    struct rc_str key;
+    struct rc_buf *to;
+};
+
+static void put_config(const struct rc_conf *conf, void *arg)
+{
+    const struct config *c = arg;
+
+    rc_ctl_show_config(conf, c->key, c->to);
+}
+
+static void show_config(const struct rc_ctl *ctl, struct rc_str key, struct rc_buf *to)
+{
+    struct config c = {.key = key, .to = to};
+
+    if (ctl->from.with_conf != NULL)
+        ctl->from.with_conf(ctl->from.server, put_config, &c);
+    else
+        put_config(ctl->conf, &c);
+}
+
 static void show(struct client *c, const struct rc_ctl_command *cmd)
 {
     const struct rc_admin_sources *from = &c->ctl->from;
@@ -384,7 +406,7 @@ static void show(struct client *c, const struct rc_ctl_command *cmd)
     case RC_CTL_NAMESPACES: start_list(c, cmd); return;
     case RC_CTL_SHARDS: rc_ctl_show_shards(from, &b); break;
     case RC_CTL_RINGS: rc_ctl_show_rings(from, cmd->limit, &b); break;
-    case RC_CTL_CONFIG: rc_ctl_show_config(c->ctl->conf, cmd->key, &b); break;
+    case RC_CTL_CONFIG: show_config(c->ctl, cmd->key, &b); break;
     case RC_CTL_STATS: rc_ctl_show_stats(from, &b); break;
     }
     put_document(c, &b);

@@ -14,7 +14,6 @@
 enum {
     REVOKED_FILE_MAX = 64 << 20,
     WHY_SIZE = 160,
-    SECRET_AUTO = 48, /* bytes of randomness in a secret for all three algorithms */
 };
 
 /* A line of the file of revocations. */
@@ -85,22 +84,20 @@ static void wipe(struct rc_buf *secret)
 }
 
 /* A secret that nobody else knows, and that ends with this process. */
-static int make_secret(struct rc_buf *secret)
+static int make_secret(struct rc_auth *a, struct rc_buf *secret)
 {
-    uint8_t raw[SECRET_AUTO];
-
-    if (RAND_bytes(raw, sizeof(raw)) != 1)
+    if (!a->has_made && RAND_bytes(a->made, sizeof(a->made)) != 1)
         return RC_ESYS;
-    rc_b64_put(secret, RC_B64_URL, raw, sizeof(raw));
-    OPENSSL_cleanse(raw, sizeof(raw));
+    a->has_made = true;
+    rc_b64_put(secret, RC_B64_URL, a->made, sizeof(a->made));
     return RC_OK;
 }
 
-static int find_secret(const struct rc_auth *a, struct rc_buf *secret, struct rc_conf_errors *e)
+static int find_secret(struct rc_auth *a, struct rc_buf *secret, struct rc_conf_errors *e)
 {
     if (strcmp(a->conf->auth_secret, "auto") != 0 || a->conf->auth_secret_file[0] != '\0')
         return rc_auth_read_secret(a->conf, secret, e);
-    if (make_secret(secret) == RC_OK)
+    if (make_secret(a, secret) == RC_OK)
         return RC_OK;
     fault(e, a->conf, "secret", "auto", "there is no randomness to make one of");
     return RC_ESYS;
@@ -300,10 +297,19 @@ static void load_revoked(struct rc_auth *a, struct rc_conf_errors *e)
 
 struct rc_auth *rc_auth_new(const struct rc_conf *conf, struct rc_conf_errors *e)
 {
+    return rc_auth_renew(NULL, conf, e);
+}
+
+struct rc_auth *rc_auth_renew(const struct rc_auth *last, const struct rc_conf *conf,
+                              struct rc_conf_errors *e)
+{
     struct rc_auth *a = rc_calloc(1, sizeof(*a));
     unsigned before = e->n;
 
     a->conf = conf;
+    a->has_made = last != NULL && last->has_made;
+    if (a->has_made)
+        memcpy(a->made, last->made, sizeof(a->made));
     a->policy = (struct rc_token_policy){
         .algs = rc_auth_algorithms(conf, e),
         .max_size = conf->auth_max_token_size,
@@ -339,9 +345,21 @@ void rc_auth_free(struct rc_auth *a)
     while ((r = rc_hmap_next(&a->revoked, &cursor)) != NULL)
         free(r);
     rc_hmap_deinit(&a->revoked);
+    OPENSSL_cleanse(a->made, sizeof(a->made));
     rc_keys_deinit(&a->keys);
     rc_signer_deinit(&a->dev);
     free(a);
+}
+
+bool rc_auth_has_revoked(const struct rc_auth *a)
+{
+    return a->revoked.n != 0;
+}
+
+bool rc_auth_is_revoked(const struct rc_auth *a, const struct rc_token *token)
+{
+    return is_revoked(a, REVOKED_USER, token->user) ||
+           (token->id.len != 0 && is_revoked(a, REVOKED_ID, token->id));
 }
 
 enum rc_token_fault rc_auth_verify(const struct rc_auth *a, struct rc_str text, uint64_t now_ms,
@@ -349,9 +367,7 @@ enum rc_token_fault rc_auth_verify(const struct rc_auth *a, struct rc_str text, 
 {
     enum rc_token_fault fault = rc_token_verify(&a->keys, &a->policy, text, now_ms, out);
 
-    if (fault != RC_TOKEN_NONE ||
-        (!is_revoked(a, REVOKED_USER, (*out)->user) &&
-         ((*out)->id.len == 0 || !is_revoked(a, REVOKED_ID, (*out)->id))))
+    if (fault != RC_TOKEN_NONE || !rc_auth_is_revoked(a, *out))
         return fault;
     free(*out);
     *out = NULL;

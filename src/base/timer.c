@@ -29,6 +29,22 @@ void rc_timer_start_in(struct rc_timerq *q, struct rc_timer *t, uint64_t now_ms,
     rc_list_append(at->next, &t->link);
 }
 
+void rc_timerq_set(struct rc_timerq *q, uint64_t duration_ms, uint64_t now_ms)
+{
+    uint64_t latest = now_ms + duration_ms;
+
+    q->duration_ms = duration_ms;
+    for (struct rc_list *at = q->due.prev; at != &q->due; at = at->prev) {
+        struct rc_timer *t = RC_CONTAINER(at, struct rc_timer, link);
+
+        if (t->due_ms <= latest)
+            break;
+        t->due_ms = latest;
+    }
+    if (q->soonest != NULL && rc_timerq_next(q) < *q->soonest)
+        *q->soonest = rc_timerq_next(q);
+}
+
 void rc_timer_stop(struct rc_timer *t)
 {
     if (rc_list_linked(&t->link))

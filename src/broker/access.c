@@ -151,8 +151,7 @@ static void read_entry(struct compiler *c)
 }
 
 void rc_room_rules_add(struct rc_room_rules *set, const struct rc_conf_section *section,
-                       struct rc_room_setting setting, unsigned *npresence,
-                       struct rc_conf_errors *e)
+                       struct rc_room_setting setting, struct rc_conf_errors *e)
 {
     struct compiler c = {.section = section, .e = e, .setting = setting};
     struct rc_room_rule *rule;
@@ -167,8 +166,6 @@ void rc_room_rules_add(struct rc_room_rules *set, const struct rc_conf_section *
     c.entry = c.hold;
     if (c.hold != NULL && !rule->presence)
         fault(&c, "presence = yes in the same section");
-    if (rule->presence)
-        rule->index = (*npresence)++;
 }
 
 void rc_room_rules_deinit(struct rc_room_rules *set)

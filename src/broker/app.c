@@ -62,18 +62,57 @@ static bool is_wild(char ch)
 
 const struct rc_nsp *rc_app_pattern(const struct rc_app *app, struct rc_str name)
 {
-    for (unsigned i = 0, left = app->npatterns; left != 0; i++) {
-        if (!app->nsp[i].is_pattern)
-            continue;
-        if (rc_wild_fits(app->nsp[i].name, name, is_wild))
-            return &app->nsp[i];
-        left--;
+    for (unsigned i = 0; i < app->npatterns; i++) {
+        const struct rc_nsp *nsp = &app->nsp[app->pattern[i]];
+
+        if (rc_wild_fits(nsp->name, name, is_wild))
+            return nsp;
     }
     return NULL;
 }
 
+/* ---- from one generation to the next ---- */
+
+static struct rc_str keep(struct rc_app *app, struct rc_str text)
+{
+    app->kept = rc_realloc(app->kept, (app->nkept + 1) * sizeof(*app->kept));
+    app->kept[app->nkept] = rc_strndup(text.p != NULL ? text.p : "", text.len);
+    return rc_str_make(app->kept[app->nkept++], text.len);
+}
+
+/* Indexes stay: sockets, rooms and messages have them. Until the INI turns out to have them still, all
+ * namespaces are gone: who is there stays, but there are no rules. */
+static void inherit(struct rc_app *app, const struct rc_app *last)
+{
+    for (unsigned i = 0; i < last->nnsps; i++) {
+        struct rc_nsp *nsp = &app->nsp[i];
+
+        *nsp = last->nsp[i];
+        nsp->name = keep(app, nsp->name);
+        nsp->prefix = keep(app, nsp->prefix);
+        nsp->gone = true;
+        nsp->auth = RC_AUTHMODE_OFF;
+        nsp->rules = (struct rc_ruleset){.has_store = nsp->rules.has_store};
+        nsp->rooms = (struct rc_room_rules){0};
+    }
+    app->nnsps = last->nnsps;
+}
+
+/* The place that it has had, or a new one. An endpoint that was gone is another one when it comes back. */
+static struct rc_nsp *place_for(struct rc_app *app, const struct rc_app *last,
+                                const struct nsp_key *key)
+{
+    const struct rc_nsp *had =
+        last != NULL ? rc_hmap_find(&last->by_name, hash_of(key), same_nsp, key) : NULL;
+
+    for (unsigned i = 0; had == NULL && !key->endpoint && last != NULL && i < last->nnsps; i++)
+        if (last->nsp[i].gone && same_nsp(&last->nsp[i], key))
+            had = &last->nsp[i];
+    return &app->nsp[had != NULL ? had->index : app->nnsps++];
+}
+
 /* There is room for all sections; the array does not move. name lives as long as the app. */
-static struct rc_nsp *add_nsp(struct rc_app *app, const char *name,
+static struct rc_nsp *add_nsp(struct rc_app *app, const struct rc_app *last, const char *name,
                               enum rc_endpoint_protocol endpoint)
 {
     const struct nsp_key key = {rc_str_of(name), endpoint != RC_ENDPOINT_NONE};
@@ -81,18 +120,18 @@ static struct rc_nsp *add_nsp(struct rc_app *app, const char *name,
 
     if (nsp != NULL)
         return nsp;
-    nsp = &app->nsp[app->nnsps];
+    nsp = place_for(app, last, &key);
     *nsp =
         (struct rc_nsp){.name = key.name,
-                        .index = (uint16_t)app->nnsps,
+                        .index = (uint16_t)(nsp - app->nsp),
                         .is_pattern = endpoint == RC_ENDPOINT_NONE && strchr(name, '*') != NULL,
                         .endpoint = endpoint,
                         .auth = app->conf->auth_mode,
                         .ping_ms = PING_MS,
                         .max_payload = (uint32_t)app->conf->socketio_max_payload};
     nsp->rules.has_store = app->conf->store_engine != RC_STOREENGINE_NONE;
-    app->nnsps++;
-    app->npatterns += nsp->is_pattern;
+    if (nsp->is_pattern)
+        app->pattern[app->npatterns++] = nsp->index;
     rc_hmap_insert(&app->by_name, hash_of(&key), nsp);
     return nsp;
 }
@@ -149,9 +188,10 @@ static void check_messages(const struct rc_app *app, const struct rc_nsp *nsp,
                           s->nsp, s->name, app->nsp[i].name.p);
 }
 
-static void add_namespaces(struct rc_app *app, struct rc_conf_errors *e)
+static void add_namespaces(struct rc_app *app, const struct rc_app *last,
+                           struct rc_conf_errors *e)
 {
-    (void)add_nsp(app, "/", RC_ENDPOINT_NONE);
+    (void)add_nsp(app, last, "/", RC_ENDPOINT_NONE);
     for (unsigned i = 0; i < app->conf->nsections; i++) {
         const struct rc_conf_section *s = &app->conf->section[i];
         struct rc_nsp *nsp;
@@ -159,7 +199,7 @@ static void add_namespaces(struct rc_app *app, struct rc_conf_errors *e)
 
         if (s->kind == RC_CONF_ENDPOINT || s->kind == RC_CONF_LISTENER)
             continue;
-        nsp = add_nsp(app, s->nsp, RC_ENDPOINT_NONE);
+        nsp = add_nsp(app, last, s->nsp, RC_ENDPOINT_NONE);
         if (s->kind == RC_CONF_NAMESPACE) {
             read_namespace(app, nsp, s, e);
             continue;
@@ -184,11 +224,11 @@ static void add_rooms(struct rc_app *app, struct rc_conf_errors *e)
 
         if (s->kind != RC_CONF_ROOM)
             continue;
-        nsp = add_nsp(app, s->nsp, RC_ENDPOINT_NONE); /* it is there */
+        nsp = add_nsp(app, NULL, s->nsp, RC_ENDPOINT_NONE); /* it is there */
         rc_room_rules_add(&nsp->rooms, s,
                           (struct rc_room_setting){.tokens = nsp->auth != RC_AUTHMODE_OFF,
                                                    .store = nsp->rules.has_store},
-                          &app->npresence, e);
+                          e);
     }
 }
 
@@ -336,7 +376,8 @@ static enum rc_endpoint_protocol protocol_of(const struct rc_conf_section *s,
     return RC_ENDPOINT_NONE;
 }
 
-static void add_endpoints(struct rc_app *app, struct rc_conf_errors *e)
+static void add_endpoints(struct rc_app *app, const struct rc_app *last,
+                          struct rc_conf_errors *e)
 {
     for (unsigned i = 0; i < app->conf->nsections; i++) {
         const struct rc_conf_section *s = &app->conf->section[i];
@@ -351,7 +392,8 @@ static void add_endpoints(struct rc_app *app, struct rc_conf_errors *e)
                           s->nsp);
         protocol = protocol_of(s, e);
         /* A wrong one is as good as any to find the other faults. */
-        nsp = add_nsp(app, s->nsp, protocol != RC_ENDPOINT_NONE ? protocol : RC_ENDPOINT_ECHO);
+        nsp = add_nsp(app, last, s->nsp,
+                      protocol != RC_ENDPOINT_NONE ? protocol : RC_ENDPOINT_ECHO);
         for (unsigned j = 0; j < s->nentries; j++)
             read_entry(nsp, s, &s->entry[j], e);
         if (protocol != RC_ENDPOINT_NONE)
@@ -379,7 +421,7 @@ static void check_refresh_event(const struct rc_app *app, struct rc_conf_errors 
     }
 }
 
-static void load_auth(struct rc_app *app, struct rc_conf_errors *e)
+static void load_auth(struct rc_app *app, const struct rc_app *last, struct rc_conf_errors *e)
 {
     const struct rc_conf *conf = app->conf;
     bool any = false;
@@ -395,7 +437,7 @@ static void load_auth(struct rc_app *app, struct rc_conf_errors *e)
     }
     if (!any)
         return;
-    app->auth = rc_auth_new(conf, e);
+    app->auth = rc_auth_renew(last != NULL ? last->auth : NULL, conf, e);
     check_refresh_event(app, e);
     if (conf->auth_cookie[0] != '\0' && conf->socketio_allow_origin.n == 0)
         rc_log(
@@ -531,23 +573,33 @@ static void set_limits(struct rc_app *app)
     app->sio_eio3.nsp_query = true;
 }
 
-struct rc_app *rc_app_new(const struct rc_conf *conf, const char *exe_dir,
-                          struct rc_conf_errors *e)
+struct rc_app *rc_app_renew(const struct rc_app *last, const struct rc_conf *conf,
+                            const char *exe_dir, struct rc_conf_errors *e)
 {
     struct rc_app *app = rc_calloc(1, sizeof(*app));
+    size_t most = (size_t)conf->nsections + 1 + (last != NULL ? last->nnsps : 0);
     unsigned before = e->n;
 
+    app->life = rc_calloc(1, sizeof(*app->life));
     app->conf = conf;
-    app->nsp = rc_calloc((size_t)conf->nsections + 1, sizeof(*app->nsp));
+    app->nsp = rc_calloc(most, sizeof(*app->nsp));
+    app->pattern = rc_calloc(most, sizeof(*app->pattern));
+    if (last != NULL) {
+        app->store = last->store;
+        app->listeners = last->listeners;
+        app->cluster = last->cluster;
+        inherit(app, last);
+    }
     set_limits(app);
-    add_namespaces(app, e);
+    add_namespaces(app, last, e);
     add_rooms(app, e);
-    add_endpoints(app, e);
+    add_endpoints(app, last, e);
     if (app->nnsps > NSPS_MAX)
         rc_conf_error(e, conf->file, 0,
-                      "expected at most %d namespaces and endpoints, there are %u",
-                      (int)NSPS_MAX, app->nnsps);
-    load_auth(app, e);
+                      "expected at most %d namespaces and endpoints, there are %u%s",
+                      (int)NSPS_MAX, app->nnsps,
+                      last != NULL ? " with those that were reloaded away: restart" : "");
+    load_auth(app, last, e);
     rc_devtoken_check(app, e);
     load_static(app, e);
     load_client(app, exe_dir, e);
@@ -555,6 +607,12 @@ struct rc_app *rc_app_new(const struct rc_conf *conf, const char *exe_dir,
         return app;
     rc_app_free(app);
     return NULL;
+}
+
+struct rc_app *rc_app_new(const struct rc_conf *conf, const char *exe_dir,
+                          struct rc_conf_errors *e)
+{
+    return rc_app_renew(NULL, conf, exe_dir, e);
 }
 
 void rc_app_free(struct rc_app *app)
@@ -565,7 +623,12 @@ void rc_app_free(struct rc_app *app)
         rc_room_rules_deinit(&app->nsp[i].rooms);
         rc_ruleset_free(&app->nsp[i].rules);
     }
+    for (unsigned i = 0; i < app->nkept; i++)
+        free(app->kept[i]);
+    free(app->kept);
     free(app->nsp);
+    free(app->pattern);
+    free(app->life);
     free_untyped(app);
     rc_hmap_deinit(&app->by_name);
     rc_headers_deinit(&app->headers);
@@ -574,4 +637,45 @@ void rc_app_free(struct rc_app *app)
     rc_site_free(app->site);
     rc_site_free(app->client);
     free(app);
+}
+
+/* ---- generations ---- */
+
+void rc_app_publish(const struct rc_app *last, const struct rc_app *next)
+{
+    atomic_store_explicit(&last->life->next, next, memory_order_release);
+}
+
+const struct rc_app *rc_app_latest(const struct rc_app *app)
+{
+    const struct rc_app *next;
+
+    while ((next = atomic_load_explicit(&app->life->next, memory_order_acquire)) != NULL)
+        app = next;
+    return app;
+}
+
+void rc_app_hold(const struct rc_app *app)
+{
+    (void)atomic_fetch_add_explicit(&app->life->holders, 1, memory_order_relaxed);
+}
+
+void rc_app_let_go(const struct rc_app *app)
+{
+    (void)atomic_fetch_sub_explicit(&app->life->holders, 1, memory_order_release);
+}
+
+bool rc_app_is_held(const struct rc_app *app)
+{
+    return atomic_load_explicit(&app->life->holders, memory_order_acquire) != 0;
+}
+
+void rc_app_arrive(const struct rc_app *app)
+{
+    (void)atomic_fetch_add_explicit(&app->life->arrived, 1, memory_order_release);
+}
+
+uint32_t rc_app_arrived(const struct rc_app *app)
+{
+    return atomic_load_explicit(&app->life->arrived, memory_order_acquire);
 }

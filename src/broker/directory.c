@@ -43,7 +43,8 @@ struct rc_watched {
 };
 
 struct rc_directory {
-    struct rc_watched *nsp;   /* [nnsps], of those that are not dynamic */
+    struct rc_watched **nsp; /* [nnsps], of those that are not dynamic */
+    unsigned nnsps;
     struct rc_room **changed; /* rooms of ours to tell about */
     uint32_t nchanged, cap;
     struct rc_timer timer;
@@ -52,7 +53,7 @@ struct rc_directory {
 /* NULL: a dynamic namespace that nobody watches. */
 static struct rc_watched *watched_of(const struct rc_shard *sh, const struct rc_room *r)
 {
-    return r->space != NULL ? r->space->watched : &sh->directory->nsp[r->nsp];
+    return r->space != NULL ? r->space->watched : sh->directory->nsp[r->nsp];
 }
 
 static struct rc_str label_of(const struct rc_room *r)
@@ -172,7 +173,7 @@ RC_ON_SHARD static void tell(struct rc_shard *sh, struct rc_watched *w, unsigned
 
 void rc_directory_tell(struct rc_shard *sh, unsigned to, uint16_t nsp, uint32_t epoch)
 {
-    tell(sh, &sh->directory->nsp[nsp], to, epoch);
+    tell(sh, sh->directory->nsp[nsp], to, epoch);
 }
 
 /* ---- as keeper of the list ---- */
@@ -294,7 +295,7 @@ static void learn(struct rc_shard *sh, struct rc_watched *w, uint64_t epoch, str
 
 void rc_directory_learn(struct rc_shard *sh, const struct rc_pub *rooms)
 {
-    learn(sh, &sh->directory->nsp[rooms->nsp], rooms->hash, rc_pub_data(rooms));
+    learn(sh, sh->directory->nsp[rooms->nsp], rooms->hash, rc_pub_data(rooms));
 }
 
 /* The whole list, to a new watcher. */
@@ -392,16 +393,24 @@ void rc_directory_watched(struct rc_shard *sh, struct rc_room *r, rc_id socket)
 
 /* ---- life ---- */
 
+void rc_directory_grow(struct rc_shard *sh, unsigned nnsps)
+{
+    struct rc_directory *d = sh->directory;
+
+    d->nsp = rc_realloc(d->nsp, nnsps * sizeof(struct rc_watched *));
+    for (; d->nnsps < nnsps; d->nnsps++) {
+        d->nsp[d->nnsps] = rc_calloc(1, sizeof(struct rc_watched));
+        d->nsp[d->nnsps]->nsp = (uint16_t)d->nnsps;
+        d->nsp[d->nnsps]->tell = TOLD_NOBODY;
+    }
+}
+
 void rc_directory_init(struct rc_shard *sh)
 {
     struct rc_directory *d = rc_calloc(1, sizeof(*d));
 
-    d->nsp = rc_calloc(sh->app->nnsps, sizeof(*d->nsp));
-    for (uint16_t i = 0; i < sh->app->nnsps; i++) {
-        d->nsp[i].nsp = i;
-        d->nsp[i].tell = TOLD_NOBODY;
-    }
     sh->directory = d;
+    rc_directory_grow(sh, sh->app->nnsps);
     rc_timerq_init(&sh->q_directory, TELL_MS, on_tell, sh);
     rc_timerq_init(&sh->q_unwatched, UNWATCHED_MS, on_unwatched, sh);
     rc_loop_add_timerq(&sh->loop, &sh->q_directory);
@@ -412,8 +421,10 @@ void rc_directory_deinit(struct rc_shard *sh)
 {
     struct rc_directory *d = sh->directory;
 
-    for (unsigned i = 0; i < sh->app->nnsps; i++)
-        forget(&d->nsp[i]);
+    for (unsigned i = 0; i < d->nnsps; i++) {
+        forget(d->nsp[i]);
+        free(d->nsp[i]);
+    }
     free(d->changed);
     free(d->nsp);
     free(d);

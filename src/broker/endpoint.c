@@ -7,6 +7,8 @@
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
 
+#include <stdlib.h>
+
 RC_ON_SHARD static void echo(struct rc_shard *sh, struct rc_session *s,
                              const struct rc_nsp *nsp, uint8_t opcode, struct rc_str data)
 {
@@ -98,7 +100,7 @@ void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp, struct rc_c
         return;
     }
     rc_identity_session(sh, s, token);
-    rc_timer_start(&sh->q_endpoint[nsp->index].ping, &s->beat, sh->loop.now_ms);
+    rc_timer_start(&sh->q_endpoint[nsp->index]->ping, &s->beat, sh->loop.now_ms);
     if (nsp->endpoint == RC_ENDPOINT_JSON)
         rc_json_client_open(sh, s);
     else
@@ -107,7 +109,7 @@ void rc_endpoint_open(struct rc_shard *sh, const struct rc_nsp *nsp, struct rc_c
 
 void rc_endpoint_pong(struct rc_shard *sh, struct rc_session *s)
 {
-    rc_timer_start(&sh->q_endpoint[s->nsp].ping, &s->beat, sh->loop.now_ms);
+    rc_timer_start(&sh->q_endpoint[s->nsp]->ping, &s->beat, sh->loop.now_ms);
 }
 
 /* A WebSocket ping (RFC 6455 section 5.5.2) is due, or its pong overdue. */
@@ -119,7 +121,7 @@ static void on_ping_due(struct rc_timer *t, void *arg)
 
     rc_assert_on_shard(sh);
     rc_session_push(sh, s, rc_seg_new(ping, sizeof(ping)));
-    rc_timer_start(&sh->q_endpoint[s->nsp].pong, &s->beat, sh->loop.now_ms);
+    rc_timer_start(&sh->q_endpoint[s->nsp]->pong, &s->beat, sh->loop.now_ms);
 }
 
 static void on_pong_overdue(struct rc_timer *t, void *arg)
@@ -129,24 +131,45 @@ static void on_pong_overdue(struct rc_timer *t, void *arg)
 
     rc_assert_on_shard(sh);
     if (s->paused != 0) /* its pong may be waiting for us to read it */
-        rc_timer_start(&sh->q_endpoint[s->nsp].pong, t, sh->loop.now_ms);
+        rc_timer_start(&sh->q_endpoint[s->nsp]->pong, t, sh->loop.now_ms);
     else
         rc_conn_close(s->conn, RC_CLOSE_PING_TIMEOUT);
 }
 
-void rc_endpoint_init(struct rc_shard *sh)
+void rc_endpoint_renew(struct rc_shard *sh, unsigned nhad)
 {
     const struct rc_app *app = sh->app;
 
-    sh->q_endpoint = rc_calloc(app->nnsps, sizeof(*sh->q_endpoint));
-    for (unsigned i = 0; i < app->nnsps; i++) {
-        struct rc_endpoint_timers *q = &sh->q_endpoint[i];
-
-        if (app->nsp[i].endpoint == RC_ENDPOINT_NONE)
+    for (unsigned i = 0; i < nhad; i++) {
+        if (sh->q_endpoint[i] == NULL)
             continue;
-        rc_timerq_init(&q->ping, app->nsp[i].ping_ms, on_ping_due, sh);
-        rc_timerq_init(&q->pong, app->nsp[i].ping_ms, on_pong_overdue, sh);
-        rc_loop_add_timerq(&sh->loop, &q->ping);
-        rc_loop_add_timerq(&sh->loop, &q->pong);
+        rc_timerq_set(&sh->q_endpoint[i]->ping, app->nsp[i].ping_ms, sh->loop.now_ms);
+        rc_timerq_set(&sh->q_endpoint[i]->pong, app->nsp[i].ping_ms, sh->loop.now_ms);
     }
+    sh->q_endpoint =
+        rc_realloc(sh->q_endpoint, app->nnsps * sizeof(struct rc_endpoint_timers *));
+    for (unsigned i = nhad; i < app->nnsps; i++) {
+        struct rc_endpoint_timers *q = NULL;
+
+        if (app->nsp[i].endpoint != RC_ENDPOINT_NONE) {
+            q = rc_calloc(1, sizeof(*q));
+            rc_timerq_init(&q->ping, app->nsp[i].ping_ms, on_ping_due, sh);
+            rc_timerq_init(&q->pong, app->nsp[i].ping_ms, on_pong_overdue, sh);
+            rc_loop_add_timerq(&sh->loop, &q->ping);
+            rc_loop_add_timerq(&sh->loop, &q->pong);
+        }
+        sh->q_endpoint[i] = q;
+    }
+}
+
+void rc_endpoint_init(struct rc_shard *sh)
+{
+    rc_endpoint_renew(sh, 0);
+}
+
+void rc_endpoint_deinit(struct rc_shard *sh)
+{
+    for (unsigned i = 0; i < sh->app->nnsps; i++)
+        free(sh->q_endpoint[i]);
+    free(sh->q_endpoint);
 }

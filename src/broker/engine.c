@@ -212,6 +212,14 @@ void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c,
         rc_socket_connect_root(sh, s);
 }
 
+void rc_engine_renew(struct rc_shard *sh)
+{
+    for (unsigned upgrades = 0; upgrades < 2; upgrades++) {
+        rc_seg_unref(sh->open[upgrades]);
+        make_open(sh, upgrades != 0);
+    }
+}
+
 void rc_engine_init(struct rc_shard *sh)
 {
     static const uint8_t ping[] = {0x80 | RC_WS_TEXT, 1, '2'};

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 struct rc_audience;
+struct rc_generation;
 struct rc_shard;
 
 /* [connect] goes through all of them. */
@@ -35,6 +36,7 @@ struct rc_exec {
     struct rc_shard *sh;
     struct rc_session *session;
     struct rc_socket *socket;
+    struct rc_generation *generation; /* that nsp and the rule are of */
     const struct rc_nsp *nsp;
     const struct rc_rule *rule;
     const struct rc_event *ev; /* NULL for [connect] */

@@ -11,6 +11,11 @@
 
 #include <stdlib.h>
 
+enum {
+    REVOKE_STEP = 1024, /* sessions looked at in one turn */
+    REVOKE_MS = 1,      /* to the next */
+};
+
 /* Tokens expire at any time, but a queue of timers has one duration. So an identity waits in the
  * queue with the longest duration that is not too long, and when that is over in the next: it
  * costs a few steps in its life, whatever the number of identities. */
@@ -34,6 +39,7 @@ static struct rc_identity *of_session(const struct rc_shard *sh, const struct rc
 
 static struct rc_identity *of_socket(const struct rc_socket *k)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): each socket has a reference of its own */
     return k->caller != NULL ? k->caller->who : NULL;
 }
 
@@ -123,28 +129,37 @@ static bool wait_for_end(struct rc_shard *sh, struct rc_identity *i)
     return true;
 }
 
-/* Leaves the namespace. A client that has no other is given connect_timeout for a next one. */
-RC_ON_SHARD static void disconnect(struct rc_shard *sh, struct rc_socket *k)
+/* Leaves the namespace. A client that has no other is given connect_timeout for a next one, unless it
+ * is revoked: that is told at once, and then the connection ends. */
+RC_ON_SHARD static void disconnect(struct rc_shard *sh, struct rc_socket *k,
+                                   enum rc_token_fault why)
 {
     struct rc_session *s = k->session;
+    struct rc_str frames;
 
     rc_frames_begin(&sh->scratch);
     rc_sio_put_head(&sh->scratch, RC_SIO_DISCONNECT, 0, rc_space_name(sh, k), false, 0);
     rc_frames_end(&sh->scratch);
-    rc_lane_reply(sh, s, rc_frames(&sh->scratch));
+    frames = rc_frames(&sh->scratch);
+    if (why == RC_TOKEN_REVOKED)
+        rc_session_push(sh, s, rc_seg_new(frames.p, frames.len));
+    else
+        rc_lane_reply(sh, s, frames);
     rc_socket_close(sh, k);
-    if (s->sockets == NULL && !s->closed && s->joining == NULL)
+    if (why != RC_TOKEN_REVOKED && s->sockets == NULL && !s->closed && s->joining == NULL)
         rc_session_await(sh, s);
 }
 
-RC_ON_SHARD static void end_all(struct rc_shard *sh, struct rc_identity *i)
+RC_ON_SHARD static void end_all(struct rc_shard *sh, struct rc_identity *i,
+                                enum rc_token_fault why)
 {
     struct rc_session *s = i->session;
     struct rc_socket *k = s->sockets, *next;
 
-    rc_shard_log(sh, RC_LOG_DEBUG, "session=%u token expired", s->hdr.slot);
+    rc_shard_log(sh, RC_LOG_DEBUG, "session=%u ends: %s", s->hdr.slot,
+                 rc_token_fault_text(why));
     if (s->kind == RC_SESSION_ENDPOINT) {
-        rc_endpoint_refuse(sh, s, RC_TOKEN_EXPIRED);
+        rc_endpoint_refuse(sh, s, why);
         return;
     }
     if (of_session(sh, s) == i)
@@ -152,8 +167,10 @@ RC_ON_SHARD static void end_all(struct rc_shard *sh, struct rc_identity *i)
     for (; k != NULL; k = next) {
         next = k->next;
         if (of_socket(k) == i)
-            disconnect(sh, k);
+            disconnect(sh, k, why);
     }
+    if (why == RC_TOKEN_REVOKED && s->sockets == NULL)
+        rc_session_close(sh, s, RC_CLOSE_TOKEN);
 }
 
 static void on_step(struct rc_timer *t, void *arg)
@@ -165,7 +182,7 @@ static void on_step(struct rc_timer *t, void *arg)
     if (wait_for_end(sh, i))
         return;
     i->refs++; /* until all are told */
-    end_all(sh, i);
+    end_all(sh, i, RC_TOKEN_EXPIRED);
     rc_identity_drop(&i);
 }
 
@@ -297,6 +314,53 @@ enum rc_token_fault rc_identity_refresh(struct rc_shard *sh, struct rc_socket *k
     return RC_TOKEN_NONE;
 }
 
+/* ---- revocation ---- */
+
+/* One of those that the session's client is, and that is revoked; or NULL. */
+static struct rc_identity *revoked_of(const struct rc_shard *sh, const struct rc_session *s)
+{
+    struct rc_identity *i = of_session(sh, s);
+
+    if (i != NULL && rc_auth_is_revoked(sh->app->auth, i->token))
+        return i;
+    for (const struct rc_socket *k = s->sockets; k != NULL; k = k->next) {
+        i = of_socket(k);
+        if (i != NULL && rc_auth_is_revoked(sh->app->auth, i->token))
+            return i;
+    }
+    return NULL;
+}
+
+/* Some sessions at a time: the others' clients are not to wait for all of them. */
+static void on_revoke(struct rc_timer *t, void *arg)
+{
+    struct rc_shard *sh = arg;
+    struct rc_session *s;
+    struct rc_identity *i;
+
+    rc_assert_on_shard(sh);
+    for (unsigned n = 0; n < REVOKE_STEP; n++) {
+        s = rc_pool_next(&sh->sessions, &sh->revoke_cursor);
+        if (s == NULL)
+            return;
+        while (!s->closed && (i = revoked_of(sh, s)) != NULL) {
+            i->refs++; /* until all are told */
+            end_all(sh, i, RC_TOKEN_REVOKED);
+            rc_identity_drop(&i);
+        }
+    }
+    rc_timer_start(&sh->q_revoke, t, sh->loop.now_ms);
+}
+
+void rc_identity_renew(struct rc_shard *sh)
+{
+    rc_timer_stop(&sh->revoke_timer);
+    if (sh->app->auth == NULL || !rc_auth_has_revoked(sh->app->auth))
+        return;
+    sh->revoke_cursor = 0;
+    on_revoke(&sh->revoke_timer, sh);
+}
+
 /* ---- life ---- */
 
 void rc_identity_init(struct rc_shard *sh)
@@ -305,4 +369,6 @@ void rc_identity_init(struct rc_shard *sh)
         rc_timerq_init(&sh->q_token[i], steps_ms[i], on_step, sh);
         rc_loop_add_timerq(&sh->loop, &sh->q_token[i]);
     }
+    rc_timerq_init(&sh->q_revoke, REVOKE_MS, on_revoke, sh);
+    rc_loop_add_timerq(&sh->loop, &sh->q_revoke);
 }

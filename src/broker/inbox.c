@@ -55,7 +55,7 @@ struct rc_inbox_page {
 
 /* What is needed again when the store has answered. */
 struct question {
-    const struct rc_app *app;
+    const struct rc_app *app; /* held */
     uint64_t hash, asked;
     uint64_t skip_above, skip_to;
     uint32_t len;
@@ -131,6 +131,7 @@ static void on_missed(struct rc_store_req *req)
     rc_mesh_post(req->arg, rc_mesh_store(nshards), rc_room_owner_of(nshards, q->hash), &msg);
     rc_buf_deinit(&packet);
     rc_buf_deinit(&page);
+    rc_app_let_go(q->app);
     rc_store_req_free(req);
 }
 
@@ -170,6 +171,7 @@ RC_ON_SHARD static void ask(struct rc_shard *sh, struct rc_inbox *in)
 
     if (q != NULL) {
         q->app = sh->app;
+        rc_app_hold(q->app);
         q->hash = r->hash;
         q->nsp = r->nsp;
         q->asked = ++sh->inbox_asked;
@@ -182,6 +184,7 @@ RC_ON_SHARD static void ask(struct rc_shard *sh, struct rc_inbox *in)
         in->asked = q->asked;
         if (rc_store_submit(sh->app->store, sh->index, req) == RC_OK)
             return;
+        rc_app_let_go(sh->app);
         rc_store_req_free(req);
     }
     in->asked = 0;

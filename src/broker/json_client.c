@@ -134,7 +134,7 @@ RC_ON_SHARD static void on_bad(struct rc_shard *sh, struct rc_session *s, const 
                                struct rc_str message, const struct rc_plain *m)
 {
     rc_shard_log(sh, RC_LOG_DEBUG, "session=%u bad message error=%s", s->hdr.slot, code);
-    if (s->bad_messages == sh->app->conf->limits_max_bad_messages) {
+    if (s->bad_messages >= sh->app->conf->limits_max_bad_messages) {
         rc_json_client_last_error(sh, s, code, message);
         end(sh, s, RC_WS_POLICY, RC_STR("too many bad messages"), RC_CLOSE_PARSE);
         return;

@@ -132,7 +132,7 @@ void rc_polling_forget(struct rc_shard *sh, struct rc_session *s)
 static bool server_wants_it(const struct rc_polling *p, enum rc_close why)
 {
     return p->tell || why == RC_CLOSE_RULE || why == RC_CLOSE_SHUTDOWN ||
-           why == RC_CLOSE_CONNECT_TIMEOUT;
+           why == RC_CLOSE_CONNECT_TIMEOUT || why == RC_CLOSE_TOKEN;
 }
 
 void rc_polling_closed(struct rc_shard *sh, struct rc_session *s, enum rc_close why)

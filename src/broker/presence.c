@@ -17,7 +17,13 @@ struct rc_presence {
     struct rc_roster roster;
     struct rc_timer tell; /* runs while there are changes */
     struct rc_room *room;
-    const struct rc_room_rule *rule;
+    struct rc_timerq *held; /* of users who may come back */
+};
+
+/* Those with one hold time. There are as many as the configuration has ever named. */
+struct rc_held {
+    struct rc_timerq q;
+    struct rc_held *next;
 };
 
 static const struct rc_room_rule *rule_of(const struct rc_shard *sh, uint16_t nsp,
@@ -135,7 +141,7 @@ void rc_presence_enter(struct rc_shard *sh, struct rc_presence *p, struct rc_str
 
 void rc_presence_leave(struct rc_shard *sh, struct rc_presence *p, struct rc_str user)
 {
-    rc_roster_leave(&p->roster, user, &sh->q_held[p->rule->index], sh->loop.now_ms);
+    rc_roster_leave(&p->roster, user, p->held, sh->loop.now_ms);
     tell_soon(sh, p);
 }
 
@@ -204,7 +210,23 @@ void rc_presence_mail(struct rc_shard *sh, struct rc_msg *msg)
 
 /* ---- life ---- */
 
-struct rc_presence *rc_presence_new(const struct rc_shard *sh, struct rc_room *r)
+static struct rc_timerq *held_for(struct rc_shard *sh, uint32_t hold_ms)
+{
+    struct rc_held *h = sh->held;
+
+    while (h != NULL && h->q.duration_ms != hold_ms)
+        h = h->next;
+    if (h == NULL) {
+        h = rc_malloc(sizeof(*h));
+        rc_timerq_init(&h->q, hold_ms, on_held, sh);
+        h->next = sh->held;
+        sh->held = h;
+        rc_loop_add_timerq(&sh->loop, &h->q);
+    }
+    return &h->q;
+}
+
+struct rc_presence *rc_presence_new(struct rc_shard *sh, struct rc_room *r)
 {
     const struct rc_room_rule *rule = rule_of(sh, r->nsp, rc_str_make(r->name, r->name_len));
     struct rc_presence *p;
@@ -213,7 +235,7 @@ struct rc_presence *rc_presence_new(const struct rc_shard *sh, struct rc_room *r
         return NULL;
     p = rc_calloc(1, sizeof(*p));
     p->room = r;
-    p->rule = rule;
+    p->held = held_for(sh, rule->hold_ms);
     rc_roster_init(&p->roster);
     return p;
 }
@@ -229,26 +251,16 @@ void rc_presence_free(struct rc_presence *p)
 
 void rc_presence_init(struct rc_shard *sh)
 {
-    const struct rc_app *app = sh->app;
-
     rc_timerq_init(&sh->q_presence, TELL_MS, on_tell, sh);
     rc_loop_add_timerq(&sh->loop, &sh->q_presence);
-    sh->q_held = app->npresence != 0 ? rc_calloc(app->npresence, sizeof(*sh->q_held)) : NULL;
-    for (unsigned i = 0; i < app->nnsps; i++) {
-        const struct rc_room_rules *rules = &app->nsp[i].rooms;
-
-        for (unsigned j = 0; j < rules->n; j++) {
-            struct rc_timerq *q = &sh->q_held[rules->rule[j].index];
-
-            if (!rules->rule[j].presence)
-                continue;
-            rc_timerq_init(q, rules->rule[j].hold_ms, on_held, sh);
-            rc_loop_add_timerq(&sh->loop, q);
-        }
-    }
 }
 
 void rc_presence_deinit(struct rc_shard *sh)
 {
-    free(sh->q_held);
+    struct rc_held *next;
+
+    for (struct rc_held *h = sh->held; h != NULL; h = next) {
+        next = h->next;
+        free(h);
+    }
 }

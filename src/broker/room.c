@@ -154,7 +154,8 @@ void rc_room_join(struct rc_shard *sh, unsigned from, const struct rc_msg_member
     answer(sh, from, RC_MSG_JOINED, m->lroom, m->socket);
     rc_inbox_joined(sh, r);
     note(sh, r, m->socket);
-    if (m->user != NULL)
+    /* A reload may have come between the two shards' looks at the section. */
+    if (m->user != NULL && r->presence != NULL)
         rc_presence_enter(sh, r->presence, rc_pub_data(m->user));
 }
 
@@ -170,7 +171,7 @@ void rc_room_leave(struct rc_shard *sh, unsigned from, const struct rc_msg_membe
     answer(sh, from, RC_MSG_LEFT, m->lroom, m->socket);
     rc_inbox_left(sh, r, m->seen);
     note(sh, r, 0);
-    if (m->user != NULL)
+    if (m->user != NULL && r->presence != NULL)
         rc_presence_leave(sh, r->presence, rc_pub_data(m->user));
     rc_room_drop_if_empty(sh, r);
 }

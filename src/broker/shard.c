@@ -123,6 +123,7 @@ static void on_mail(struct rc_msg *msg, void *arg)
     struct rc_shard *sh = arg;
 
     rc_assert_on_shard(sh);
+    rc_renew(sh); /* who has sent it may have, and name what only the new one has */
     switch ((enum rc_msg_type)msg->type) {
     case RC_MSG_CONN:
         rc_stat_add(&sh->stats.handed, msg->from == rc_mesh_acceptor(sh->nshards));
@@ -186,6 +187,7 @@ RC_ON_SHARD static void take_mail(struct rc_shard *sh)
 {
     if (!rc_mesh_rise(sh->mesh, sh->index))
         return;
+    rc_renew(sh);
     sh->mail_waits = !rc_mesh_drain(sh->mesh, sh->index, DRAIN_BUDGET, on_mail, sh);
     if (sh->own_mail) {
         rc_mesh_drain_own(sh->mesh, sh->index, DRAIN_BUDGET, on_mail, sh);
@@ -340,13 +342,9 @@ struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct r
     rc_pool_init(&sh->lrooms, sizeof(struct rc_lroom), app->conf->limits_max_rooms);
     sh->former.deflater = rc_deflater_new((int)app->conf->socketio_deflate_level,
                                           app->conf->socketio_deflate_threshold);
-    sh->former.untyped = app->untyped;
-    sh->former.nuntyped = app->nuntyped;
     sh->union_at = rc_calloc(sh->nshards, sizeof(*sh->union_at));
-    sh->all = rc_calloc(app->nnsps, sizeof(struct rc_lroom *));
-    for (unsigned i = 0; i < app->nnsps; i++)
-        sh->all[i] = rc_calloc(1, sizeof(**sh->all));
     init_timers(sh);
+    rc_renew_init(sh);
     RC_ASSERT(rc_loop_add_waker(&sh->loop, rc_mesh_fd(mesh, index)) == RC_OK);
     return sh;
 }
@@ -429,13 +427,9 @@ void rc_shard_free(struct rc_shard *sh)
     rc_inbox_deinit(sh);
     rc_presence_deinit(sh);
     rc_hmap_deinit(&sh->known);
-    for (unsigned i = 0; i < sh->app->nnsps; i++) {
-        free(sh->all[i]->member);
-        free(sh->all[i]);
-    }
-    free(sh->all);
+    rc_endpoint_deinit(sh);
+    rc_renew_deinit(sh);
     free(sh->union_at);
-    free(sh->q_endpoint);
     rc_seg_unref(sh->ping);
     rc_seg_unref(sh->open[0]);
     rc_seg_unref(sh->open[1]);

@@ -18,7 +18,7 @@
 
 /* What is needed again when the store has answered. Behind it: the holes, the key, the text. */
 struct context {
-    const struct rc_app *app;
+    const struct rc_app *app; /* held */
     rc_id session, except;
     uint32_t nholes, key_len, text_len;
     uint16_t nsp;
@@ -198,6 +198,14 @@ static void doubt(const struct rc_store_req *req)
         rc_inbox_doubt(req->arg, c->app, c->nsp, user);
 }
 
+static void drop(struct rc_store_req *req)
+{
+    const struct context *c = req->context;
+
+    rc_app_let_go(c->app);
+    rc_store_req_free(req);
+}
+
 /* In the order of the ids. */
 static void on_done(struct rc_store_req *req)
 {
@@ -210,7 +218,7 @@ static void on_done(struct rc_store_req *req)
     msg.u.stored.id = req->id;
     msg.u.stored.time_ms = (uint64_t)req->time_ms;
     if (ok && req->type == RC_STORE_PUT && !req->repeated && deliver(req, &msg)) {
-        rc_store_req_free(req);
+        drop(req);
         return; /* the owners answer */
     }
     if (req->type == RC_STORE_PUT && req->fault == RC_STORE_UNKNOWN && c->has_packet &&
@@ -228,7 +236,7 @@ static void on_done(struct rc_store_req *req)
         msg.u.stored.pub = users_of(req);
     if (c->session != 0)
         rc_mesh_post(req->arg, rc_mesh_store(nshards), rc_id_shard(c->session), &msg);
-    rc_store_req_free(req);
+    drop(req);
 }
 
 /* ---- on the session's shard ---- */
@@ -268,13 +276,14 @@ enum rc_store_fault rc_stored_submit(struct rc_shard *sh, struct rc_session *s, 
     req->arg = sh->mesh;
     c = req->context;
     c->app = sh->app;
+    rc_app_hold(c->app);
     c->nsp = nsp;
     c->session = s != NULL ? rc_session_id(sh, s) : 0;
     if (packet != NULL)
         fill_context(c, packet);
     if (rc_store_submit(sh->app->store, sh->index, req) != RC_OK) {
         fault = req->fault;
-        rc_store_req_free(req);
+        drop(req);
         return fault;
     }
     if (s != NULL)

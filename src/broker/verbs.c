@@ -20,6 +20,7 @@
 struct rc_job {
     rc_id socket;
     const struct rc_rule *rule;
+    struct rc_generation *generation; /* that the rule is of */
     enum rc_phase phase;
     unsigned next;
     bool acked, connect;
@@ -83,6 +84,7 @@ static void suspend(struct rc_exec *x)
     j = rc_malloc(sizeof(*j) + bytes);
     *j = (struct rc_job){.socket = rc_socket_id(x->sh, x->socket),
                          .rule = x->rule,
+                         .generation = x->generation,
                          .phase = x->phase,
                          .next = x->next,
                          .acked = x->acked,
@@ -91,6 +93,7 @@ static void suspend(struct rc_exec *x)
                          .message_time_ms = x->env.message_time_ms,
                          .groups = x->groups,
                          .asked_group = x->asked_group};
+    x->generation->jobs++;
     x->groups = (struct rc_buf){0};
     at = j->bytes;
     if (x->ev != NULL) {
@@ -109,6 +112,7 @@ void rc_verbs_job_free(struct rc_job *job)
         return;
     rc_pub_unref(&job->answer.pub);
     rc_buf_deinit(&job->groups);
+    rc_generation_drop(job->generation);
     free(job);
 }
 
@@ -221,15 +225,18 @@ RC_ON_SHARD static void run(struct rc_exec *x)
         send_ack(x);
 }
 
-RC_ON_SHARD static void begin(struct rc_exec *x, struct rc_shard *sh, struct rc_socket *k,
-                              const struct rc_event *ev)
+/* What the INI of that generation says of the socket's namespace. */
+RC_ON_SHARD static void begin_of(struct rc_exec *x, struct rc_shard *sh,
+                                 struct rc_generation *g, struct rc_socket *k,
+                                 const struct rc_event *ev)
 {
     const struct rc_token *token = rc_identity_token(k);
 
     *x = (struct rc_exec){.sh = sh,
                           .session = k->session,
                           .socket = k,
-                          .nsp = &sh->app->nsp[k->nsp],
+                          .generation = g,
+                          .nsp = &g->app->nsp[k->nsp],
                           .phase = RC_PHASE_ALL,
                           .ev = ev};
     for (unsigned i = 0; i < 2; i++) {
@@ -253,6 +260,12 @@ RC_ON_SHARD static void begin(struct rc_exec *x, struct rc_shard *sh, struct rc_
         x->env.nargs = ev->packet->nargs;
         x->env.args_raw = ev->packet->args_raw;
     }
+}
+
+RC_ON_SHARD static void begin(struct rc_exec *x, struct rc_shard *sh, struct rc_socket *k,
+                              const struct rc_event *ev)
+{
+    begin_of(x, sh, sh->generation, k, ev);
 }
 
 enum { NAME_KEPT = 1024 }; /* bytes */
@@ -405,6 +418,12 @@ static void restore_room(struct rc_exec *x)
     }
 }
 
+/* Those that it was parsed with the first time. */
+static const struct rc_sio_limits *limits_of(const struct rc_job *j, const struct rc_session *s)
+{
+    return s->eio3 ? &j->generation->app->sio_eio3 : &j->generation->app->sio;
+}
+
 void rc_verbs_continue(struct rc_shard *sh, struct rc_session *s)
 {
     struct rc_job *j = s->job;
@@ -424,8 +443,8 @@ void rc_verbs_continue(struct rc_shard *sh, struct rc_session *s)
                            .attachment = j->attachment,
                            .nattachments = j->nattachments};
     if (k != NULL && !k->closed &&
-        (j->connect || rc_sio_parse(j->text, rc_session_sio(sh, s), &packet, &why) == RC_OK)) {
-        begin(&x, sh, k, j->connect ? NULL : &ev);
+        (j->connect || rc_sio_parse(j->text, limits_of(j, s), &packet, &why) == RC_OK)) {
+        begin_of(&x, sh, j->generation, k, j->connect ? NULL : &ev);
         if (!j->connect)
             x.env.event = event_name(&packet, &name);
         x.rule = j->rule;

@@ -26,6 +26,7 @@ static void tail_close(struct rc_conn *c, enum rc_close reason)
     struct rc_shard *sh = rc_shard_of(c);
     char peer[RC_ADDR_TEXT];
 
+    rc_assert_on_shard(sh);
     (void)reason; /* of the TCP end; why the session ended was counted before */
     rc_shard_log(sh, RC_LOG_DEBUG, "conn=%u.%u peer=%s gone", sh->index, c->hdr.slot,
                  rc_addr_text(&c->peer, peer));

@@ -95,6 +95,36 @@ static void read_stats(const void *cluster, struct rc_cluster_stats *to)
     };
 }
 
+/* ---- reloads ---- */
+
+/* "socket.io#/chat#*"; the * of a namespace's own pattern is one of Redis's, too. */
+static struct rc_str pattern_of(const struct rc_conf *conf, const struct rc_nsp *nsp);
+
+static void add_patterns(struct rc_cluster *c, unsigned nhad)
+{
+    c->pattern = rc_realloc(c->pattern, c->app->nnsps * sizeof(*c->pattern));
+    for (unsigned i = nhad; i < c->app->nnsps; i++)
+        c->pattern[i] = c->app->nsp[i].endpoint == RC_ENDPOINT_NONE
+                            ? pattern_of(c->conf, &c->app->nsp[i])
+                            : RC_STR_NONE;
+}
+
+/* Goes over to the latest generation: before an item of a shard, which may have, and a message. */
+static void renew(struct rc_cluster *c)
+{
+    const struct rc_app *last = c->app;
+
+    if (!rc_app_is_old(last))
+        return;
+    c->app = rc_app_latest(last);
+    rc_app_hold(c->app);
+    add_patterns(c, last->nnsps);
+    for (unsigned i = last->nnsps; i < c->app->nnsps && rc_link_is_up(c->link); i++)
+        if (c->pattern[i].len != 0)
+            rc_link_subscribe(c->link, c->pattern[i], true, true);
+    rc_app_let_go(last);
+}
+
 /* ---- what leaves ---- */
 
 static void free_item(struct rc_cluster_item *item)
@@ -126,6 +156,7 @@ static void send_item(struct rc_cluster *c, const struct rc_cluster_item *item)
     struct rc_bus_message *m = &c->message;
     struct rc_str rest, room;
 
+    renew(c);
     rc_bus_describe(c->app, item->pub, item->socket, m);
     rc_buf_reset(&c->out);
     if (rc_wire_put_broadcast(&c->out, rc_str_of(c->uid), m) != RC_OK) {
@@ -221,8 +252,10 @@ static void on_message(void *arg, struct rc_str pattern, struct rc_str channel,
 {
     struct rc_cluster *c = arg;
     struct rc_str room, name = nsp_of(c, channel, &room);
-    const struct rc_nsp *nsp = name.len != 0 ? rc_bus_nsp(c->app, name) : NULL;
+    const struct rc_nsp *nsp;
 
+    renew(c);
+    nsp = name.len != 0 ? rc_bus_nsp(c->app, name) : NULL;
     /* Patterns may overlap: then the same message comes by each. */
     if (nsp != NULL && rc_str_eq(pattern, c->pattern[nsp->index]))
         on_broadcast(c, name, payload);
@@ -259,9 +292,10 @@ static void put_entry(struct rc_buf *list, struct rc_str text)
 
 static void on_channels(void *arg, struct rc_buf *channels, struct rc_buf *patterns)
 {
-    const struct rc_cluster *c = arg;
+    struct rc_cluster *c = arg;
 
     (void)channels;
+    renew(c);
     for (unsigned i = 0; i < c->app->nnsps; i++)
         if (c->pattern[i].len != 0)
             put_entry(patterns, c->pattern[i]);
@@ -354,6 +388,7 @@ static void *run(void *arg)
     rc_link_start(c->link);
     do {
         (void)event_base_loop(c->base, EVLOOP_ONCE);
+        renew(c);
         end_turn(c);
     } while (!has_ended(c));
     if (c->first != NULL)
@@ -379,7 +414,6 @@ static void choose_uid(struct rc_cluster *c)
     c->uid[RC_UID_LEN] = '\0';
 }
 
-/* "socket.io#/chat#*"; the * of a namespace's own pattern is one of Redis's, too. */
 static struct rc_str pattern_of(const struct rc_conf *conf, const struct rc_nsp *nsp)
 {
     struct rc_buf b = RC_BUF_INIT;
@@ -454,10 +488,8 @@ struct rc_cluster *rc_cluster_new(const struct rc_conf *conf, const struct rc_ap
     rc_mpsc_init(&c->queue);
     rc_wire_reader_init(&c->reader);
     choose_uid(c);
-    c->pattern = rc_calloc(app->nnsps, sizeof(*c->pattern));
-    for (unsigned i = 0; i < app->nnsps; i++)
-        if (app->nsp[i].endpoint == RC_ENDPOINT_NONE)
-            c->pattern[i] = pattern_of(conf, &app->nsp[i]);
+    rc_app_hold(app);
+    add_patterns(c, 0);
     if (init_url(c) && init_events(c))
         return c;
     rc_cluster_free(c);
@@ -503,6 +535,11 @@ int rc_cluster_start(struct rc_cluster *c)
     return err == 0 ? RC_OK : RC_ESYS;
 }
 
+void rc_cluster_poke(struct rc_cluster *c)
+{
+    wake(c);
+}
+
 void rc_cluster_stop(struct rc_cluster *c)
 {
     if (!c->started)
@@ -537,6 +574,7 @@ void rc_cluster_free(struct rc_cluster *c)
     for (unsigned i = 0; i < c->app->nnsps; i++)
         free((void *)(uintptr_t)c->pattern[i].p);
     free(c->pattern);
+    rc_app_let_go(c->app);
     rc_wire_reader_deinit(&c->reader);
     rc_bus_message_deinit(&c->message);
     rc_buf_deinit(&c->out);

@@ -35,6 +35,9 @@ struct rc_admin_sources {
     uint64_t started_ms; /* rc_clock_ms() */
     /* Reads the configuration again: whether it is in effect, and what there is to say. NULL: it cannot be. */
     bool (*reload)(void *server, struct rc_buf *said);
+    /* Shows fn the configuration in effect, which stays as it is meanwhile. NULL: that of the start is. */
+    void (*with_conf)(void *server, void (*fn)(const struct rc_conf *conf, void *arg),
+                      void *arg);
     void *server;
     const struct rc_cluster_port *cluster; /* NULL: none */
     bool cluster_required;

@@ -13,8 +13,15 @@
 #include "rc/base/conf.h"
 #include "rc/base/hmap.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { RC_AUTH_MADE = 48 }; /* bytes of randomness in a secret for all three algorithms */
+
 struct rc_auth {
     const struct rc_conf *conf;
+    bool has_made;
+    uint8_t made[RC_AUTH_MADE]; /* of auth.secret = auto */
     struct rc_keys keys;
     struct rc_token_policy policy;
     struct rc_signer dev; /* signs tokens for whoever asks; algs 0: dev_tokens_path is empty */
@@ -23,12 +30,19 @@ struct rc_auth {
 
 /* Reads the key files and the list of revocations. NULL with the reasons in e. */
 struct rc_auth *rc_auth_new(const struct rc_conf *conf, struct rc_conf_errors *e);
+/* The same on a reload: a secret that the last one has made stays. last may be NULL. */
+struct rc_auth *rc_auth_renew(const struct rc_auth *last, const struct rc_conf *conf,
+                              struct rc_conf_errors *e);
 void rc_auth_free(struct rc_auth *a);
 
 /* rc_token_verify() by these keys and this policy; then neither its user nor its id may have been
  * revoked. now_ms: since 1970. */
 enum rc_token_fault rc_auth_verify(const struct rc_auth *a, struct rc_str text, uint64_t now_ms,
                                    struct rc_token **out) RC_MUSTCHECK;
+
+/* Whether it was verified with these keys or with others: is its user revoked, or its id? */
+bool rc_auth_is_revoked(const struct rc_auth *a, const struct rc_token *token);
+bool rc_auth_has_revoked(const struct rc_auth *a); /* anybody */
 
 /* ---- development ---- */
 

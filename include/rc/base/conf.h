@@ -38,19 +38,19 @@
       "networks of proxies whose PROXY headers and X-Forwarded-For are believed; those that " \
       "come by a Unix socket always are")                                                     \
     X(server, shards, AUTO, "auto", 1, 64, 0, "worker threads; auto is one per core")         \
-    X(server, static_root, DIR, "", 0, 0, 0,                                                  \
-      "folder of files to serve; they are read once, at start; empty serves none")            \
-    X(server, title, STRING, "roomcast", 0, 0, 0,                                             \
+    X(server, static_root, DIR, "", 0, 0, 1,                                                  \
+      "folder of files to serve; they are read at start and on reload; empty serves none")    \
+    X(server, title, STRING, "roomcast", 0, 0, 1,                                             \
       "fills {title} in the HTML files of static_root")                                       \
-    X(server, health_path, PATH, "/healthz", 0, 0, 0,                                         \
+    X(server, health_path, PATH, "/healthz", 0, 0, 1,                                         \
       "path that answers 200 ok while the server runs; empty turns it off")                   \
     X(server, backlog, INT, "1024", 1, 65535, 0,                                              \
       "connections that the kernel may queue for accept")                                     \
     X(server, ring_slots, POW2, "1024", 64, 1048576, 0,                                       \
       "slots of each ring between two threads")                                               \
-    X(server, shutdown_timeout, DURATION, "10s", 0, 600000, 0,                                \
+    X(server, shutdown_timeout, DURATION, "10s", 0, 600000, 1,                                \
       "time that SIGTERM gives the connections to end")                                       \
-    X(log, level, LOGLEVEL, "info", 0, 0, 0, "the least important of what is logged")         \
+    X(log, level, LOGLEVEL, "info", 0, 0, 1, "the least important of what is logged")         \
     X(socketio, path, PATH, "/socket.io", 0, 0, 0,                                            \
       "path of the Socket.IO endpoint; empty turns Socket.IO off")                            \
     X(socketio, add_trailing_slash, BOOL, "yes", 0, 0, 0,                                     \
@@ -60,99 +60,99 @@
     X(socketio, ping_timeout, DURATION, "20s", 100, 86400000, 0, "time to wait for the pong") \
     X(socketio, max_payload, SIZE, "1MB", 128, 1073741824, 0,                                 \
       "longest message or POST body (maxHttpBufferSize)")                                     \
-    X(socketio, connect_timeout, DURATION, "45s", 100, 86400000, 0,                           \
+    X(socketio, connect_timeout, DURATION, "45s", 100, 86400000, 1,                           \
       "time to join a first namespace")                                                       \
-    X(socketio, upgrade_timeout, DURATION, "10s", 100, 86400000, 0,                           \
+    X(socketio, upgrade_timeout, DURATION, "10s", 100, 86400000, 1,                           \
       "time for an upgrade to WebSocket to complete")                                         \
-    X(socketio, close_timeout, DURATION, "30s", 100, 86400000, 0,                             \
+    X(socketio, close_timeout, DURATION, "30s", 100, 86400000, 1,                             \
       "time that a closed polling session waits to be told")                                  \
     X(socketio, transports, TRANSPORTS, "polling, websocket", 1, 2, 0,                        \
       "allowed transports: polling, websocket")                                               \
-    X(socketio, allow_upgrades, BOOL, "yes", 0, 0, 0,                                         \
+    X(socketio, allow_upgrades, BOOL, "yes", 0, 0, 1,                                         \
       "may a polling session move to WebSocket?")                                             \
-    X(socketio, per_message_deflate, BOOL, "no", 0, 0, 0,                                     \
+    X(socketio, per_message_deflate, BOOL, "no", 0, 0, 1,                                     \
       "compress WebSocket messages for clients that offer it (RFC 7692)")                     \
     X(socketio, deflate_threshold, SIZE, "1KiB", 0, 1073741824, 0,                            \
       "shorter messages are sent uncompressed, also on endpoints")                            \
     X(socketio, deflate_level, INT, "4", 1, 9, 0,                                             \
       "1 compresses fastest, 9 best; also on endpoints")                                      \
-    X(socketio, deflate_no_context_takeover, BOOL, "yes", 0, 0, 0,                            \
+    X(socketio, deflate_no_context_takeover, BOOL, "yes", 0, 0, 1,                            \
       "clients must compress each message by itself; no costs memory; also on endpoints")     \
-    X(socketio, deflate_window_bits, INT, "15", 8, 15, 0,                                     \
+    X(socketio, deflate_window_bits, INT, "15", 8, 15, 1,                                     \
       "window of clients, 2^N bytes, if they let us choose; also on endpoints")               \
-    X(socketio, http_compression, BOOL, "yes", 0, 0, 0,                                       \
+    X(socketio, http_compression, BOOL, "yes", 0, 0, 1,                                       \
       "compress the answers to polls, if the client accepts gzip or deflate")                 \
-    X(socketio, http_compression_threshold, SIZE, "1KiB", 0, 1073741824, 0,                   \
+    X(socketio, http_compression_threshold, SIZE, "1KiB", 0, 1073741824, 1,                   \
       "shortest answer to a poll that is compressed")                                         \
-    X(socketio, allow_origin, ORIGINS, "", 0, 256, 0,                                         \
+    X(socketio, allow_origin, ORIGINS, "", 0, 256, 1,                                         \
       "the only origins whose pages may connect, by WebSocket too; empty is all")             \
-    X(socketio, cors_origin, ORIGINS, "", 0, 256, 0,                                          \
+    X(socketio, cors_origin, ORIGINS, "", 0, 256, 1,                                          \
       "origins that may use the endpoint from other sites; * is all; empty none")             \
-    X(socketio, cors_credentials, BOOL, "no", 0, 0, 0,                                        \
+    X(socketio, cors_credentials, BOOL, "no", 0, 0, 1,                                        \
       "send Access-Control-Allow-Credentials: true")                                          \
-    X(socketio, cors_methods, TOKENS, "GET, HEAD, PUT, PATCH, POST, DELETE", 1, 64, 0,        \
+    X(socketio, cors_methods, TOKENS, "GET, HEAD, PUT, PATCH, POST, DELETE", 1, 64, 1,        \
       "Access-Control-Allow-Methods of a preflight")                                          \
-    X(socketio, cors_allowed_headers, TOKENS, "", 0, 64, 0,                                   \
+    X(socketio, cors_allowed_headers, TOKENS, "", 0, 64, 1,                                   \
       "Access-Control-Allow-Headers of a preflight; empty is what it asks for")               \
-    X(socketio, cors_exposed_headers, TOKENS, "", 0, 64, 0, "Access-Control-Expose-Headers")  \
-    X(socketio, cors_max_age, DURATION, "0ms", 0, 86400000, 0,                                \
+    X(socketio, cors_exposed_headers, TOKENS, "", 0, 64, 1, "Access-Control-Expose-Headers")  \
+    X(socketio, cors_max_age, DURATION, "0ms", 0, 86400000, 1,                                \
       "time that browsers may keep a preflight's answer; 0ms says nothing of it")             \
-    X(socketio, cookie, TOKEN, "", 0, 0, 0,                                                   \
+    X(socketio, cookie, TOKEN, "", 0, 0, 1,                                                   \
       "name of a cookie with the session id that a polling handshake sets; empty sets none")  \
-    X(socketio, cookie_path, PATH, "/", 0, 1, 0, "Path of the cookie; empty leaves it out")   \
-    X(socketio, cookie_http_only, BOOL, "yes", 0, 0, 0, "may scripts not read the cookie?")   \
-    X(socketio, cookie_secure, BOOL, "no", 0, 0, 0, "is the cookie for https only?")          \
-    X(socketio, cookie_same_site, SAMESITE, "lax", 0, 0, 0,                                   \
+    X(socketio, cookie_path, PATH, "/", 0, 1, 1, "Path of the cookie; empty leaves it out")   \
+    X(socketio, cookie_http_only, BOOL, "yes", 0, 0, 1, "may scripts not read the cookie?")   \
+    X(socketio, cookie_secure, BOOL, "no", 0, 0, 1, "is the cookie for https only?")          \
+    X(socketio, cookie_same_site, SAMESITE, "lax", 0, 0, 1,                                   \
       "SameSite of the cookie; off leaves it out")                                            \
-    X(socketio, allow_eio3, BOOL, "no", 0, 0, 0,                                              \
+    X(socketio, allow_eio3, BOOL, "no", 0, 0, 1,                                              \
       "serve clients of Socket.IO 2 as well (Engine.IO 3)")                                   \
-    X(socketio, parser, PARSER, "auto", 0, 0, 0,                                              \
+    X(socketio, parser, PARSER, "auto", 0, 0, 1,                                              \
       "what clients speak: json, msgpack, or auto: each client's first packet says it")       \
-    X(socketio, serve_client, BOOL, "yes", 0, 0, 0, "serve the client bundles below path")    \
-    X(socketio, client_dir, DIR, "", 0, 0, 0,                                                 \
+    X(socketio, serve_client, BOOL, "yes", 0, 0, 1, "serve the client bundles below path")    \
+    X(socketio, client_dir, DIR, "", 0, 0, 1,                                                 \
       "folder of the bundles socket.io*.js; empty looks beside the executable")               \
-    X(socketio, ack_policy, ACKPOLICY, "auto", 0, 0, 0,                                       \
+    X(socketio, ack_policy, ACKPOLICY, "auto", 0, 0, 1,                                       \
       "answer to an event with an ack id whose rule says nothing: auto, none")                \
-    X(socketio, unknown_event, UNKNOWNEVENT, "ignore", 0, 0, 0,                               \
+    X(socketio, unknown_event, UNKNOWNEVENT, "ignore", 0, 0, 1,                               \
       "an event without a rule: ignore or disconnect")                                        \
-    X(socketio, error_event, EVENTNAME, "error", 0, 0, 0,                                     \
+    X(socketio, error_event, EVENTNAME, "error", 0, 0, 1,                                     \
       "event that tells a sender without ack why a rule refused; empty is none")              \
-    X(socketio, presence_event, EVENTNAME, "presence", 0, 0, 0,                               \
+    X(socketio, presence_event, EVENTNAME, "presence", 0, 0, 1,                               \
       "event that tells who came to a room and who left; empty is none")                      \
-    X(auth, mode, AUTHMODE, "off", 0, 0, 0,                                                   \
+    X(auth, mode, AUTHMODE, "off", 0, 0, 1,                                                   \
       "are tokens looked at? also a key of [namespace] and [endpoint]")                       \
-    X(auth, secret, STRING, "", 0, 0, 0,                                                      \
+    X(auth, secret, STRING, "", 0, 0, 1,                                                      \
       "secret of HS256, HS384, HS512; 32 bytes or more; better in a file; auto makes one")    \
-    X(auth, secret_file, FILE, "", 0, 0, 0, "file of that secret, in one line")               \
-    X(auth, public_key, FILES, "", 0, 16, 0, "PEM files of public keys, or of certificates")  \
-    X(auth, jwks, FILE, "", 0, 0, 0, "file of a JWK set: keys that tokens name by kid")       \
-    X(auth, private_key, FILE, "", 0, 0, 0,                                                   \
+    X(auth, secret_file, FILE, "", 0, 0, 1, "file of that secret, in one line")               \
+    X(auth, public_key, FILES, "", 0, 16, 1, "PEM files of public keys, or of certificates")  \
+    X(auth, jwks, FILE, "", 0, 0, 1, "file of a JWK set: keys that tokens name by kid")       \
+    X(auth, private_key, FILE, "", 0, 0, 1,                                                   \
       "PEM file that roomcast token signs with; the server never reads it")                   \
-    X(auth, algorithms, TOKENS, "", 0, 13, 0,                                                 \
+    X(auth, algorithms, TOKENS, "", 0, 13, 1,                                                 \
       "the only ones that are accepted; empty is all that the keys are for")                  \
-    X(auth, issuer, TEXTS, "", 0, 64, 0, "accepted iss; empty is any, or none")               \
-    X(auth, audience, TEXTS, "", 0, 64, 0,                                                    \
+    X(auth, issuer, TEXTS, "", 0, 64, 1, "accepted iss; empty is any, or none")               \
+    X(auth, audience, TEXTS, "", 0, 64, 1,                                                    \
       "accepted aud; empty takes only tokens without one")                                    \
-    X(auth, user_claim, TEXTS, "sub, id", 1, 16, 0,                                           \
+    X(auth, user_claim, TEXTS, "sub, id", 1, 16, 1,                                           \
       "claims with the id of the user; the first that is there counts")                       \
-    X(auth, require_expiry, BOOL, "no", 0, 0, 0, "refuse tokens that never expire?")          \
-    X(auth, leeway, DURATION, "10s", 0, 600000, 0,                                            \
+    X(auth, require_expiry, BOOL, "no", 0, 0, 1, "refuse tokens that never expire?")          \
+    X(auth, leeway, DURATION, "10s", 0, 600000, 1,                                            \
       "how far clocks may differ, for exp, nbf and iat")                                      \
-    X(auth, grace, DURATION, "30s", 0, 86400000, 0,                                           \
+    X(auth, grace, DURATION, "30s", 0, 86400000, 1,                                           \
       "time that a client has to refresh a token that has expired")                           \
-    X(auth, refresh_event, EVENTNAME, "refreshToken", 0, 0, 0,                                \
+    X(auth, refresh_event, EVENTNAME, "refreshToken", 0, 0, 1,                                \
       "event that brings a new token; empty is none")                                         \
-    X(auth, max_token_size, SIZE, "8KiB", 256, 65536, 0, "bytes of a token")                  \
-    X(auth, token_key, TOKEN, "token", 0, 0, 0,                                               \
+    X(auth, max_token_size, SIZE, "8KiB", 256, 65536, 1, "bytes of a token")                  \
+    X(auth, token_key, TOKEN, "token", 0, 0, 1,                                               \
       "key of the auth object of a CONNECT packet; empty is none")                            \
-    X(auth, bearer, BOOL, "yes", 0, 0, 0, "look for Authorization: Bearer?")                  \
-    X(auth, query, TOKEN, "token", 0, 0, 0, "parameter of the URL; empty is none")            \
-    X(auth, cookie, TOKEN, "", 0, 0, 0, "name of a cookie; empty is none")                    \
-    X(auth, revoked, FILE, "", 0, 0, 0,                                                       \
-      "file of users and token ids that are refused; it is read at start")                    \
-    X(auth, dev_tokens_path, PATH, "", 0, 0, 0,                                               \
+    X(auth, bearer, BOOL, "yes", 0, 0, 1, "look for Authorization: Bearer?")                  \
+    X(auth, query, TOKEN, "token", 0, 0, 1, "parameter of the URL; empty is none")            \
+    X(auth, cookie, TOKEN, "", 0, 0, 1, "name of a cookie; empty is none")                    \
+    X(auth, revoked, FILE, "", 0, 0, 1,                                                       \
+      "file of users and token ids that are refused, and whose clients a reload ends")        \
+    X(auth, dev_tokens_path, PATH, "", 0, 0, 1,                                               \
       "for development: path where anybody gets a token of any name; empty turns it off")     \
-    X(auth, dev_tokens_ttl, DURATION, "1h", 1000, 86400000, 0, "lifetime of these tokens")    \
+    X(auth, dev_tokens_ttl, DURATION, "1h", 1000, 86400000, 1, "lifetime of these tokens")    \
     X(store, engine, STOREENGINE, "none", 0, 0, 0,                                            \
       "where messages are kept: none, sqlite (a file), mariadb (a server)")                   \
     X(store, path, FILE, "", 0, 0, 0, "sqlite: the file; its folder must be there")           \
@@ -212,38 +212,38 @@
     X(limits, auth_failure_burst, INT, "20", 1, 1000000, 0, "so many of these at once")       \
     X(limits, max_memory, CEILING, "auto", 16777216, 1125899906842624, 0,                     \
       "resident memory above which connections are refused; auto: 80 % of all")               \
-    X(limits, max_head_size, SIZE, "16KiB", 512, 1048576, 0, "HTTP request line and headers") \
-    X(limits, max_target_size, SIZE, "8KiB", 64, 1048576, 0, "HTTP request target")           \
-    X(limits, max_headers, INT, "64", 8, 128, 0, "HTTP header lines")                         \
-    X(limits, head_timeout, DURATION, "10s", 100, 600000, 0, "time for a request to arrive")  \
-    X(limits, idle_timeout, DURATION, "75s", 100, 3600000, 0,                                 \
+    X(limits, max_head_size, SIZE, "16KiB", 512, 1048576, 1, "HTTP request line and headers") \
+    X(limits, max_target_size, SIZE, "8KiB", 64, 1048576, 1, "HTTP request target")           \
+    X(limits, max_headers, INT, "64", 8, 128, 1, "HTTP header lines")                         \
+    X(limits, head_timeout, DURATION, "10s", 100, 600000, 1, "time for a request to arrive")  \
+    X(limits, idle_timeout, DURATION, "75s", 100, 3600000, 1,                                 \
       "time that an idle keep-alive connection is kept")                                      \
-    X(limits, json_depth, INT, "64", 1, 1000, 0, "nesting of JSON payloads")                  \
-    X(limits, max_attachments, INT, "10", 0, 32, 0, "binary attachments of a packet")         \
-    X(limits, max_args, INT, "16", 1, 32, 0, "arguments of an event")                         \
-    X(limits, max_event_length, SIZE, "128", 1, 4096, 0, "bytes of an event name")            \
-    X(limits, max_namespace_length, SIZE, "128", 1, 4096, 0, "bytes of a namespace name")     \
-    X(limits, max_room_length, SIZE, "200", 1, 4096, 0, "bytes of a room name")               \
-    X(limits, max_rooms_per_socket, INT, "100", 1, 65535, 0, "rooms that a socket may be in") \
-    X(limits, max_target_rooms, INT, "16", 1, 256, 0,                                         \
+    X(limits, json_depth, INT, "64", 1, 1000, 1, "nesting of JSON payloads")                  \
+    X(limits, max_attachments, INT, "10", 0, 32, 1, "binary attachments of a packet")         \
+    X(limits, max_args, INT, "16", 1, 32, 1, "arguments of an event")                         \
+    X(limits, max_event_length, SIZE, "128", 1, 4096, 1, "bytes of an event name")            \
+    X(limits, max_namespace_length, SIZE, "128", 1, 4096, 1, "bytes of a namespace name")     \
+    X(limits, max_room_length, SIZE, "200", 1, 4096, 1, "bytes of a room name")               \
+    X(limits, max_rooms_per_socket, INT, "100", 1, 65535, 1, "rooms that a socket may be in") \
+    X(limits, max_target_rooms, INT, "16", 1, 256, 1,                                         \
       "rooms and sockets that a target may name, and as many behind its except")              \
-    X(limits, max_rooms, INT, "1000000", 1, 16777215, 0, "rooms on each shard")               \
-    X(limits, max_sockets, INT, "16", 1, 255, 0, "namespaces that a connection may be in")    \
-    X(limits, max_namespaces, INT, "10000", 1, 16777215, 0,                                   \
+    X(limits, max_rooms, INT, "1000000", 1, 16777215, 1, "rooms on each shard")               \
+    X(limits, max_sockets, INT, "16", 1, 255, 1, "namespaces that a connection may be in")    \
+    X(limits, max_namespaces, INT, "10000", 1, 16777215, 1,                                   \
       "namespaces that fit a pattern, on each shard")                                         \
-    X(limits, max_auth_size, SIZE, "8KiB", 2, 1048576, 0,                                     \
+    X(limits, max_auth_size, SIZE, "8KiB", 2, 1048576, 1,                                     \
       "bytes of the auth object of a CONNECT packet")                                         \
-    X(limits, max_queue, SIZE, "4MiB", 4096, 1073741824, 0,                                   \
+    X(limits, max_queue, SIZE, "4MiB", 4096, 1073741824, 1,                                   \
       "bytes that may wait for a slow client before it is closed")                            \
-    X(limits, max_asks, INT, "32", 1, 65535, 0,                                               \
+    X(limits, max_asks, INT, "32", 1, 65535, 1,                                               \
       "questions (action ask) that a connection may have open")                               \
-    X(limits, max_bad_messages, INT, "16", 0, 255, 0,                                         \
+    X(limits, max_bad_messages, INT, "16", 0, 255, 1,                                         \
       "bad messages that a client of a json endpoint may send")                               \
-    X(limits, max_ack_id, SIZE, "9007199254740991", 0, 9007199254740991, 0,                   \
+    X(limits, max_ack_id, SIZE, "9007199254740991", 0, 9007199254740991, 1,                   \
       "highest ack id that a client may use")                                                 \
-    X(limits, rooms_listed, INT, "1000", 1, 100000, 0,                                        \
+    X(limits, rooms_listed, INT, "1000", 1, 100000, 1,                                        \
       "rooms that a watch of the room list shows at most")                                    \
-    X(limits, users_listed, INT, "1000", 1, 100000, 0,                                        \
+    X(limits, users_listed, INT, "1000", 1, 100000, 1,                                        \
       "users that a list of those who are in a room shows at most")
 
 #define RC_CONF_CEILING_AUTO UINT64_MAX
@@ -350,6 +350,10 @@ int rc_conf_load_text(struct rc_conf *conf, const char *name, struct rc_str text
                       char *const *options, unsigned noptions,
                       struct rc_conf_errors *e) RC_MUSTCHECK;
 void rc_conf_free(struct rc_conf *conf);
+
+/* conf was read while another one is in effect: what needs a restart is taken over from there, and
+ * each such key or section is told in a line of said. Returns how many there are. */
+unsigned rc_conf_keep(struct rc_conf *conf, const struct rc_conf *running, struct rc_buf *said);
 
 /* The value types that [endpoint] and [listen] keys share with the table. On a fault they return false and
  * write what was expected. */

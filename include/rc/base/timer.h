@@ -33,6 +33,9 @@ void rc_timer_start(struct rc_timerq *q, struct rc_timer *t, uint64_t now_ms);
 /* The same with another delay; costs O(timers that are due later). */
 void rc_timer_start_in(struct rc_timerq *q, struct rc_timer *t, uint64_t now_ms,
                        uint64_t in_ms);
+/* Another duration, for those that run as well: none of them has longer left from now on. Costs O(timers
+ * that had). */
+void rc_timerq_set(struct rc_timerq *q, uint64_t duration_ms, uint64_t now_ms);
 void rc_timer_stop(struct rc_timer *t);
 static inline bool rc_timer_running(const struct rc_timer *t)
 {

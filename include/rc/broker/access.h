@@ -50,7 +50,6 @@ struct rc_room_rule {
     struct rc_grant grant[RC_ACCESS_COUNT];
     bool presence;
     uint32_t hold_ms; /* presence: how long a user who has gone may take to come back */
-    unsigned index;   /* presence: which of all that have it */
 };
 
 struct rc_room_rules {
@@ -63,10 +62,9 @@ struct rc_room_setting {
     bool tokens; /* they are looked at */
     bool store;
 };
-/* Compiles a section into the set; faults go to e. *npresence counts those with presence. */
+/* Compiles a section into the set; faults go to e. */
 void rc_room_rules_add(struct rc_room_rules *set, const struct rc_conf_section *section,
-                       struct rc_room_setting setting, unsigned *npresence,
-                       struct rc_conf_errors *e);
+                       struct rc_room_setting setting, struct rc_conf_errors *e);
 void rc_room_rules_deinit(struct rc_room_rules *set);
 /* The section that decides about a room, by its name; or NULL. */
 const struct rc_room_rule *rc_room_rules_find(const struct rc_room_rules *set,

@@ -1,7 +1,16 @@
 /*
  * app.h - what all shards read and nobody changes: namespaces, rules, files, protocol options.
  *
- * Threads:   new, free: main, before the threads start and after they ended.  Reads: any.
+ * A reload makes another one, the next *generation*. Each shard goes over to it by itself, between two
+ * messages (renew.c), so for a moment some have the old one and some the new. What they tell each
+ * other stays true: a namespace keeps its index from one generation to the next, also when the INI
+ * no longer has it, and before a shard looks at a message of one that is ahead it goes over, too.
+ *
+ *     old ──next──> new       who holds an old one: shards that have not gone over, rules that wait,
+ *                             questions to the store. Freed when nobody does, and not before those
+ *                             that are older.
+ *
+ * Threads:   new, renew, publish, free: main, or who reloads; one at a time.  hold, let_go, reads: any.
  * Ownership: owns all below it; the configuration is borrowed and must outlive it.
  */
 #ifndef RC_BROKER_APP_H
@@ -22,6 +31,7 @@
 #include "rc/proto/plain.h"
 #include "rc/proto/sio.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -38,6 +48,7 @@ struct rc_nsp {
     struct rc_str name; /* "/", "/chat"; of an endpoint its path */
     uint16_t index;
     bool is_pattern;                    /* its name has a *: see space.h */
+    bool gone;                          /* the INI has it no longer; no client comes to it */
     enum rc_endpoint_protocol endpoint; /* NONE: a Socket.IO namespace */
     enum rc_authmode auth;
     enum rc_parser parser; /* that its clients must have; AUTO: either */
@@ -51,12 +62,24 @@ struct rc_nsp {
     struct rc_room_rules rooms;
 };
 
+struct rc_app;
+
+/* The part of an rc_app that changes. */
+struct rc_app_life {
+    _Atomic(const struct rc_app *) next; /* NULL: it is the latest */
+    _Atomic uint32_t holders;
+    _Atomic uint32_t arrived; /* shards */
+};
+
 struct rc_app {
+    struct rc_app_life *life;
     const struct rc_conf *conf;
-    struct rc_nsp *nsp; /* [0] is "/"; endpoints come last */
+    struct rc_nsp *nsp; /* [0] is "/" */
     unsigned nnsps, npatterns;
-    unsigned npresence;               /* [room] sections with presence */
-    struct rc_hmap by_name;           /* of rc_nsp */
+    uint16_t *pattern; /* [npatterns]: their indexes, in the order of the INI */
+    char **kept;       /* [nkept]: texts of namespaces that are gone */
+    unsigned nkept;
+    struct rc_hmap by_name;           /* of rc_nsp, but for those that are gone */
     struct rc_plain_untyped *untyped; /* what json endpoints say, by namespace */
     unsigned nuntyped;
     struct rc_auth *auth;    /* NULL: nobody is asked for a token */
@@ -79,7 +102,31 @@ struct rc_app {
  * the client bundles are looked for. */
 struct rc_app *rc_app_new(const struct rc_conf *conf, const char *exe_dir,
                           struct rc_conf_errors *e);
+/* The next generation: the same for another configuration. */
+struct rc_app *rc_app_renew(const struct rc_app *last, const struct rc_conf *conf,
+                            const char *exe_dir, struct rc_conf_errors *e);
 void rc_app_free(struct rc_app *app);
+
+/* ---- generations ---- */
+
+/* From now on shards go over from one to the other: wake them. */
+void rc_app_publish(const struct rc_app *last, const struct rc_app *next);
+/* Is there a later one? Who has seen what a thread that has gone over did sees that there is. */
+static inline bool rc_app_is_old(const struct rc_app *app)
+{
+    return atomic_load_explicit(&app->life->next, memory_order_relaxed) != NULL;
+}
+/* The latest, from one that is held. */
+const struct rc_app *rc_app_latest(const struct rc_app *app);
+void rc_app_hold(const struct rc_app *app);
+void rc_app_let_go(const struct rc_app *app);
+/* False: what the holders did with it is over. */
+bool rc_app_is_held(const struct rc_app *app);
+/* A shard has gone over to it; how many have. */
+void rc_app_arrive(const struct rc_app *app);
+uint32_t rc_app_arrived(const struct rc_app *app);
+
+/* ---- look-ups ---- */
 
 /* The namespace (endpoint false) or endpoint of that very name, or NULL. */
 const struct rc_nsp *rc_app_nsp(const struct rc_app *app, struct rc_str name, bool endpoint);

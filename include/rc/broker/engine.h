@@ -83,6 +83,8 @@ void rc_polling_flush(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 /* Goes on with POST bodies that waited for the session's input to be resumed. */
 void rc_polling_input(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 void rc_engine_init(struct rc_shard *sh);
+/* A reload: what it tells clients. */
+void rc_engine_renew(struct rc_shard *sh);
 
 /* ---- front.c: the answer ---- */
 

@@ -69,5 +69,7 @@ enum rc_token_fault rc_identity_refresh(struct rc_shard *sh, struct rc_socket *k
                                         struct rc_str text) RC_ON_SHARD;
 
 void rc_identity_init(struct rc_shard *sh);
+/* A reload: whoever is revoked now has to go. */
+void rc_identity_renew(struct rc_shard *sh) RC_ON_SHARD;
 
 #endif /* RC_BROKER_IDENTITY_H */

@@ -15,7 +15,7 @@
  *     turn:  wait for events if rc_mesh_sleep() ── rc_mesh_rise()? rc_mesh_drain() ── the rest
  *
  * Threads:   post, wake: the producer endpoint's thread.  sleep, rise, drain: the consumer's.
- *            posted, done: any.  new, free: main, while no other thread runs.
+ *            posted, done, poke: any.  new, free: main, while no other thread runs.
  * Ownership: post takes over what the message owns.
  */
 #ifndef RC_BROKER_MESH_H

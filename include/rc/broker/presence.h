@@ -28,7 +28,7 @@ struct rc_shard;
 bool rc_presence_is_kept(const struct rc_shard *sh, uint16_t nsp, struct rc_str key);
 
 /* Of a new room; NULL when it has none. */
-struct rc_presence *rc_presence_new(const struct rc_shard *sh, struct rc_room *r);
+struct rc_presence *rc_presence_new(struct rc_shard *sh, struct rc_room *r);
 void rc_presence_free(struct rc_presence *p);
 /* A socket of that user was joined to the room, or left it. */
 void rc_presence_enter(struct rc_shard *sh, struct rc_presence *p,

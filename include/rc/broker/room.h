@@ -167,6 +167,8 @@ void rc_directory_learn(struct rc_shard *sh, const struct rc_pub *rooms) RC_ON_S
 /* A dynamic namespace ends. */
 void rc_directory_forget(struct rc_space *space) RC_ON_SHARD;
 void rc_directory_init(struct rc_shard *sh);
+/* There are that many namespaces now. */
+void rc_directory_grow(struct rc_shard *sh, unsigned nnsps);
 void rc_directory_deinit(struct rc_shard *sh);
 
 #endif /* RC_BROKER_ROOM_H */

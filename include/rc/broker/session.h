@@ -168,6 +168,9 @@ void rc_endpoint_refuse(struct rc_shard *sh, struct rc_session *s,
                         enum rc_token_fault fault) RC_ON_SHARD;
 void rc_endpoint_pong(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 void rc_endpoint_init(struct rc_shard *sh);
+/* A reload: nhad of its namespaces and endpoints were there before. */
+void rc_endpoint_renew(struct rc_shard *sh, unsigned nhad);
+void rc_endpoint_deinit(struct rc_shard *sh);
 
 /* A message of an endpoint's client; frame is its opcode, data its bytes. */
 void rc_endpoint_message(struct rc_shard *sh, struct rc_session *s, uint8_t opcode,

@@ -35,6 +35,14 @@ struct rc_batch {
 
 struct rc_admission;
 struct rc_directory;
+struct rc_held;
+
+/* What a shard has of an rc_app: the rules that wait may still need it when the shard has gone on. */
+struct rc_generation {
+    const struct rc_app *app; /* held */
+    uint32_t jobs;            /* rules that wait */
+    bool left;                /* the shard has gone on */
+};
 
 /* An endpoint's heartbeat: pings due, and pongs overdue, each with its ping_interval. */
 struct rc_endpoint_timers {
@@ -44,7 +52,8 @@ struct rc_endpoint_timers {
 struct rc_shard {
     struct rc_loop loop;
     unsigned index, nshards;
-    const struct rc_app *app;
+    const struct rc_app *app;         /* the same as generation->app */
+    struct rc_generation *generation; /* see renew.c */
     struct rc_admission
         *admission; /* borrowed, set by main; NULL: no limits that shards share */
     struct rc_mesh *mesh;
@@ -85,12 +94,14 @@ struct rc_shard {
 
     struct rc_timerq q_ping, q_pong, q_join, q_head, q_idle, q_proxied;
     struct rc_timerq q_inbox_retry, q_inbox_cursor, q_inbox_page;
-    struct rc_timerq q_client_ping;           /* Engine.IO 3 */
-    struct rc_timerq q_token[RC_TOKEN_STEPS]; /* see identity.c */
+    struct rc_timerq q_client_ping;                     /* Engine.IO 3 */
+    struct rc_timerq q_token[RC_TOKEN_STEPS], q_revoke; /* see identity.c */
+    struct rc_timer revoke_timer;
+    uint32_t revoke_cursor; /* of the sessions */
     struct rc_timerq q_upgrade, q_poll_close, q_directory, q_unwatched, q_ask, q_spill, q_stop;
-    struct rc_endpoint_timers *q_endpoint; /* [nnsps], used for endpoints */
+    struct rc_endpoint_timers **q_endpoint; /* [nnsps], NULL for namespaces */
     struct rc_timerq q_presence;
-    struct rc_timerq *q_held; /* [npresence]: users who may come back, see presence.c */
+    struct rc_held *held; /* users who may come back, see presence.c */
     struct rc_timer spill_timer;
     struct rc_timer stop_timer;
 
@@ -140,6 +151,15 @@ static inline struct rc_shard *rc_shard_of(const struct rc_conn *c)
 /* Takes at least one argument for fmt. */
 #define rc_shard_log(sh, level, fmt, ...) \
     rc_log(level, "shard=%u " fmt, (sh)->index, __VA_ARGS__)
+
+/* ---- renew.c: another configuration ---- */
+
+void rc_renew_init(struct rc_shard *sh);
+/* Goes over to the latest generation, if there is one. Call it where nothing of sh->app is in use. */
+void rc_renew(struct rc_shard *sh) RC_ON_SHARD;
+/* A rule that waited needs its generation no longer. */
+void rc_generation_drop(struct rc_generation *g);
+void rc_renew_deinit(struct rc_shard *sh);
 
 /* ---- front.c: HTTP of the client-facing port ---- */
 

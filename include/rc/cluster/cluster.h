@@ -29,6 +29,8 @@ struct rc_cluster *rc_cluster_new(const struct rc_conf *conf, const struct rc_ap
  * cannot be reached is else no fault: nodes are alone until it can. */
 int rc_cluster_open(struct rc_cluster *c, struct rc_conf_errors *e) RC_MUSTCHECK;
 const struct rc_cluster_port *rc_cluster_port(struct rc_cluster *c);
+/* There is a later generation of the configuration. Any thread, while it runs. */
+void rc_cluster_poke(struct rc_cluster *c);
 int rc_cluster_start(struct rc_cluster *c) RC_MUSTCHECK;
 /* After the shards have ended: sends what waits, if Redis takes it, then joins. */
 void rc_cluster_stop(struct rc_cluster *c);

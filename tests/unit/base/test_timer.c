@@ -235,6 +235,39 @@ Test(timer, model)
     }
 }
 
+static void count_up(struct rc_timer *t, void *arg)
+{
+    (void)t;
+    ++*(unsigned *)arg;
+}
+
+/* Another duration: those that run have no longer left, and stay in order. */
+Test(timer, duration)
+{
+    unsigned fired = 0;
+    uint64_t soonest = UINT64_MAX;
+    struct rc_timerq q;
+    struct rc_timer t[4] = {{.due_ms = 0}};
+
+    rc_timerq_init(&q, 100, count_up, &fired);
+    q.soonest = &soonest;
+    for (unsigned i = 0; i < 3; i++)
+        rc_timer_start(&q, &t[i], 1000 + 40 * i); /* due at 1100, 1140, 1180 */
+    rc_timerq_set(&q, 50, 1080);
+    cr_assert_eq(t[0].due_ms, 1100u);
+    cr_assert_eq(t[1].due_ms, 1130u);
+    cr_assert_eq(t[2].due_ms, 1130u);
+    rc_timer_start(&q, &t[3], 1081);
+    cr_assert_eq(t[3].due_ms, 1131u);
+    rc_timerq_set(&q, 10, 1081);
+    cr_assert_eq(soonest, 1091u);
+    rc_timerq_expire(&q, 1091);
+    cr_assert_eq(fired, 4u);
+    rc_timerq_set(&q, 1000, 1091);
+    rc_timer_start(&q, &t[0], 1091);
+    cr_assert_eq(t[0].due_ms, 2091u);
+}
+
 Test(timer, clocks)
 {
     uint64_t a = rc_clock_ms(), wall = rc_clock_wall_ms(), b;
