@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs suites of tests from one build directory and keeps count.
 #
-#   tests/run.sh BUILD SUITE...      SUITE: unit replay stress e2e smoke races kill9 fuzz reference
+#   tests/run.sh BUILD SUITE...      SUITE: unit replay stress e2e smoke races kill9 bad-days fuzz reference
 #
 # A suite is good when its command exits 0, at least one test ran, none failed and none was
 # skipped (in suite reference, what only roomcast has may be). All output is streamed, and kept in
@@ -179,6 +179,11 @@ kill9() {
     ROOMCAST_KILLS=${ROOMCAST_KILLS:-50} node_tests tests/e2e/durability.test.mjs
 }
 
+# Longer, and with figures of quiet times beside them: docs/reliability.md.
+bad-days() {
+    ROOMCAST_BAD_DAYS=full node_tests tests/e2e/bad-days.test.mjs
+}
+
 # Files that do not ask for a target are about roomcast alone.
 reference() {
     local files
@@ -190,7 +195,7 @@ reference() {
 count() {
     local log=$build/log/$1.log
     case $1 in
-    e2e | smoke | races | kill9) # node's summaries; its list of results nests
+    e2e | smoke | races | kill9 | bad-days) # node's summaries; its list of results nests
         awk '/^# (pass|fail|cancelled|skipped|todo) [0-9]+$/ { n[$2] += $3 }
             END { print n["pass"] + 0, n["fail"] + n["cancelled"] + n["skipped"] + n["todo"] }' "$log"
         ;;

@@ -50,6 +50,7 @@ static const char usage[] =
     "  --drain S           wait for late messages at the end, default 5\n"
     "  --setup S           time limit for connecting and joining, default 60\n"
     "  --wait HOW          block (default), spin, or nap:MICROSECONDS between two looks\n"
+    "  --prefix TEXT       rooms are TEXT0, TEXT1 and so on, default r; 8 bytes at most\n"
     "  --label TEXT        copied into the JSON line\n"
     "  --json FILE         append the JSON line there instead of standard output\n"
     "  --quiet             no progress lines\n"
@@ -82,6 +83,7 @@ enum {
     OPT_SETUP,
     OPT_WAIT,
     OPT_LABEL,
+    OPT_PREFIX,
     OPT_JSON,
     OPT_QUIET,
     OPT_HELP,
@@ -113,6 +115,7 @@ static const struct option options[] = {
     {"setup", required_argument, NULL, OPT_SETUP},
     {"wait", required_argument, NULL, OPT_WAIT},
     {"label", required_argument, NULL, OPT_LABEL},
+    {"prefix", required_argument, NULL, OPT_PREFIX},
     {"json", required_argument, NULL, OPT_JSON},
     {"quiet", no_argument, NULL, OPT_QUIET},
     {"help", no_argument, NULL, OPT_HELP},
@@ -210,6 +213,7 @@ static bool apply_word(struct load_options *o, int opt)
         o->room_in_path = strstr(optarg, "{room}") != NULL;
         return true;
     case OPT_LABEL: o->label = optarg; return true;
+    case OPT_PREFIX: o->prefix = optarg; return strlen(optarg) <= 8;
     case OPT_JSON: o->json = optarg; return true;
     case OPT_ECHO: o->echo = true; return true;
     case OPT_EXCEPT: o->except = true; return true;
@@ -308,6 +312,7 @@ bool load_options_parse(struct load_options *o, int argc, char **argv)
     o->path = "/";
     o->auth = "";
     o->label = "";
+    o->prefix = "r";
     o->rooms = 1;
     o->members = 100;
     o->senders = 1;

@@ -32,10 +32,11 @@ struct load_options {
     struct sockaddr_in addr;
     struct load_pids pids;
     bool room_in_path;
-    const char *auth;  /* the JSON text of CONNECT, or "" */
-    const char *path;  /* of a plain WebSocket endpoint; {room} in it is the room's number */
-    const char *label; /* copied into the JSON line */
-    const char *json;  /* file for the JSON line, or NULL: standard output */
+    const char *auth;   /* the JSON text of CONNECT, or "" */
+    const char *path;   /* of a plain WebSocket endpoint; {room} in it is the room's number */
+    const char *prefix; /* of the rooms' names */
+    const char *label;  /* copied into the JSON line */
+    const char *json;   /* file for the JSON line, or NULL: standard output */
     uint32_t rooms, members, senders;
     uint32_t stalled; /* members of each room that stop reading once they are in it */
     uint32_t size;

@@ -126,7 +126,7 @@ static void packet_input(struct load *l, struct load_conn *c, const char *p, siz
         load_poll_post(l, c, "40", 2);
     } else if (c->state == LOAD_ENTERING && n >= 2 && memcmp(p, "40", 2) == 0) {
         c->state = LOAD_JOINING;
-        len = snprintf(buf, sizeof(buf), "420[\"joinRoom\",\"r%u\"]", c->room);
+        len = snprintf(buf, sizeof(buf), "420[\"joinRoom\",\"%s%u\"]", l->o->prefix, c->room);
         load_poll_post(l, c, buf, (size_t)len);
     } else if (c->state == LOAD_ENTERING && n >= 2 && memcmp(p, "44", 2) == 0) {
         load_conn_fail(l, c, "CONNECT was refused");

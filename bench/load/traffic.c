@@ -27,14 +27,14 @@ static void packet_ends(const struct load *l, uint32_t room, char before[64], ch
     switch (l->o->proto) {
     case LOAD_SIO:
     case LOAD_POLL:
-        snprintf(before, 64, "42%s[\"sendMessageToRoom\",\"r%u\",\"",
-                 l->o->ack ? "00000000" : "", room);
+        snprintf(before, 64, "42%s[\"sendMessageToRoom\",\"%s%u\",\"",
+                 l->o->ack ? "00000000" : "", l->o->prefix, room);
         snprintf(after, 8, "\"]");
         break;
     case LOAD_FLOOR:
         /* The floor sends back what it gets: the very bytes of a Socket.IO server. */
         if (!l->o->echo) {
-            snprintf(before, 64, "42[\"roomMessage\",\"[r%u] ", room);
+            snprintf(before, 64, "42[\"roomMessage\",\"[%s%u] ", l->o->prefix, room);
             snprintf(after, 8, "\"]");
         }
         break;
@@ -140,7 +140,8 @@ bool load_traffic_init(struct load *l)
         c->seen = traffic && i < l->nconns ? l->seen + (size_t)i * o->senders : NULL;
         before[0] = '\0';
         if (o->proto != LOAD_WS && !(o->proto == LOAD_FLOOR && o->echo))
-            snprintf(before, sizeof(before), "42[\"roomMessage\",\"[r%u] ", c->room);
+            snprintf(before, sizeof(before), "42[\"roomMessage\",\"[%s%u] ", o->prefix,
+                     c->room);
         c->body = (uint32_t)strlen(before);
     }
     return init_senders(l) && load_acks_init(l);

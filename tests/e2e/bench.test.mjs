@@ -1,7 +1,7 @@
 // The load generator of bench/: its counts are believed, so here it meets servers that lose, repeat,
 // swap, delay and misdirect messages, and say how often they did.
 //
-// BENCH_LOAD, BENCH_FLOOR   the executables (default build/release/bench-load and bench-floor)
+// BENCH_FLOOR   the executable (default build/release/bench-floor); the other is lib/load.mjs's
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,25 +13,13 @@ import { Worker } from 'node:worker_threads';
 import { WebSocketServer } from 'ws';
 
 import { start, top } from './lib/daemon.mjs';
+import { load as run } from './lib/load.mjs';
 
-const program = (name) =>
-  process.env[name.toUpperCase().replace('-', '_')] || join(top, 'build/release', `bench-${name.split('-')[1]}`);
-const LOAD = program('bench-load');
-const FLOOR = program('bench-floor');
+const FLOOR = process.env.BENCH_FLOOR || join(top, 'build/release/bench-floor');
 const SHORT = '--warmup 0.1 --duration 0.5 --settle 0.1 --drain 0.5'.split(' ');
 
-// Runs it; the figures of its JSON line, its exit code, and what people would see.
-async function load(port, options, times = SHORT) {
-  const words = typeof options === 'string' ? options.split(' ') : options;
-  const child = spawn(LOAD, ['--port', port, ...times, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let out = '';
-  let err = '';
-  child.stdout.on('data', (d) => (out += d));
-  child.stderr.on('data', (d) => (err += d));
-  const [code] = await once(child, 'close');
-  const line = out.split('\n').find((l) => l.startsWith('{'));
-  return { code, out, err, ...(line ? JSON.parse(line) : {}) };
-}
+const load = (port, options, times = SHORT) =>
+  run(port, [...times, ...(typeof options === 'string' ? options.split(' ') : options)]);
 
 // A plain WebSocket server in which each path is a room that hears all its members, but for what
 // fault(room, member, data, send) makes of a message: it is called for each receiver.
