@@ -1,7 +1,8 @@
 /*
  * Two whole shards without threads, driven by the input: it opens connections, writes what peers
  * might write (raw bytes, or well-formed requests, frames and packets with ids that were learned
- * from the answers), lets either shard take turns, lets timers run out, and hangs up.
+ * from the answers), lets either shard take turns, lets timers run out, and hangs up. What they store
+ * goes to a store that answers, or fails, when the input says so.
  *
  * Whatever happens to these peers, a well-behaved client beside them gets its answers, and when
  * all have gone nothing of them is left.
@@ -12,6 +13,7 @@
 #include "rc/net/ws.h"
 #include "rc/proto/eio3.h"
 #include "rc/proto/msgpack.h"
+#include "shard_store.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,6 +27,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define CHECK(c) ((c) ? (void)0 : abort())
 
 enum { SHARDS = 2, CONNS = 6, IDS = 4, ROUNDS_MAX = 3000 };
+
+/* Tokens of HS256 with the secret below, which never expire. */
+#define TOKEN(claims, signature) "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9." claims "." signature
+#define ANN                      TOKEN("eyJzdWIiOiJhbm4ifQ", "rElYakT50DyBJITDRWeKwnRTnj3mrkK_BVgHQzuQHu0")
+#define BOB                      TOKEN("eyJzdWIiOiJib2IifQ", "mSUTDc1vHa8zXv-vX8cZbGP6XYbltvz9UKYK3SpziL8")
 
 static const char ini[] =
     "[server]\nring_slots = 64\n"
@@ -62,6 +69,21 @@ static const char ini[] =
     "[event /d-* union]\nemit = rooms {1}, room r2 except room r3: msg {nsp} {2..}\n"
     "[event /d-* to]\nask = socket {1} within 1s: question {2..}\n"
     "[event /d-* watch]\nwatch = rooms\n[event /d-* part]\ndisconnect = namespace\n"
+    "[auth]\nmode = optional\nsecret = 0123456789abcdef0123456789abcdef\n"
+    "[store]\nengine = sqlite\npath = /nowhere/x.db\n"
+    "[room h*]\njoin = group\npublish = group\npresence = yes\npresence_hold = 1s\n"
+    "[event keep]\nstore = room {1}: kept {message.id} {2}\n"
+    "[event once]\nrequire = group h1\nstore = room {1} once {2}: kept {2}\n"
+    "emit = room r1: msg {message.id}\n"
+    "[event later]\nstore = later room {1} except sender: kept {2}\n"
+    "[event message]\nmessage = {1}\n"
+    "[event past]\njoin = {1}\nhistory = room {1} {2?}\n"
+    "[event talk]\nhistory = conversation {1}\n"
+    "[event talks]\nhistory = conversations {1?}\n"
+    "[event create]\ngroup = create {1}\n"
+    "[event invite]\ngroup = add {1} {2}\ngroup = remove {1} x\n"
+    "[event members]\ngroup = list {1}\n"
+    "[event here]\npresence = room {1}\n"
     "[endpoint /echo]\nprotocol = echo\nprefix = :\n"
     "[endpoint /relay]\nprotocol = relay\nmax_payload = 1KiB\n"
     "[endpoint /json]\nprotocol = json\nuntyped = msg\nper_message_deflate = yes\n"
@@ -130,7 +152,7 @@ static bool is_busy(unsigned i)
     const struct rc_conn *c;
     uint32_t cursor = 0;
 
-    for (unsigned from = 0; from < SHARDS + 2; from++)
+    for (unsigned from = 0; from <= rc_mesh_store(SHARDS); from++)
         for (int k = RC_MESH_RESULTS; k <= RC_MESH_REQUESTS; k++)
             if (rc_mesh_posted(w.mesh, from, i, (enum rc_mesh_class)k) !=
                 rc_mesh_done(w.mesh, from, i, (enum rc_mesh_class)k))
@@ -152,6 +174,7 @@ static void settle(void)
         CHECK(round < ROUNDS_MAX); /* they never come to rest */
         calm++;
         (void)rc_mesh_wake(w.mesh, rc_mesh_acceptor(SHARDS)); /* what its ring did not take */
+        (void)rc_mesh_wake(w.mesh, rc_mesh_store(SHARDS));
         for (unsigned i = 0; i < SHARDS; i++) {
             turn(i);
             if (rc_mesh_spilling(w.mesh, i))
@@ -283,6 +306,29 @@ static const char *const packets[] = {
     "42/d-r1,8[\"to\",\"%s\",1]",
     "42/d-r1,[\"watch\"]",
     "42/d-%s,[\"part\"]",
+    "40{\"token\":\"" ANN "\"}",
+    "40{\"token\":\"" BOB "\"}",
+    "40/b,{\"room\":\"h1\",\"token\":\"" BOB "\"}",
+    "425[\"keep\",\"%s\",1]",
+    "42[\"keep\",\"r2\",\"%s\"]",
+    "426[\"once\",\"r1\",\"%s\"]",
+    "42[\"later\",\"%s\",1]",
+    "427[\"message\",{\"conversationType\":\"private\",\"receiverId\":\"ann\",\"content\":\"%"
+    "s\"}]",
+    "42[\"message\",{\"conversationType\":\"private\",\"receiverId\":\"bob\",\"content\":1}]",
+    "428[\"message\",{\"conversationType\":\"group\",\"receiverId\":\"h1\",\"content\":[],"
+    "\"clientId\":\"%s\"}]",
+    "429[\"past\",\"%s\"]",
+    "424[\"past\",\"r1\",{\"before\":3,\"limit\":2}]",
+    "427[\"join\",\"hx\"]",
+    "425[\"talk\",{\"type\":\"group\",\"with\":\"h1\",\"after\":1}]",
+    "426[\"talks\"]",
+    "427[\"create\",\"%s\"]",
+    "428[\"invite\",\"h1\",\"%s\"]",
+    "429[\"members\",\"%s\"]",
+    "421[\"join\",\"h1\"]",
+    "42[\"leave\",\"h1\"]",
+    "422[\"here\",\"h1\"]",
 };
 
 /* One of the texts, filled in, or bytes of the input. Static memory. */
@@ -412,6 +458,36 @@ static void expire(unsigned shard, struct rc_timerq *q)
     rc_timerq_expire(q, now);
 }
 
+/* The store is at peace again, and answers what waits for it. */
+static void settle_store(void)
+{
+    store.refuse = store.fail = RC_STORE_OK;
+    for (unsigned n = 0; n < ROUNDS_MAX; n++) {
+        settle();
+        if (!store_run_one(n % SHARDS))
+            return;
+        while (store_run_one(n % SHARDS))
+            ;
+    }
+    CHECK(false); /* they ask for ever */
+}
+
+/* As the input says: answers some, of that shard first, or begins to refuse or to fail. */
+static void run_store(unsigned arg)
+{
+    static const enum rc_store_fault fault[] = {RC_STORE_OK, RC_STORE_DOWN, RC_STORE_BUSY,
+                                                RC_STORE_FAILED, RC_STORE_UNKNOWN};
+
+    switch (arg % 4) {
+    case 0: store.refuse = fault[arg / 4 % 3]; break;
+    case 1: store.fail = fault[arg / 4 % 5]; break;
+    default:
+        for (unsigned n = arg / 8 % 16 + 1; n > 0 && store_run_one(arg % SHARDS); n--)
+            ;
+        (void)rc_mesh_wake(w.mesh, rc_mesh_store(SHARDS));
+    }
+}
+
 static void stop(void)
 {
     struct rc_msg msg = {.type = RC_MSG_STOP};
@@ -443,6 +519,7 @@ enum op {
     HANG_UP,
     EXPIRE,
     STOP,
+    STORE,
     OPS
 };
 
@@ -549,11 +626,17 @@ static void step(struct input *in)
         if (arg == 1) /* or most inputs would end early */
             stop();
         return;
+    case STORE: run_store(arg); return;
     case OPS: return;
     }
 }
 
 /* ---- the good client ---- */
+
+static bool good_got(const char *text)
+{
+    return memmem(w.good.in.data, w.good.in.len, text, strlen(text)) != NULL;
+}
 
 static void good_begins(void)
 {
@@ -567,19 +650,25 @@ static void good_begins(void)
     send_frame(&w.good, RC_WS_TEXT, RC_STR("421[\"join\",\"good\"]"), true);
     settle();
     read_peer(&w.good);
-    CHECK(memmem(w.good.in.data, w.good.in.len, "431[{\"ok\":true}]", 16) != NULL);
+    CHECK(good_got("431[{\"ok\":true}]"));
 }
 
 /* It is still connected, in its room, and served. */
 static void good_goes_on(void)
 {
+    settle_store();
     read_peer(&w.good);
     send_frame(&w.good, RC_WS_TEXT, RC_STR("3"), true);
     send_frame(&w.good, RC_WS_TEXT, RC_STR("422[\"say\",\"good\",\"still here\"]"), true);
     settle();
     read_peer(&w.good);
-    CHECK(memmem(w.good.in.data, w.good.in.len, "42[\"msg\",\"still here\"]", 22) != NULL);
-    CHECK(memmem(w.good.in.data, w.good.in.len, "432[{\"ok\":true}]", 16) != NULL);
+    CHECK(good_got("42[\"msg\",\"still here\"]"));
+    CHECK(good_got("432[{\"ok\":true}]"));
+    send_frame(&w.good, RC_WS_TEXT, RC_STR("423[\"keep\",\"good\",\"kept\"]"), true);
+    settle_store();
+    read_peer(&w.good);
+    CHECK(good_got(",\"kept\"]"));
+    CHECK(good_got("433[{\"ok\":true,\"id\":"));
 }
 
 /* ---- life ---- */
@@ -599,6 +688,8 @@ static void begin_process(void)
 static void begin(void)
 {
     memset(&w, 0, sizeof(w));
+    store_open();
+    app->store = &store.port;
     w.mesh = rc_mesh_new(SHARDS, conf.server_ring_slots);
     CHECK(w.mesh != NULL);
     for (unsigned i = 0; i < SHARDS; i++) {
@@ -622,10 +713,13 @@ static void let_time_pass(void)
         expire(i, &sh->q_join);
         expire(i, &sh->q_poll_close);
         expire(i, &sh->q_directory);
+        expire(i, &sh->q_inbox_retry);
+        expire(i, &sh->q_inbox_cursor);
+        expire(i, &sh->q_inbox_page);
         expire(i, &sh->loop.q_linger);
         expire(i, &sh->loop.q_stall);
     }
-    settle();
+    settle_store();
 }
 
 static void end(void)
@@ -633,7 +727,7 @@ static void end(void)
     for (unsigned i = 0; i < CONNS; i++)
         hang_up(&w.peer[i]);
     hang_up(&w.good);
-    settle();
+    settle_store();
     for (unsigned n = 0; n < 200 && w.shard[0]->sessions.used + w.shard[1]->sessions.used != 0;
          n++)
         let_time_pass();
