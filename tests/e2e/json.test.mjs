@@ -5,6 +5,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 
 import jwt from 'jsonwebtoken';
 
+import { launch, newPage } from './lib/browser.mjs';
 import { ask, client, closeAll, connect, connected, event, inbox } from './lib/client.mjs';
 import { JsonClient, closeAllJson } from './lib/jsonclient.mjs';
 import { SHARDS, label, roomcastOnly, sleep, slow, start, startFor, until } from './lib/target.mjs';
@@ -122,6 +123,39 @@ for (const shards of SHARDS) {
       assert.deepEqual(await b.ask('who'), { type: 'ack', ack: 1, args: ['/other'] });
       await ask(s, 'direct', { to: a.welcome.id, text: 'psst' });
       assert.deepEqual(await a.take(1), [{ type: 'private', from: s.id, text: 'psst' }]);
+    });
+
+    test('the WebSocket of a browser', async (t) => {
+      const browser = await launch();
+      t.after(() => browser.close());
+      const { page, faults } = await newPage(browser);
+      const s = await connect(server);
+      const box = inbox(s);
+      await ask(s, 'join', { roomId: 'browser' });
+      const told = page.evaluate((url) => new Promise((done, fail) => {
+        const ws = new WebSocket(url);
+        const got = [];
+        ws.onerror = () => fail(new Error('error'));
+        ws.onmessage = ({ data }) => {
+          const message = JSON.parse(data);
+          got.push(message);
+          if (message.type === 'connected') ws.send(JSON.stringify({ type: 'join', roomId: 'browser', ack: 1 }));
+          else if (message.type === 'ack') ws.send(JSON.stringify({ type: 'say', roomId: 'browser', text: 'grüße 👋' }));
+          else if (message.text === 'bye') ws.close(1000);
+        };
+        ws.onclose = ({ code, wasClean }) => done({ got, code, wasClean });
+      }), `ws://127.0.0.1:${server.port}/ws`);
+      await until('word of the page', () => box.some(([name]) => name === 'said'), 20_000);
+      const { id } = box.find(([name]) => name === 'said')[1];
+      await ask(s, 'say', { roomId: 'browser', text: 'bye' });
+      const { got, code, wasClean } = await told;
+      assert.deepEqual(got, [
+        { type: 'connected', id },
+        { type: 'ack', ack: 1, ok: true },
+        { type: 'said', id, text: 'grüße 👋' },
+        { type: 'said', id: s.id, text: 'bye' },
+      ]);
+      assert.deepEqual([code, wasClean, faults], [1000, true, []]);
     });
 
     test('one room, both ways', async () => {

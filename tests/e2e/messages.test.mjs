@@ -436,6 +436,38 @@ for (const shards of SHARDS)
 describe('messages: the server', roomcastOnly, () => {
   afterEach(closeAll);
 
+  test('devices on four shards come one by one while there is more: each gets all from then on, once, in order', async (t) => {
+    const store = await openStore('sqlite');
+    const server = await startFor(t, { ini: INI, shards: 4, options: { ...AUTH, ...store.options(), 'limits.max_queue': '64KiB' } });
+    const a = await device(server, 'ann');
+    const text = 'x'.repeat(200);
+    const say = (i) => ask(a, 'message', i % 3 ? to('bob', [i, text]) : toGroup('g', [i, text]));
+    for (const user of ['ann', 'bob']) await ask(a, 'add', 'g', user);
+    for (let i = 0; i < 600; i += 50) await Promise.all(range(50).map((k) => say(i + k)));
+    const b = [];
+    let last = 600;
+    let coming = true;
+    const live = (async () => {
+      while (coming) await say(last++);
+    })();
+    for (const i of range(8)) {
+      const heard = b.length ? messages(b[0]).length : 0;
+      b.push(await device(server, 'bob', i % 4 === 3 ? { transports: ['polling'] } : { transports: ['websocket'] }));
+      await until('the first one goes on', () => messages(b[0]).length > heard, 20_000);
+    }
+    coming = false;
+    await live;
+    const numbers = (s) => messages(s).map((m) => m.content[0]);
+    await until('the last one', () => b.every((s) => numbers(s).at(-1) === last - 1), 30_000);
+    assert.deepEqual(numbers(b[0]), range(last), 'the first device has stayed');
+    for (const s of b) assert.deepEqual(numbers(s), range(last).slice(last - numbers(s).length));
+    for (const s of b) s.disconnect();
+    await until('the cursor', async () => {
+      const [row] = await store.rows("SELECT message_id = (SELECT MAX(id) FROM message) AS all_of_it FROM user_cursor WHERE user_id = 'bob'");
+      return row?.all_of_it === '1';
+    }, 20_000);
+  });
+
   test('what was handed out before it ended does not come again', async (t) => {
     const store = await openStore('sqlite');
     const options = { ...AUTH, ...store.options() };

@@ -14,7 +14,7 @@ import { SHARDS, label, reference, roomcastOnly, slow, start } from './lib/targe
 import { RULES } from './lib/vocabulary.mjs';
 
 const PYTHON = process.env.PYTHON3 || '/usr/bin/python3';
-const INI = `${RULES}\n[endpoint /relay]\nprotocol = relay\n`;
+const INI = `${RULES}\n[endpoint /relay]\nprotocol = relay\n[endpoint /json]\nprotocol = json\n`;
 const options = { 'socketio.ping_interval': '500ms', 'socketio.ping_timeout': `${5 * slow}s`, 'log.level': 'warn' };
 
 const script = (name) => join(top, 'tests/e2e/clients', name);
@@ -92,6 +92,6 @@ for (const shards of SHARDS) {
 
     describe('python3-websockets', () =>
       suite('websockets_client.py', () => server, (port) => [`ws://127.0.0.1:${port}`],
-        reference ? { relay: roomcastOnly, refusals: roomcastOnly } : {})); // endpoints; it hangs up
+        reference ? { relay: roomcastOnly, json: roomcastOnly, refusals: roomcastOnly } : {})); // endpoints; it hangs up
   });
 }

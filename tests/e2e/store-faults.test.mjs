@@ -163,6 +163,33 @@ describe('SQLite', () => {
     }
   });
 
+  test('two daemons on one file take turns', LIMITS, async (t) => {
+    const store = await openStore('sqlite');
+    const both = await Promise.all([0, 1].map(() => startFor(t, { ini: INI, shards: 2, options: { ...AUTH, ...store.options() } })));
+    // Whoever waited in vain for its turn is told that nothing was stored, and says it again.
+    const say = async (socket, name) => {
+      for (;;) {
+        const answer = await ask(socket, 'say', 'r', name, `text of ${name}`);
+        if (answer.ok) return answer.id;
+        assert.equal(answer.error, 'store_failed');
+      }
+    };
+    const ids = await Promise.all(both.flatMap((server, k) => [0, 1, 2].map(async (n) => {
+      const socket = await connect(server, as(`u${k}${n}`));
+      const own = [];
+      for (let i = 0; i < 40; i++) own.push(await say(socket, `${k}-${n}-${i}`));
+      assert.deepEqual(own, own.toSorted((a, b) => a - b));
+      return own;
+    })));
+    assert.equal(new Set(ids.flat()).size, 240, 'no id twice');
+    const rows = await store.rows("SELECT id, client_id FROM message ORDER BY id");
+    assert.equal(rows.length, 240);
+    assert.equal(new Set(rows.map((r) => r.client_id)).size, 240);
+    const reader = await connect(both[0], as('reader'));
+    const { messages } = await ask(reader, 'past', 'r', { limit: 100 });
+    assert.deepEqual(messages.map((m) => String(m.id)), rows.slice(-100).map((r) => r.id), 'each shows what both have stored');
+  });
+
   test('a file that is no database, and one of somebody else', LIMITS, async () => {
     const store = await openStore('sqlite');
     writeFileSync(store.path, 'this is a letter, and no database at all. '.repeat(100));

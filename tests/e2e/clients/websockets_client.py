@@ -1,6 +1,6 @@
 """python3-websockets against a server: one line "ok NAME" or "failed NAME: why" for each case.
 
-    websockets_client.py URL        ws://HOST:PORT, with the endpoint /relay
+    websockets_client.py URL        ws://HOST:PORT, with the endpoints /relay and /json
 """
 
 import asyncio
@@ -111,6 +111,36 @@ async def case_relay():
     await a.close()
     await b.close()
     assert a.close_code == 1000
+
+
+async def case_json():
+    async def told(ws, kind):
+        message = json.loads(await asyncio.wait_for(ws.recv(), LIMIT))
+        assert message["type"] == kind, message
+        return message
+
+    a, b = [await websockets.connect(URL + "/json") for _ in range(2)]
+    c = await join()  # a client of Socket.IO in the same room
+    room = ROOM + " json"
+    for n, ws in enumerate((a, b)):
+        assert len((await told(ws, "connected"))["id"]) == 20
+        await ws.send(json.dumps({"type": "join", "args": [room], "ack": n + 1}))
+        assert (await told(ws, "ack"))["ack"] == n + 1
+    await c.send(f'421["join","{room}"]')
+    assert (await recv(c)).startswith("431[")
+    for text in ("hello", "ü👍", "x" * 100_000):
+        await a.send(json.dumps({"type": "say", "args": [room, text]}))
+        for ws in (a, b):
+            assert (await told(ws, "said"))["args"] == [text]
+        assert json.loads((await recv(c))[2:]) == ["said", text]
+    await c.send(f'42["say","{room}","back"]')
+    assert (await told(b, "said"))["args"] == ["back"]
+    await a.send("{")
+    assert (await told(a, "said"))["args"] == ["back"]
+    assert (await told(a, "error"))["code"]
+    for ws in (a, b, c):
+        await ws.close()
+        assert ws.close_code == 1000
 
 
 async def case_refusals():
