@@ -13,8 +13,8 @@
 
 typedef int (*reader_fn)(struct rc_str *rest, struct rc_eio_packet *out);
 
-struct rc_inbox {
-    struct rc_inbox *next;
+struct rc_post_body {
+    struct rc_post_body *next;
     struct rc_str rest; /* of bytes, not yet worked on */
     rc_id conn;         /* to be told ok */
     reader_fn read;
@@ -31,7 +31,7 @@ void rc_polling_new(struct rc_session *s, const struct rc_handshake *hs)
     if (hs->jsonp != NULL)
         p->jsonp = rc_strndup(hs->jsonp->p, hs->jsonp->len);
     p->b64 = hs->b64 || p->jsonp != NULL; /* a script is text */
-    p->inbox_tail = &p->inbox;
+    p->bodies_tail = &p->bodies;
     s->polling = p;
 }
 
@@ -100,14 +100,14 @@ void rc_polling_flush(struct rc_shard *sh, struct rc_session *s)
 /* Bodies that nobody will work on any more; what was received is acknowledged all the same. */
 RC_ON_SHARD static void drop_inbox(struct rc_shard *sh, struct rc_polling *p)
 {
-    while (p->inbox != NULL) {
-        struct rc_inbox *in = p->inbox;
+    while (p->bodies != NULL) {
+        struct rc_post_body *in = p->bodies;
 
-        p->inbox = in->next;
+        p->bodies = in->next;
         rc_front_reply(sh, in->conn, RC_REPLY_OK, 200, NULL);
         free(in);
     }
-    p->inbox_tail = &p->inbox;
+    p->bodies_tail = &p->bodies;
 }
 
 void rc_polling_free(struct rc_session *s)
@@ -116,7 +116,7 @@ void rc_polling_free(struct rc_session *s)
 
     rc_timer_stop(&p->upgrade);
     rc_timer_stop(&p->close);
-    RC_ASSERT(p->inbox == NULL);
+    RC_ASSERT(p->bodies == NULL);
     free(p->jsonp);
     free(p);
     s->polling = NULL;
@@ -245,7 +245,7 @@ void rc_engine_post(struct rc_shard *sh, struct rc_str sid, rc_id conn, unsigned
 
     if (p == NULL)
         return;
-    if (binary || p->post != 0 || p->inbox != NULL || p->in_input) {
+    if (binary || p->post != 0 || p->bodies != NULL || p->in_input) {
         rc_front_reply(sh, conn, RC_REPLY_EMPTY, 400, NULL);
         rc_session_close(sh, s, binary ? RC_CLOSE_PARSE : RC_CLOSE_POLL_OVERLAP);
     } else if ((flags & RC_POST_TOO_BIG) != 0) {
@@ -257,7 +257,8 @@ void rc_engine_post(struct rc_shard *sh, struct rc_str sid, rc_id conn, unsigned
 }
 
 /* Works on a body until it is used up, or the session stops taking input. */
-RC_ON_SHARD static void work_on(struct rc_shard *sh, struct rc_session *s, struct rc_inbox *in)
+RC_ON_SHARD static void work_on(struct rc_shard *sh, struct rc_session *s,
+                                struct rc_post_body *in)
 {
     struct rc_eio_packet packet;
 
@@ -279,19 +280,19 @@ void rc_polling_input(struct rc_shard *sh, struct rc_session *s)
     if (p->in_input)
         return;
     p->in_input = true;
-    while (!s->closed && s->paused == 0 && p->inbox != NULL) {
-        struct rc_inbox *in = p->inbox;
+    while (!s->closed && s->paused == 0 && p->bodies != NULL) {
+        struct rc_post_body *in = p->bodies;
 
         /* Out of the list while it is worked on: the session may end, and its list with it. */
-        p->inbox = in->next;
-        if (p->inbox == NULL)
-            p->inbox_tail = &p->inbox;
+        p->bodies = in->next;
+        if (p->bodies == NULL)
+            p->bodies_tail = &p->bodies;
         work_on(sh, s, in);
         if (!s->closed && !in->done) {
-            in->next = p->inbox;
-            p->inbox = in;
+            in->next = p->bodies;
+            p->bodies = in;
             if (in->next == NULL)
-                p->inbox_tail = &in->next;
+                p->bodies_tail = &in->next;
             break;
         }
         rc_front_reply(sh, in->conn, RC_REPLY_OK, 200, NULL);
@@ -305,16 +306,16 @@ void rc_polling_input(struct rc_shard *sh, struct rc_session *s)
 }
 
 /* A copy of the payload that packets may be decoded in; NULL: the form has none, or is none. */
-static struct rc_inbox *new_inbox(const struct rc_polling *p, rc_id conn, struct rc_str body)
+static struct rc_post_body *new_body(const struct rc_polling *p, rc_id conn, struct rc_str body)
 {
     struct rc_buf form = RC_BUF_INIT;
-    struct rc_inbox *in = NULL;
+    struct rc_post_body *in = NULL;
 
     if (p->jsonp == NULL || (!p->post_bytes && rc_jsonp_take(body, &form) == RC_OK)) {
         struct rc_str data = p->jsonp == NULL ? body : rc_buf_str(&form);
 
         in = rc_malloc(sizeof(*in) + data.len);
-        *in = (struct rc_inbox){.rest = rc_str_make(in->bytes, data.len), .conn = conn};
+        *in = (struct rc_post_body){.rest = rc_str_make(in->bytes, data.len), .conn = conn};
         if (data.len != 0)
             memcpy(in->bytes, data.p, data.len);
     }
@@ -335,7 +336,7 @@ static reader_fn reader_of(const struct rc_session *s, struct rc_str body)
 void rc_engine_body(struct rc_shard *sh, struct rc_str sid, rc_id conn, struct rc_pub *body)
 {
     struct rc_session *s = rc_engine_find(sh, sid);
-    struct rc_inbox *in;
+    struct rc_post_body *in;
 
     if (s == NULL || s->polling == NULL || s->polling->post != conn) {
         bool over = s == NULL || (s->closed && s->polling == NULL);
@@ -350,14 +351,14 @@ void rc_engine_body(struct rc_shard *sh, struct rc_str sid, rc_id conn, struct r
         rc_front_reply(sh, conn, RC_REPLY_OK, 200, NULL);
         return;
     }
-    in = new_inbox(s->polling, conn, rc_pub_data(body));
+    in = new_body(s->polling, conn, rc_pub_data(body));
     rc_pub_unref(&body);
     if (in == NULL) { /* a form without a payload: as good as none */
         rc_front_reply(sh, conn, RC_REPLY_OK, 200, NULL);
         return;
     }
-    *s->polling->inbox_tail = in;
-    s->polling->inbox_tail = &in->next;
+    *s->polling->bodies_tail = in;
+    s->polling->bodies_tail = &in->next;
     in->read = reader_of(s, in->rest);
     if (in->read != NULL)
         rc_polling_input(sh, s);

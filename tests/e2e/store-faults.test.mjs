@@ -243,6 +243,33 @@ describe('MariaDB', () => {
     await settles(all, db);
   });
 
+  test('who connects meanwhile, and is to join by a group, waits no longer than store.timeout', LIMITS, async (t) => {
+    const db = await startMariadb();
+    t.after(() => db.remove());
+    const ini = `${INI}
+[room g-*]
+join = group
+[connect]
+join = g-one
+[event add]
+group = add {1} {2}
+[event here]
+require = member g-one
+`;
+    const server = await startFor(t, { ini, shards: 2, options: { ...AUTH, ...db.options({ 'store.timeout': '1s' }) } });
+    const ann = await connect(server, as('ann'));
+    assert.equal((await ask(ann, 'here')).error, 'not_a_member');
+    assert.equal((await ask(ann, 'add', 'one', 'ann')).ok, true);
+    const member = await connect(server, as('ann'));
+    assert.equal((await ask(member, 'here')).ok, true);
+    db.pause();
+    const waiting = await Promise.all([connect(server, as('ann')), connect(server, as('ann'))]); // they are let in
+    for (const socket of waiting) assert.equal((await ask(socket, 'here')).error, 'not_a_member');
+    assert.equal((await ask(member, 'here')).ok, true);
+    db.resume();
+    await until('the store is back', async () => (await ask(await connect(server, as('ann')), 'here')).ok, 20_000);
+  });
+
   test('standing still for longer than store.timeout', LIMITS, async (t) => {
     const db = await startMariadb();
     t.after(() => db.remove());

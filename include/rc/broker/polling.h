@@ -35,19 +35,19 @@ void rc_probe_cancel(struct rc_session *s, enum rc_close why) RC_ON_SHARD;
 
 struct rc_polling {
     struct rc_session *session;
-    struct rc_addr peer;                  /* whose handshake it was */
-    rc_id get;                            /* connection of the pending poll, 0: none */
-    rc_id post;                           /* connection whose POST body is arriving, 0: none */
-    char *jsonp;                          /* the callback of a JSONP client, else NULL */
-    bool b64;                             /* payloads are text, whatever is in them */
-    bool post_bytes;                      /* the body that is arriving is no text */
-    struct rc_conn *probe;                /* WebSocket of an upgrade under way, or NULL */
-    bool upgrading;                       /* the probe was answered: polls get a noop at once */
-    bool tell;                            /* the client of the end, with its next poll */
-    bool in_input;                        /* bodies are being worked on further up the stack */
-    struct rc_timer upgrade;              /* of the probe */
-    struct rc_timer close;                /* a closed session waits to be told */
-    struct rc_inbox *inbox, **inbox_tail; /* POST bodies not yet worked on */
+    struct rc_addr peer;     /* whose handshake it was */
+    rc_id get;               /* connection of the pending poll, 0: none */
+    rc_id post;              /* connection whose POST body is arriving, 0: none */
+    char *jsonp;             /* the callback of a JSONP client, else NULL */
+    bool b64;                /* payloads are text, whatever is in them */
+    bool post_bytes;         /* the body that is arriving is no text */
+    struct rc_conn *probe;   /* WebSocket of an upgrade under way, or NULL */
+    bool upgrading;          /* the probe was answered: polls get a noop at once */
+    bool tell;               /* the client of the end, with its next poll */
+    bool in_input;           /* bodies are being worked on further up the stack */
+    struct rc_timer upgrade; /* of the probe */
+    struct rc_timer close;   /* a closed session waits to be told */
+    struct rc_post_body *bodies, **bodies_tail; /* POST bodies not yet worked on */
 };
 
 #endif /* RC_BROKER_POLLING_H */
