@@ -98,7 +98,7 @@ void rc_polling_flush(struct rc_shard *sh, struct rc_session *s)
 /* ---- end ---- */
 
 /* Bodies that nobody will work on any more; what was received is acknowledged all the same. */
-RC_ON_SHARD static void drop_inbox(struct rc_shard *sh, struct rc_polling *p)
+RC_ON_SHARD static void drop_bodies(struct rc_shard *sh, struct rc_polling *p)
 {
     while (p->bodies != NULL) {
         struct rc_post_body *in = p->bodies;
@@ -145,7 +145,7 @@ void rc_polling_closed(struct rc_shard *sh, struct rc_session *s, enum rc_close 
     rc_shard_log(sh, RC_LOG_INFO, "session=%u peer=%s polling closed reason=%s", s->hdr.slot,
                  rc_addr_text(&p->peer, peer), rc_close_text(why));
     rc_probe_cancel(s, why);
-    drop_inbox(sh, p);
+    drop_bodies(sh, p);
     if (server_wants_it(p, why)) {
         if (get != 0 && rc_outq_empty(&s->out)) {
             answer_types(sh, s, "1");
