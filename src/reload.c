@@ -5,6 +5,7 @@
  * (broker/renew.c), and the subsystems commit, which cannot fail. */
 #include "rc/base/log.h"
 #include "rc/base/mem.h"
+#include "rc/broker/admission.h"
 #include "server_int.h"
 
 #include <limits.h>
@@ -40,8 +41,15 @@ static void commit_cluster(struct rc_server *s, const struct rc_conf *conf, void
         rc_cluster_poke(s->cluster);
 }
 
+static void commit_admission(struct rc_server *s, const struct rc_conf *conf, void *prepared)
+{
+    (void)prepared;
+    rc_admission_set(s->admission, conf);
+}
+
 static const struct subsystem subsystems[] = {
     {"log", NULL, commit_log, NULL},
+    {"admission", NULL, commit_admission, NULL},
     {"cluster", NULL, commit_cluster, NULL}, /* it looks for namespaces that are new */
 };
 enum { NSUBSYSTEMS = sizeof(subsystems) / sizeof(subsystems[0]) };

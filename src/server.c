@@ -2,6 +2,7 @@
 #include "rc/base/log.h"
 #include "rc/base/mem.h"
 #include "rc/broker/admission.h"
+#include "rc/broker/shed.h"
 #include "rc/cluster/cluster.h"
 #include "rc/net/ws.h"
 #include "server_int.h"
@@ -232,6 +233,8 @@ static enum rc_exit create(struct rc_server *s)
         if (s->shard[i] == NULL)
             return rc_fail("shard %u cannot be set up: %s", i, rc_reason());
         s->shard[i]->admission = s->admission;
+        s->shard[i]->peers = s->shard;
+        rc_shed_init(s->shard[i]);
     }
     s->acceptor =
         rc_acceptor_new(s->listeners, s->mesh, s->shard, s->nshards, s->max_conns, &e);

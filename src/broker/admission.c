@@ -25,6 +25,7 @@ enum {
     RETRY_AFTER_S = 5,
     AUTO_PERCENT = 80,  /* of the memory there is */
     AGAIN_PERCENT = 95, /* of the ceiling */
+    QUEUED_PART = 4,    /* of it may wait to be written */
 };
 
 #define NOWHERE UINT32_MAX
@@ -44,16 +45,20 @@ struct part {
     uint32_t cap, n, free;
 };
 
+/* A limit that a reload may change, while others look: a moment of two halves does no harm. */
+struct rate {
+    _Atomic uint64_t per_second, burst;
+};
+
 struct rc_admission {
-    struct rc_rate total, per_address, bad_tokens;
-    uint32_t max_per_address;
-    bool counts; /* there are limits per address */
+    struct rate total, per_address, bad_tokens;
+    _Atomic uint64_t max_per_address;
     struct rc_cidr *exempt;
     unsigned nexempt;
     uint32_t part_max;
     struct part part[PARTS];
     struct rc_bucket accepts; /* in total */
-    uint64_t ceiling;         /* bytes, 0: none */
+    _Atomic uint64_t ceiling; /* bytes, 0: none */
     _Atomic bool over;
     _Atomic uint64_t resident, over_times, addresses, unlooked;
     _Atomic uint64_t refused[RC_REFUSAL_COUNT];
@@ -85,13 +90,44 @@ static uint64_t figure(const _Atomic uint64_t *n)
     return atomic_load_explicit(n, memory_order_relaxed);
 }
 
+static void set_rate(struct rate *r, uint64_t per_second, uint64_t burst)
+{
+    atomic_store_explicit(&r->burst, burst, memory_order_relaxed);
+    atomic_store_explicit(&r->per_second, per_second, memory_order_relaxed);
+}
+
+static struct rc_rate rate_of(const struct rate *r)
+{
+    return (struct rc_rate){figure(&r->per_second), figure(&r->burst)};
+}
+
 /* ---- life ---- */
 
-static uint64_t ceiling_of(const struct rc_conf *conf)
+uint64_t rc_admission_ceiling(const struct rc_conf *conf)
 {
     if (conf->limits_max_memory != RC_CONF_CEILING_AUTO)
         return conf->limits_max_memory;
     return rc_machine_memory() / 100 * AUTO_PERCENT;
+}
+
+uint64_t rc_admission_queue_ceiling(const struct rc_conf *conf)
+{
+    uint64_t memory = rc_admission_ceiling(conf);
+
+    if (conf->limits_max_queued_total != RC_CONF_CEILING_AUTO)
+        return conf->limits_max_queued_total;
+    return (memory != 0 ? memory : rc_machine_memory() / 100 * AUTO_PERCENT) / QUEUED_PART;
+}
+
+void rc_admission_set(struct rc_admission *ad, const struct rc_conf *conf)
+{
+    set_rate(&ad->total, conf->limits_accept_rate, conf->limits_accept_burst);
+    set_rate(&ad->per_address, conf->limits_accept_rate_per_address,
+             conf->limits_accept_burst_per_address);
+    set_rate(&ad->bad_tokens, conf->limits_auth_failure_rate, conf->limits_auth_failure_burst);
+    atomic_store_explicit(&ad->max_per_address, conf->limits_max_connections_per_address,
+                          memory_order_relaxed);
+    atomic_store_explicit(&ad->ceiling, rc_admission_ceiling(conf), memory_order_relaxed);
 }
 
 struct rc_admission *rc_admission_new(const struct rc_conf *conf, uint32_t max_conns)
@@ -99,13 +135,7 @@ struct rc_admission *rc_admission_new(const struct rc_conf *conf, uint32_t max_c
     struct rc_admission *ad = rc_calloc(1, sizeof(*ad));
     const struct rc_conf_list *exempt = &conf->limits_exempt_networks;
 
-    ad->total = (struct rc_rate){conf->limits_accept_rate, conf->limits_accept_burst};
-    ad->per_address = (struct rc_rate){conf->limits_accept_rate_per_address,
-                                       conf->limits_accept_burst_per_address};
-    ad->bad_tokens =
-        (struct rc_rate){conf->limits_auth_failure_rate, conf->limits_auth_failure_burst};
-    ad->max_per_address = conf->limits_max_connections_per_address;
-    ad->counts = ad->max_per_address != 0 || ad->per_address.per_second != 0;
+    rc_admission_set(ad, conf);
     ad->exempt = rc_calloc(exempt->n + 1, sizeof(*ad->exempt));
     for (; ad->nexempt < exempt->n; ad->nexempt++)
         RC_ASSERT(rc_cidr_parse(rc_str_of(exempt->item[ad->nexempt]),
@@ -114,7 +144,6 @@ struct rc_admission *rc_admission_new(const struct rc_conf *conf, uint32_t max_c
     ad->part_max = max_conns / PARTS * 4 + PART_SPARE;
     for (unsigned i = 0; i < PARTS; i++)
         RC_ASSERT(pthread_mutex_init(&ad->part[i].lock, NULL) == 0);
-    ad->ceiling = ceiling_of(conf);
     return ad;
 }
 
@@ -259,32 +288,41 @@ static struct place *find(struct rc_admission *ad, struct part *p, uint64_t key,
 
 enum rc_refusal rc_admission_total(struct rc_admission *ad, uint64_t now_ms)
 {
+    struct rc_rate rate;
+
     if (ad == NULL)
         return RC_ADMITTED;
     if (rc_admission_is_over(ad))
         return RC_REFUSAL_MEMORY;
-    return rc_bucket_take(&ad->accepts, &ad->total, 1, now_ms) ? RC_ADMITTED : RC_REFUSAL_RATE;
+    rate = rate_of(&ad->total);
+    return rc_bucket_take(&ad->accepts, &rate, 1, now_ms) ? RC_ADMITTED : RC_REFUSAL_RATE;
 }
 
 enum rc_refusal rc_admission_enter(struct rc_admission *ad, const struct rc_addr *peer,
                                    uint64_t now_ms, uint32_t *ticket)
 {
-    uint64_t key = ad != NULL && ad->counts ? key_of(ad, peer) : 0;
     enum rc_refusal rc = RC_ADMITTED;
+    struct rc_rate rate;
+    uint64_t key, max;
     struct place *at;
     uint32_t index;
     struct part *p;
 
     *ticket = 0;
+    if (ad == NULL)
+        return rc;
+    rate = rate_of(&ad->per_address);
+    max = figure(&ad->max_per_address);
+    key = rate.per_second != 0 || max != 0 ? key_of(ad, peer) : 0;
     if (key == 0)
         return rc;
     index = part_of(rc_hash(&key, sizeof(key), 0));
     p = &ad->part[index];
     (void)pthread_mutex_lock(&p->lock);
     at = find(ad, p, key, true, now_ms);
-    if (at != NULL && !rc_bucket_take(&at->accepts, &ad->per_address, 1, now_ms)) {
+    if (at != NULL && !rc_bucket_take(&at->accepts, &rate, 1, now_ms)) {
         rc = RC_REFUSAL_ADDRESS_RATE;
-    } else if (at != NULL && ad->max_per_address != 0 && at->conns >= ad->max_per_address) {
+    } else if (at != NULL && max != 0 && at->conns >= max) {
         rc = RC_REFUSAL_ADDRESS;
     } else if (at != NULL) {
         at->conns++;
@@ -347,17 +385,22 @@ void rc_admission_turn_away(struct rc_admission *ad, int fd, enum rc_refusal why
 uint64_t rc_admission_token_wait(struct rc_admission *ad, const struct rc_addr *peer,
                                  uint64_t now_ms)
 {
-    uint64_t key = ad != NULL && ad->bad_tokens.per_second != 0 ? key_of(ad, peer) : 0, ms = 0;
+    uint64_t key, ms = 0;
     const struct place *at;
+    struct rc_rate rate;
     struct part *p;
 
+    if (ad == NULL)
+        return 0;
+    rate = rate_of(&ad->bad_tokens);
+    key = rate.per_second != 0 ? key_of(ad, peer) : 0;
     if (key == 0)
         return 0;
     p = &ad->part[part_of(rc_hash(&key, sizeof(key), 0))];
     (void)pthread_mutex_lock(&p->lock);
     at = find(ad, p, key, false, now_ms);
     if (at != NULL)
-        ms = rc_bucket_wait(&at->bad_tokens, &ad->bad_tokens, 1, now_ms);
+        ms = rc_bucket_wait(&at->bad_tokens, &rate, 1, now_ms);
     (void)pthread_mutex_unlock(&p->lock);
     if (ms != 0)
         count(&ad->unlooked, 1);
@@ -367,17 +410,22 @@ uint64_t rc_admission_token_wait(struct rc_admission *ad, const struct rc_addr *
 void rc_admission_token_bad(struct rc_admission *ad, const struct rc_addr *peer,
                             uint64_t now_ms)
 {
-    uint64_t key = ad != NULL && ad->bad_tokens.per_second != 0 ? key_of(ad, peer) : 0;
+    struct rc_rate rate;
     struct place *at;
     struct part *p;
+    uint64_t key;
 
+    if (ad == NULL)
+        return;
+    rate = rate_of(&ad->bad_tokens);
+    key = rate.per_second != 0 ? key_of(ad, peer) : 0;
     if (key == 0)
         return;
     p = &ad->part[part_of(rc_hash(&key, sizeof(key), 0))];
     (void)pthread_mutex_lock(&p->lock);
     at = find(ad, p, key, true, now_ms);
     if (at != NULL)
-        rc_bucket_charge(&at->bad_tokens, &ad->bad_tokens, 1, now_ms);
+        rc_bucket_charge(&at->bad_tokens, &rate, 1, now_ms);
     (void)pthread_mutex_unlock(&p->lock);
 }
 
@@ -387,7 +435,7 @@ void rc_admission_watch(struct rc_admission *ad)
 {
     const unsigned long long mib = 1 << 20;
     bool over = rc_admission_is_over(ad);
-    uint64_t now;
+    uint64_t now, ceiling;
 
     if (ad == NULL)
         return;
@@ -395,8 +443,9 @@ void rc_admission_watch(struct rc_admission *ad)
         (void)malloc_trim(0); /* what has been freed is not gone yet */
     now = rc_resident_bytes();
     atomic_store_explicit(&ad->resident, now, memory_order_relaxed);
-    if (ad->ceiling == 0 ||
-        (over ? now >= ad->ceiling / 100 * AGAIN_PERCENT : now < ad->ceiling))
+    ceiling = figure(&ad->ceiling);
+    if (over ? ceiling != 0 && now >= ceiling / 100 * AGAIN_PERCENT
+             : ceiling == 0 || now < ceiling)
         return;
     atomic_store_explicit(&ad->over, !over, memory_order_relaxed);
     if (over) {
@@ -407,7 +456,7 @@ void rc_admission_watch(struct rc_admission *ad)
     rc_log(RC_LOG_WARN,
            "limits.max_memory = %llu MiB is reached (%llu MiB): new connections are refused "
            "until it is below %d %%",
-           ad->ceiling / mib, now / mib, AGAIN_PERCENT);
+           ceiling / mib, now / mib, AGAIN_PERCENT);
 }
 
 bool rc_admission_is_over(const struct rc_admission *ad)
@@ -418,7 +467,7 @@ bool rc_admission_is_over(const struct rc_admission *ad)
 void rc_admission_stats(const struct rc_admission *ad, struct rc_admission_stats *out)
 {
     *out = (struct rc_admission_stats){.memory_bytes = figure(&ad->resident),
-                                       .memory_ceiling_bytes = ad->ceiling,
+                                       .memory_ceiling_bytes = figure(&ad->ceiling),
                                        .memory_over = rc_admission_is_over(ad),
                                        .memory_over_times = figure(&ad->over_times),
                                        .addresses = figure(&ad->addresses),

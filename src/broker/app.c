@@ -2,6 +2,8 @@
  * endpoints, files and limits. */
 #include "rc/broker/app.h"
 
+#include "rc/broker/admission.h"
+
 #include "rc/base/hash.h"
 #include "rc/base/log.h"
 #include "rc/base/mem.h"
@@ -559,6 +561,10 @@ static void set_limits(struct rc_app *app)
     rc_headers_init(&app->headers, conf);
     for (unsigned i = 0; i < conf->server_trusted_proxies.n; i++)
         RC_ASSERT(rc_trust_add(&app->trust, rc_str_of(conf->server_trusted_proxies.item[i])));
+    app->message_rate = (struct rc_rate){conf->limits_message_rate, conf->limits_message_burst};
+    app->byte_rate = (struct rc_rate){conf->limits_byte_rate, conf->limits_byte_burst};
+    app->metered = conf->limits_message_rate != 0 || conf->limits_byte_rate != 0;
+    app->max_queued = rc_admission_queue_ceiling(conf);
     app->http = (struct rc_http_limits){.max_head = conf->limits_max_head_size,
                                         .max_target = conf->limits_max_target_size,
                                         .max_headers = conf->limits_max_headers};

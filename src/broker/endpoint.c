@@ -48,6 +48,10 @@ void rc_endpoint_message(struct rc_shard *sh, struct rc_session *s, uint8_t opco
 {
     const struct rc_nsp *nsp = &sh->app->nsp[s->nsp];
 
+    if (sh->over_rate && nsp->endpoint != RC_ENDPOINT_JSON) {
+        rc_stat_add(&sh->stats.rate_dropped, 1);
+        return;
+    }
     switch (nsp->endpoint) {
     case RC_ENDPOINT_ECHO: echo(sh, s, nsp, opcode, data); break;
     case RC_ENDPOINT_RELAY: relay(sh, s, nsp, opcode, data); break;

@@ -48,7 +48,9 @@ RC_ON_SHARD static void next_request(struct rc_shard *sh, struct rc_conn *c, str
     rc_buf_deinit(&h->content);
     rc_buf_deinit(&h->extra);
     if (!keep_alive || c->eof) {
-        rc_conn_finish(c, h->bad ? RC_CLOSE_BAD_REQUEST : RC_CLOSE_DONE);
+        rc_conn_finish(c, h->overdue ? RC_CLOSE_HEAD_TIMEOUT
+                          : h->bad   ? RC_CLOSE_BAD_REQUEST
+                                     : RC_CLOSE_DONE);
         return;
     }
     rc_timer_start(&sh->q_idle, &c->timer, sh->loop.now_ms);
@@ -575,6 +577,7 @@ static void on_head_overdue(struct rc_timer *t, void *arg)
     }
     rc_route_cancel(sh, c, false);
     h->keep_alive = false;
+    h->overdue = true;
     h->state = RC_HTTP_AT_WAIT;
     rc_http_page(sh, c, 408, "the request did not arrive in time", true);
 }

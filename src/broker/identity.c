@@ -3,6 +3,7 @@
 
 #include "rc/base/hash.h"
 #include "rc/base/mem.h"
+#include "rc/broker/admission.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
@@ -87,11 +88,17 @@ struct rc_str rc_identity_find(const struct rc_shard *sh, const struct rc_http_r
     return token;
 }
 
-enum rc_token_fault rc_identity_verify(struct rc_shard *sh, struct rc_str text,
-                                       struct rc_token **token)
+enum rc_token_fault rc_identity_verify(struct rc_shard *sh, const struct rc_addr *peer,
+                                       struct rc_str text, struct rc_token **token)
 {
-    enum rc_token_fault fault = rc_auth_verify(sh->app->auth, text, rc_clock_wall_ms(), token);
+    struct rc_admission *ad = peer != NULL ? sh->admission : NULL;
+    enum rc_token_fault fault = RC_TOKEN_RATE;
 
+    if (rc_admission_token_wait(ad, peer, sh->loop.now_ms) == 0) {
+        fault = rc_auth_verify(sh->app->auth, text, rc_clock_wall_ms(), token);
+        if (fault != RC_TOKEN_NONE)
+            rc_admission_token_bad(ad, peer, sh->loop.now_ms);
+    }
     if (fault != RC_TOKEN_NONE) {
         rc_stat_add(&sh->stats.refused, 1);
         rc_shard_log(sh, RC_LOG_DEBUG, "token refused error=%s", rc_token_fault_code(fault));
@@ -276,7 +283,7 @@ enum rc_token_fault rc_identity_connect(struct rc_shard *sh, struct rc_session *
     } else if (text.len == 0) {
         fault = share(sh, s, nsp, who);
     } else {
-        fault = rc_identity_verify(sh, rc_buf_str(&text), &token);
+        fault = rc_identity_verify(sh, rc_session_peer(s), rc_buf_str(&text), &token);
         if (token != NULL)
             *who = new_identity(sh, s, token);
     }
@@ -299,7 +306,8 @@ enum rc_token_fault rc_identity_refresh(struct rc_shard *sh, struct rc_socket *k
 {
     struct rc_identity *i = of_socket(k);
     struct rc_token *token = NULL;
-    enum rc_token_fault fault = rc_identity_verify(sh, text, &token);
+    enum rc_token_fault fault =
+        rc_identity_verify(sh, rc_session_peer(k->session), text, &token);
 
     if (fault != RC_TOKEN_NONE)
         return fault;

@@ -4,6 +4,7 @@
 #include "rc/broker/ask.h"
 #include "rc/broker/identity.h"
 #include "rc/broker/lane.h"
+#include "rc/broker/meter.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
 #include "rc/broker/verbs.h"
@@ -216,6 +217,11 @@ RC_ON_SHARD static void on_auth(struct rc_shard *sh, struct rc_session *s,
 {
     struct rc_buf auth = RC_BUF_INIT;
 
+    if (sh->over_rate) {
+        rc_stat_add(&sh->stats.rate_dropped, 1);
+        tell_error(sh, s, RC_RATE_CODE, RC_STR(RC_RATE_TEXT), m);
+        return;
+    }
     rc_plain_put_object(m, &auth);
     if (auth.failed) {
         rc_session_close(sh, s, RC_CLOSE_MEMORY);

@@ -5,6 +5,7 @@
 #include "rc/base/mem.h"
 #include "rc/base/utf8.h"
 #include "rc/broker/engine.h"
+#include "rc/broker/meter.h"
 #include "rc/broker/shard.h"
 #include "rc/proto/eio3.h"
 #include "rc/proto/jsonp.h"
@@ -266,7 +267,7 @@ RC_ON_SHARD static void work_on(struct rc_shard *sh, struct rc_session *s,
         int rc = in->read(&in->rest, &packet);
 
         in->done = rc <= 0;
-        if (rc == 1)
+        if (rc == 1 && rc_meter_message(sh, s))
             rc_engine_packet(sh, s, &packet);
         else if (rc < 0)
             rc_session_close(sh, s, RC_CLOSE_PARSE);
@@ -360,6 +361,9 @@ void rc_engine_body(struct rc_shard *sh, struct rc_str sid, rc_id conn, struct r
     *s->polling->bodies_tail = in;
     s->polling->bodies_tail = &in->next;
     in->read = reader_of(s, in->rest);
+    rc_meter_bytes(sh, s, in->rest.len);
+    if (s->closed)
+        return; /* and the body with it */
     if (in->read != NULL)
         rc_polling_input(sh, s);
     else

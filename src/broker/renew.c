@@ -9,6 +9,7 @@
 #include "rc/broker/inbox.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
+#include "rc/broker/shed.h"
 
 #include <stdlib.h>
 
@@ -69,6 +70,8 @@ static void set_limits(struct rc_shard *sh)
     sh->lrooms.max = conf->limits_max_rooms;
     rc_timerq_set(&sh->q_head, conf->limits_head_timeout, now);
     rc_timerq_set(&sh->q_idle, conf->limits_idle_timeout, now);
+    rc_timerq_set(&sh->q_message, conf->limits_message_timeout, now);
+    rc_shed_init(sh);
     rc_timerq_set(&sh->q_join, conf->socketio_connect_timeout, now);
     rc_timerq_set(&sh->q_upgrade, conf->socketio_upgrade_timeout, now);
     rc_timerq_set(&sh->q_poll_close, conf->socketio_close_timeout, now);

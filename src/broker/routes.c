@@ -273,20 +273,37 @@ RC_ON_SHARD static void open_polling(struct rc_shard *sh, struct rc_conn *c,
     rc_engine_open_polling(sh, rc_http_request_id(sh, c), &hs);
 }
 
-/* Sets *token if the request has a good one; a namespace may still ask for another. False: it
- * has one that is not. */
-RC_ON_SHARD static bool identify(struct rc_shard *sh, const struct rc_http_req *req,
-                                 struct rc_token **token)
+/* Sets *token if the request has a good one; a namespace may still ask for another. */
+RC_ON_SHARD static enum rc_token_fault identify(struct rc_shard *sh, const struct rc_conn *c,
+                                                const struct rc_http_req *req,
+                                                struct rc_token **token)
 {
+    enum rc_token_fault fault = RC_TOKEN_NONE;
     struct rc_buf buf = RC_BUF_INIT;
     struct rc_str text = RC_STR_NONE;
-    bool ok;
 
     if (sh->app->auth_socketio)
         text = rc_identity_find(sh, req, &buf);
-    ok = text.len == 0 || rc_identity_verify(sh, text, token) == RC_TOKEN_NONE;
+    if (text.len != 0)
+        fault = rc_identity_verify(sh, &c->peer, text, token);
     rc_buf_deinit(&buf);
-    return ok;
+    return fault;
+}
+
+/* 429: too many tokens of this address were bad; this one was not even looked at. */
+RC_ON_SHARD static void refuse_token(struct rc_shard *sh, struct rc_conn *c, bool upgrade,
+                                     enum rc_token_fault fault)
+{
+    struct rc_http_answer a = {.status = 429,
+                               .extra = RC_STR("Retry-After: 5\r\n"),
+                               .content_type = RC_STR("text/plain; charset=utf-8"),
+                               .body = rc_str_of(rc_token_fault_text(fault)),
+                               .close = true};
+
+    if (fault == RC_TOKEN_RATE)
+        rc_http_answer(sh, c, &a);
+    else
+        refuse(sh, c, upgrade, RC_EIO_FORBIDDEN);
 }
 
 /* What speaks against a handshake: an RC_EIO_ error, or -1. */
@@ -313,14 +330,15 @@ RC_ON_SHARD static void open_session(struct rc_shard *sh, struct rc_conn *c,
     struct rc_handshake hs = {
         .eio3 = !v4, .peer = &c->peer, .b64 = q[Q_B64].value.len != 0, .deflate = &deflate};
     int error = handshake_error(sh, req, websocket, v4);
+    enum rc_token_fault fault;
     char accept[RC_WS_ACCEPT_LEN + 1];
 
     if (error >= 0) {
         refuse(sh, c, upgrade, (enum rc_eio_error)error);
     } else if (websocket && !handshake_ok(sh, c, req, accept)) {
         return;
-    } else if (!identify(sh, req, &hs.token)) {
-        refuse(sh, c, upgrade, RC_EIO_FORBIDDEN);
+    } else if ((fault = identify(sh, c, req, &hs.token)) != RC_TOKEN_NONE) {
+        refuse_token(sh, c, upgrade, fault);
     } else if (!websocket) {
         open_polling(sh, c, &q[Q_J], hs);
     } else {
@@ -401,6 +419,7 @@ void rc_route_cancel(struct rc_shard *sh, struct rc_conn *c, bool gone)
 /* ---- endpoints ---- */
 
 RC_ON_SHARD static enum rc_token_fault identify_endpoint(struct rc_shard *sh,
+                                                         const struct rc_conn *c,
                                                          const struct rc_http_req *req,
                                                          const struct rc_nsp *nsp,
                                                          struct rc_token **token)
@@ -413,7 +432,7 @@ RC_ON_SHARD static enum rc_token_fault identify_endpoint(struct rc_shard *sh,
         return fault;
     text = rc_identity_find(sh, req, &buf);
     if (text.len != 0)
-        fault = rc_identity_verify(sh, text, token);
+        fault = rc_identity_verify(sh, &c->peer, text, token);
     else if (nsp->auth == RC_AUTHMODE_REQUIRED && !rc_json_client_may_auth(sh, nsp))
         fault = RC_TOKEN_MISSING;
     rc_buf_deinit(&buf);
@@ -439,7 +458,7 @@ RC_ON_SHARD static void endpoint(struct rc_shard *sh, struct rc_conn *c,
             rc_http_page(sh, c, 403, "pages of this origin may not connect", true);
         } else if (handshake_ok(sh, c, req, accept)) {
             negotiate(sh, req, nsp->deflate, &deflate);
-            fault = identify_endpoint(sh, req, nsp, &token);
+            fault = identify_endpoint(sh, c, req, nsp, &token);
             switch_protocols(sh, c, req, accept, &deflate, &out);
             rc_endpoint_open(sh, nsp, c, &deflate, fault, token);
         }

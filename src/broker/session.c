@@ -6,7 +6,9 @@
 #include "rc/base/mem.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/identity.h"
+#include "rc/broker/meter.h"
 #include "rc/broker/name.h"
+#include "rc/broker/polling.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
@@ -31,8 +33,16 @@ struct rc_session *rc_session_new(struct rc_shard *sh, enum rc_session_kind kind
     s->kind = (uint8_t)kind;
     s->fd = -1;
     rc_random(s->sid_secret, sizeof(s->sid_secret));
+    rc_meter_open(sh, s);
     rc_stat_add(&sh->stats.sessions, 1);
     return s;
+}
+
+const struct rc_addr *rc_session_peer(const struct rc_session *s)
+{
+    if (s->conn != NULL)
+        return &s->conn->peer;
+    return s->polling != NULL ? &s->polling->peer : NULL;
 }
 
 bool rc_session_possible(const struct rc_shard *sh)

@@ -9,9 +9,11 @@
 #include "rc/broker/identity.h"
 #include "rc/broker/inbox.h"
 #include "rc/broker/lane.h"
+#include "rc/broker/meter.h"
 #include "rc/broker/polling.h"
 #include "rc/broker/presence.h"
 #include "rc/broker/room.h"
+#include "rc/broker/shed.h"
 #include "rc/broker/socket.h"
 #include "rc/broker/space.h"
 #include "rc/broker/stored.h"
@@ -260,6 +262,7 @@ static void on_turn_end(void *arg)
         clear = rc_mesh_wake(sh->mesh, sh->index);
         rc_batch_distribute(sh);
         flush_dirty(sh);
+        rc_shed(sh);
     } while (sh->ndirty != 0 || sh->batch.n != 0 || sh->loop.ready.n != 0);
     clear = rc_mesh_wake(sh->mesh, sh->index) && clear;
     if (sh->mail_waits && !rc_mesh_blocked(sh->mesh, sh->index))
@@ -316,6 +319,9 @@ static void init_timers(struct rc_shard *sh)
     rc_inbox_init(sh);
     rc_identity_init(sh);
     rc_presence_init(sh);
+    rc_meter_init(sh);
+    rc_shed_init(sh);
+    rc_wsconn_init(sh);
     rc_survey_init(sh);
 }
 
@@ -426,6 +432,7 @@ void rc_shard_free(struct rc_shard *sh)
     rc_ask_deinit(sh);
     rc_inbox_deinit(sh);
     rc_presence_deinit(sh);
+    rc_meter_deinit(sh);
     rc_hmap_deinit(&sh->known);
     rc_endpoint_deinit(sh);
     rc_renew_deinit(sh);

@@ -7,6 +7,7 @@
 #include "rc/broker/identity.h"
 #include "rc/broker/json_client.h"
 #include "rc/broker/lane.h"
+#include "rc/broker/meter.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/space.h"
@@ -20,6 +21,7 @@
 /* A packet whose attachments are still coming. */
 struct rc_assembly {
     unsigned want, have;
+    bool over_rate; /* it is to be dropped */
     uint64_t total; /* bytes of the attachments so far */
     struct rc_str text;
     struct rc_str attachment[RC_SIO_ATTACHMENTS_MAX]; /* each malloc'd */
@@ -405,6 +407,14 @@ void rc_socket_set_auth(struct rc_shard *sh, struct rc_socket *k, struct rc_str 
     k->caller = new_caller(who, auth);
 }
 
+RC_ON_SHARD static void refuse_rate(struct rc_shard *sh, struct rc_session *s,
+                                    struct rc_str name)
+{
+    rc_stat_add(&sh->stats.rate_dropped, 1);
+    rc_socket_refuse(sh, s, name, RC_STR("\"" RC_RATE_TEXT "\""),
+                     RC_STR("{\"code\":\"" RC_RATE_CODE "\"}"));
+}
+
 RC_ON_SHARD static void connect_to(struct rc_shard *sh, struct rc_session *s,
                                    struct rc_str name, struct rc_str auth)
 {
@@ -413,7 +423,9 @@ RC_ON_SHARD static void connect_to(struct rc_shard *sh, struct rc_session *s,
 
     if (nsp == NULL)
         nsp = rc_app_pattern(sh->app, name);
-    if (nsp == NULL)
+    if (sh->over_rate)
+        refuse_rate(sh, s, name);
+    else if (nsp == NULL)
         connect_error(sh, s, name, RC_STR("{\"message\":\"Invalid namespace\"}"));
     else if (socket_in(sh, s, name) != NULL)
         rc_engine_fail(sh, s, RC_CLOSE_PARSE);
@@ -457,11 +469,18 @@ void rc_assembly_free(struct rc_assembly *a)
     free(a);
 }
 
-static void begin_assembly(struct rc_session *s, struct rc_str text, unsigned want)
+/* No step of a single message is as large. */
+size_t rc_assembly_progress(const struct rc_assembly *a)
+{
+    return a != NULL ? ((size_t)a->have + 1) << 20 : 0;
+}
+
+static void begin_assembly(struct rc_shard *sh, struct rc_session *s, struct rc_str text,
+                           unsigned want)
 {
     struct rc_assembly *a = rc_malloc(sizeof(*a) + text.len);
 
-    *a = (struct rc_assembly){.want = want};
+    *a = (struct rc_assembly){.want = want, .over_rate = sh->over_rate};
     memcpy(a->bytes, text.p, text.len);
     a->text = rc_str_make(a->bytes, text.len);
     s->assembly = a;
@@ -503,7 +522,7 @@ RC_ON_SHARD static void on_packet(struct rc_shard *sh, struct rc_session *s,
     if (k == NULL || (binary && p->attachments == 0))
         rc_engine_fail(sh, s, RC_CLOSE_PARSE);
     else if (p->attachments != ev->nattachments)
-        begin_assembly(s, ev->text, p->attachments);
+        begin_assembly(sh, s, ev->text, p->attachments);
     else
         on_whole(sh, k, ev);
 }
@@ -593,6 +612,7 @@ RC_ON_SHARD static void on_attachment(struct rc_shard *sh, struct rc_session *s,
                                     .attachment = a->attachment,
                                     .nattachments = a->have};
 
+        sh->over_rate = a->over_rate;
         on_whole(sh, k, &ev);
     }
     rc_assembly_free(a);

@@ -7,6 +7,7 @@
 #include "rc/broker/identity.h"
 #include "rc/broker/json_client.h"
 #include "rc/broker/lane.h"
+#include "rc/broker/meter.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
@@ -311,6 +312,14 @@ RC_ON_SHARD static void unknown_event(struct rc_exec *x)
         rc_exec_tell_refusal(x);
 }
 
+/* The client sends more than limits.message_rate. */
+RC_ON_SHARD static void drop_event(struct rc_exec *x)
+{
+    rc_stat_add(&x->sh->stats.rate_dropped, 1);
+    (void)rc_exec_refuse(x, RC_RATE_CODE, RC_RATE_TEXT);
+    rc_exec_tell_refusal(x);
+}
+
 /* The first argument is a new token. */
 RC_ON_SHARD static void refresh_token(struct rc_exec *x)
 {
@@ -348,7 +357,9 @@ void rc_verbs_event(struct rc_shard *sh, struct rc_socket *k, const struct rc_ev
     begin(&x, sh, k, ev);
     x.env.event = event_name(ev->packet, &name);
     x.rule = rc_ruleset_find(&x.nsp->rules, x.env.event);
-    if (rc_identity_is_refresh(sh, x.nsp, x.env.event))
+    if (sh->over_rate)
+        drop_event(&x);
+    else if (rc_identity_is_refresh(sh, x.nsp, x.env.event))
         refresh_token(&x);
     else if (x.rule == NULL)
         unknown_event(&x);

@@ -1,7 +1,9 @@
 /* wsconn.c - a session's WebSocket connection: bytes to messages, and the closing handshake. */
 #include "rc/base/mem.h"
 #include "rc/broker/engine.h"
+#include "rc/broker/meter.h"
 #include "rc/broker/shard.h"
+#include "rc/broker/socket.h"
 
 #include <stdlib.h>
 
@@ -97,13 +99,15 @@ RC_ON_SHARD static void on_piece(struct rc_shard *sh, struct rc_session *s,
     struct rc_str message;
     int rc = rc_wsin_piece(&s->in, ev, &hold, &message);
 
-    if (rc == RC_OK)
-        dispatch(sh, s, ev->opcode, message);
-    else if (rc != RC_EAGAIN)
+    if (rc == RC_OK) {
+        if (rc_meter_message(sh, s))
+            dispatch(sh, s, ev->opcode, message);
+    } else if (rc != RC_EAGAIN) {
         end_both(sh, s, rc_wsin_code(rc),
                  rc == RC_EPROTO   ? RC_CLOSE_WS_PROTOCOL
                  : rc == RC_ELIMIT ? RC_CLOSE_TOO_BIG
                                    : RC_CLOSE_MEMORY);
+    }
     rc_buf_deinit(&hold);
 }
 
@@ -116,6 +120,8 @@ RC_ON_SHARD static void on_ws_event(struct rc_shard *sh, struct rc_session *s,
     switch (ev->type) {
     case RC_WS_EV_DATA: on_piece(sh, s, ev); return;
     case RC_WS_EV_PING:
+        if (!rc_meter_message(sh, s))
+            return;
         seg = rc_seg_new(NULL, 2 + ev->data.len);
         n = rc_ws_header(rc_seg_bytes(seg), RC_WS_PONG, false, ev->data.len);
         if (ev->data.len != 0)
@@ -130,15 +136,63 @@ RC_ON_SHARD static void on_ws_event(struct rc_shard *sh, struct rc_session *s,
     }
 }
 
+/* ---- a message that does not come to its end ---- */
+
+enum { STEP = 65536 }; /* bytes of a message that buy it another limits.message_timeout */
+
+/* Grows with each step, and with each attachment of a packet. */
+static size_t progress_of(const struct rc_session *s)
+{
+    return rc_wsin_gathered(&s->in) / STEP + rc_assembly_progress(s->assembly);
+}
+
+/* rest: there are bytes that are no whole frame yet. */
+RC_ON_SHARD static void watch_message(struct rc_shard *sh, struct rc_session *s, bool rest,
+                                      size_t before)
+{
+    struct rc_timer *t = &s->conn->timer;
+
+    if (!rest && s->assembly == NULL && !rc_wsin_is_open(&s->in)) {
+        if (rc_timer_running(t))
+            rc_timer_stop(t);
+    } else if (!rc_timer_running(t) || progress_of(s) != before) {
+        rc_timer_start(&sh->q_message, t, sh->loop.now_ms);
+    }
+}
+
+static void on_message_overdue(struct rc_timer *t, void *arg)
+{
+    struct rc_shard *sh = arg;
+    struct rc_session *s = RC_CONTAINER(t, struct rc_conn, timer)->user;
+
+    rc_assert_on_shard(sh);
+    if (s->paused != 0) { /* its end may wait for us to read it */
+        rc_timer_start(&sh->q_message, t, sh->loop.now_ms);
+        return;
+    }
+    rc_wsconn_end(sh, s, RC_WS_POLICY, RC_STR("a message did not arrive in time"),
+                  RC_CLOSE_MESSAGE_TIMEOUT);
+    rc_session_close(sh, s, RC_CLOSE_MESSAGE_TIMEOUT);
+}
+
+void rc_wsconn_init(struct rc_shard *sh)
+{
+    rc_timerq_init(&sh->q_message, sh->app->conf->limits_message_timeout, on_message_overdue,
+                   sh);
+    rc_loop_add_timerq(&sh->loop, &sh->q_message);
+}
+
 static size_t on_data(struct rc_conn *c, uint8_t *data, size_t len)
 {
     struct rc_shard *sh = rc_shard_of(c);
     struct rc_session *s = c->user;
     struct rc_ws_event ev;
-    size_t used = 0;
+    size_t used = 0, progress = 0;
 
     rc_assert_on_shard(sh);
     s->in_input = true;
+    if (s->in.partial != NULL || s->assembly != NULL)
+        progress = progress_of(s);
     while (used < len && s->paused == 0 && s->conn == c) {
         int64_t n = rc_wsin_decode(&s->in, data + used, len - used, &ev);
 
@@ -152,11 +206,16 @@ static size_t on_data(struct rc_conn *c, uint8_t *data, size_t len)
         used += (size_t)n;
         on_ws_event(sh, s, &ev);
     }
+    if (s->conn == c)
+        rc_meter_bytes(sh, s, used);
     s->in_input = false;
     if (s->conn != c)
         return 0;
     if (s->paused != 0)
         rc_conn_pause(c);
+    else if (used != len || s->in.partial != NULL || s->assembly != NULL ||
+             rc_timer_running(&c->timer))
+        watch_message(sh, s, used != len, progress);
     return used;
 }
 

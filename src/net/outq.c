@@ -22,6 +22,22 @@ static _Thread_local struct {
     unsigned n;
 } spare;
 
+/* Of the thread's segments. */
+static _Thread_local uint64_t live;
+
+/* What a segment keeps from being freed: not the bytes of a file that stays anyway. */
+static uint64_t weight(const struct rc_seg *s)
+{
+    bool own = s->data == (const uint8_t *)(s + 1);
+
+    return sizeof(*s) + (own || s->pin != NULL ? s->len : 0);
+}
+
+uint64_t rc_seg_live(void)
+{
+    return live;
+}
+
 static struct rc_outq_more *more_new(uint32_t cap)
 {
     struct rc_outq_more *m;
@@ -57,6 +73,7 @@ struct rc_seg *rc_seg_new(const void *data, size_t len)
     *s = (struct rc_seg){.data = (uint8_t *)(s + 1), .len = (uint32_t)len, .refs = 1};
     if (data != NULL && len != 0)
         memcpy(s + 1, data, len);
+    live += sizeof(*s) + len;
     return s;
 }
 
@@ -66,11 +83,13 @@ struct rc_seg *rc_seg_pin(const void *data, size_t len, void *pin, void (*unpin)
 
     *s = (struct rc_seg){
         .data = data, .pin = pin, .unpin = unpin, .len = (uint32_t)len, .refs = 1};
+    live += weight(s);
     return s;
 }
 
 void rc_seg_free(struct rc_seg *s)
 {
+    live -= weight(s);
     if (s->pin != NULL)
         s->unpin(s->pin);
     free(s);

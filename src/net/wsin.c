@@ -110,6 +110,16 @@ int rc_wsin_piece(struct rc_wsin *in, const struct rc_ws_event *ev, struct rc_bu
     return RC_OK;
 }
 
+bool rc_wsin_is_open(const struct rc_wsin *in)
+{
+    return in->partial != NULL && !rc_ws_at_rest(&in->partial->ws);
+}
+
+size_t rc_wsin_gathered(const struct rc_wsin *in)
+{
+    return in->partial != NULL ? in->partial->buf.len : 0;
+}
+
 unsigned rc_wsin_code(int error)
 {
     switch (error) {

@@ -206,7 +206,7 @@ describe('memory ceiling', roomcastOnly, () => {
 
   for (const shards of [1, 2])
     test(`above it new connections are refused, below it accepted again; ${label(shards)}`, async (t) => {
-      const options = { 'limits.max_queue': '512MiB' };
+      const options = { 'limits.max_queue': '512MiB', 'limits.max_queued_total': 'off' };
       const probe = await startWithMetrics(t, { ini: RULES, shards, options });
       const base = (await until('the first look', async () => {
         const m = await metrics(probe);

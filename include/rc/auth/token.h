@@ -33,7 +33,8 @@
     X(AUDIENCE, "token_audience", "the token is meant for somebody else")    \
     X(NO_USER, "token_no_user", "the token does not say whose it is")        \
     X(REVOKED, "token_revoked", "the token has been revoked")                \
-    X(OTHER_USER, "token_other_user", "the token is another user's")
+    X(OTHER_USER, "token_other_user", "the token is another user's")         \
+    X(RATE, "rate_limited", "too many bad tokens; try again later")
 
 enum rc_token_fault {
 #define RC_TOKEN_FAULT_ENUM(id, code, text) RC_TOKEN_##id,

@@ -197,20 +197,30 @@
       "Unix socket of the console, roomcast ctl; its folder must be there; empty: none")      \
     X(limits, max_connections, AUTO, "auto", 1, 10000000, 0,                                  \
       "connections in total; auto follows the descriptor limit")                              \
-    X(limits, max_connections_per_address, INT, "0", 0, 10000000, 0,                          \
+    X(limits, max_connections_per_address, INT, "0", 0, 10000000, 1,                          \
       "connections of one IPv4 address, or IPv6 /64; 0: no limit")                            \
-    X(limits, accept_rate, INT, "0", 0, 1000000, 0,                                           \
+    X(limits, accept_rate, INT, "0", 0, 1000000, 1,                                           \
       "new connections a second in total; 0: no limit")                                       \
-    X(limits, accept_burst, INT, "1000", 1, 1000000, 0, "so many of these at once")           \
-    X(limits, accept_rate_per_address, INT, "0", 0, 1000000, 0,                               \
+    X(limits, accept_burst, INT, "1000", 1, 1000000, 1, "so many of these at once")           \
+    X(limits, accept_rate_per_address, INT, "0", 0, 1000000, 1,                               \
       "new connections a second of one address, or IPv6 /64; 0: no limit")                    \
-    X(limits, accept_burst_per_address, INT, "50", 1, 1000000, 0, "so many of these at once") \
+    X(limits, accept_burst_per_address, INT, "50", 1, 1000000, 1, "so many of these at once") \
     X(limits, exempt_networks, NETWORKS, "127.0.0.0/8, ::1", 0, 64, 0,                        \
       "networks that the limits per address do not count")                                    \
-    X(limits, auth_failure_rate, INT, "0", 0, 1000000, 0,                                     \
+    X(limits, auth_failure_rate, INT, "0", 0, 1000000, 1,                                     \
       "bad tokens a second of one address, or IPv6 /64; 0: no limit")                         \
-    X(limits, auth_failure_burst, INT, "20", 1, 1000000, 0, "so many of these at once")       \
-    X(limits, max_memory, CEILING, "auto", 16777216, 1125899906842624, 0,                     \
+    X(limits, auth_failure_burst, INT, "20", 1, 1000000, 1, "so many of these at once")       \
+    X(limits, message_rate, INT, "0", 0, 1000000, 1,                                          \
+      "messages a second of a connection; 0: no limit")                                       \
+    X(limits, message_burst, INT, "100", 1, 1000000, 1, "so many of these at once")           \
+    X(limits, byte_rate, SIZE, "0", 0, 17179869184, 1,                                        \
+      "bytes a second that are read of a connection; 0: no limit")                            \
+    X(limits, byte_burst, SIZE, "1MiB", 1024, 17179869184, 1, "so many of these at once")     \
+    X(limits, rate_policy, RATEPOLICY, "delay", 0, 0, 1,                                      \
+      "what happens above message_rate: delay reading, drop events, or close")                \
+    X(limits, message_timeout, DURATION, "30s", 100, 3600000, 1,                              \
+      "time for 64 KiB of a WebSocket message, or its rest, to arrive")                       \
+    X(limits, max_memory, CEILING, "auto", 16777216, 1125899906842624, 1,                     \
       "resident memory above which connections are refused; auto: 80 % of all")               \
     X(limits, max_head_size, SIZE, "16KiB", 512, 1048576, 1, "HTTP request line and headers") \
     X(limits, max_target_size, SIZE, "8KiB", 64, 1048576, 1, "HTTP request target")           \
@@ -235,6 +245,8 @@
       "bytes of the auth object of a CONNECT packet")                                         \
     X(limits, max_queue, SIZE, "4MiB", 4096, 1073741824, 1,                                   \
       "bytes that may wait for a slow client before it is closed")                            \
+    X(limits, max_queued_total, CEILING, "auto", 1048576, 1125899906842624, 1,                \
+      "bytes that may wait for all clients; auto: a quarter of max_memory")                   \
     X(limits, max_asks, INT, "32", 1, 65535, 1,                                               \
       "questions (action ask) that a connection may have open")                               \
     X(limits, max_bad_messages, INT, "16", 0, 255, 1,                                         \

@@ -9,7 +9,7 @@
  * forgotten when its last connection has gone and its buckets are full again. What is remembered is bounded:
  * in a part that is full, addresses without connections are forgotten at once.
  *
- * Threads:   new, free: main.  total: the acceptor, or the only shard.  watch: main, while the others run.
+ * Threads:   new, free: main.  total: the acceptor, or the only shard.  watch: main.  set: who reloads.
  *            All else: any.
  * Ownership: the configuration is borrowed.
  */
@@ -45,6 +45,9 @@ struct rc_admission;
 struct rc_admission *rc_admission_new(const struct rc_conf *conf, uint32_t max_conns);
 /* ad may be NULL, here and below: then there are no limits. */
 void rc_admission_free(struct rc_admission *ad);
+/* Another configuration is in effect. Networks that are exempt stay so, and who is connected is not counted
+ * later on. */
+void rc_admission_set(struct rc_admission *ad, const struct rc_conf *conf);
 
 /* A connection has been accepted, and there is room for it: may it stay, whoever it is? */
 enum rc_refusal rc_admission_total(struct rc_admission *ad, uint64_t now_ms);
@@ -68,6 +71,10 @@ void rc_admission_token_bad(struct rc_admission *ad, const struct rc_addr *peer,
 void rc_admission_watch(struct rc_admission *ad);
 /* Is the ceiling reached? */
 bool rc_admission_is_over(const struct rc_admission *ad);
+
+/* What limits.max_memory and limits.max_queued_total come to, in bytes; 0: off. */
+uint64_t rc_admission_ceiling(const struct rc_conf *conf);
+uint64_t rc_admission_queue_ceiling(const struct rc_conf *conf);
 
 /* X(name, kind of a metric, help) */
 #define RC_ADMISSION_STATS_MAP(X)                                               \

@@ -17,6 +17,7 @@
 #define RC_BROKER_APP_H
 
 #include "rc/auth/auth.h"
+#include "rc/base/bucket.h"
 #include "rc/base/conf.h"
 #include "rc/broker/access.h"
 #include "rc/broker/cluster_port.h"
@@ -82,13 +83,16 @@ struct rc_app {
     struct rc_hmap by_name;           /* of rc_nsp, but for those that are gone */
     struct rc_plain_untyped *untyped; /* what json endpoints say, by namespace */
     unsigned nuntyped;
-    struct rc_auth *auth;    /* NULL: nobody is asked for a token */
-    bool auth_socketio;      /* some namespace looks at tokens */
-    struct rc_site *site;    /* static_root, or NULL */
-    struct rc_site *client;  /* socket.io bundles, or NULL */
-    char client_etag[40];    /* of the bundles: their version, quoted */
-    bool polling, websocket; /* enabled transports */
-    struct rc_trust trust;   /* server.trusted_proxies */
+    struct rc_auth *auth;                   /* NULL: nobody is asked for a token */
+    bool auth_socketio;                     /* some namespace looks at tokens */
+    struct rc_site *site;                   /* static_root, or NULL */
+    struct rc_site *client;                 /* socket.io bundles, or NULL */
+    char client_etag[40];                   /* of the bundles: their version, quoted */
+    bool polling, websocket;                /* enabled transports */
+    struct rc_trust trust;                  /* server.trusted_proxies */
+    bool metered;                           /* one of these limits something: */
+    struct rc_rate message_rate, byte_rate; /* of a session */
+    uint64_t max_queued;                    /* bytes, 0: no limit */
     struct rc_headers headers;
     struct rc_deflate_policy deflate;
     struct rc_http_limits http;

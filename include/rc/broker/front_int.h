@@ -43,6 +43,7 @@ struct rc_http {
     bool dev_token; /* the body asks for a token */
     bool admitted;  /* counted by the address that a proxy told */
     bool bad;       /* the last answer was to a request that breaks HTTP */
+    bool overdue;   /* it did not come in time */
     char sid[RC_SID_LEN + 1]; /* of the Engine.IO request under way, "" for none */
 };
 

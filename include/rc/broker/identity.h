@@ -35,9 +35,9 @@ struct rc_identity {
  * the query, the cookie. Empty: none has. buf is for one that has to be decoded. */
 struct rc_str rc_identity_find(const struct rc_shard *sh, const struct rc_http_req *req,
                                struct rc_buf *buf);
-/* Verifies it by [auth]; *token is new, or NULL. */
-enum rc_token_fault rc_identity_verify(struct rc_shard *sh, struct rc_str text,
-                                       struct rc_token **token) RC_ON_SHARD;
+/* Verifies it by [auth], unless too many of peer's were bad (peer may be NULL); *token is new, or NULL. */
+enum rc_token_fault rc_identity_verify(struct rc_shard *sh, const struct rc_addr *peer,
+                                       struct rc_str text, struct rc_token **token) RC_ON_SHARD;
 
 /* ---- whose they are ---- */
 

@@ -39,7 +39,7 @@ enum rc_session_kind { RC_SESSION_POLLING, RC_SESSION_WEBSOCKET, RC_SESSION_ENDP
 enum { RC_SID_LEN = 20, RC_SID_BYTES = 15, RC_SID_SECRET = 9 };
 
 /* Why input stands still; a session reads while none of these is set. */
-enum { RC_PAUSE_FENCE = 1, RC_PAUSE_RING = 2, RC_PAUSE_STORE = 4 };
+enum { RC_PAUSE_FENCE = 1, RC_PAUSE_RING = 2, RC_PAUSE_STORE = 4, RC_PAUSE_RATE = 8 };
 
 /* connect_timeout of a session that has not joined a namespace yet. */
 struct rc_joining {
@@ -118,6 +118,8 @@ struct rc_socket {
 /* ---- session.c: life and output ---- */
 
 struct rc_session *rc_session_new(struct rc_shard *sh, enum rc_session_kind kind) RC_ON_SHARD;
+/* The client's address, behind the proxies that are trusted; NULL: its connection has ended. */
+const struct rc_addr *rc_session_peer(const struct rc_session *s);
 /* Is there room for one more, with a socket? */
 bool rc_session_possible(const struct rc_shard *sh);
 /* Ends it: its sockets leave their rooms, its connection ends. Idempotent. */
@@ -185,5 +187,6 @@ void rc_wsconn_attach(struct rc_shard *sh, struct rc_session *s, struct rc_conn 
 /* Starts the closing handshake: code 0 sends a frame without one. Detaches the connection. */
 void rc_wsconn_end(struct rc_shard *sh, struct rc_session *s, unsigned code, struct rc_str text,
                    enum rc_close why) RC_ON_SHARD;
+void rc_wsconn_init(struct rc_shard *sh);
 
 #endif /* RC_BROKER_SESSION_H */

@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <time.h>
 
-enum { RC_BATCH_MAX = 64, RC_TOKEN_STEPS = 4 };
+enum { RC_BATCH_MAX = 64, RC_TOKEN_STEPS = 4, RC_METER_STEPS = 4 };
 
 /* Publications to one room of this turn, not yet in the members' queues. */
 struct rc_batch {
@@ -34,6 +34,7 @@ struct rc_batch {
 };
 
 struct rc_admission;
+struct rc_meter;
 struct rc_directory;
 struct rc_held;
 
@@ -56,6 +57,8 @@ struct rc_shard {
     struct rc_generation *generation; /* see renew.c */
     struct rc_admission
         *admission; /* borrowed, set by main; NULL: no limits that shards share */
+    struct rc_shard *const *peers; /* [nshards], borrowed; their `stats` alone are read */
+    uint64_t shed_above;           /* bytes in queues here, see shed.h */
     struct rc_mesh *mesh;
     bool mail_waits; /* some was left over */
     /* Results to this shard itself wait in a ring, behind a part of a union: so others must, too. */
@@ -78,6 +81,9 @@ struct rc_shard {
     struct rc_batch batch;
     struct rc_ids ring_paused; /* sessions with RC_PAUSE_RING */
     struct rc_directory *directory;
+    struct rc_meter *meter; /* [meter_cap], by slot of the session; see meter.h */
+    uint32_t meter_cap;
+    bool over_rate; /* the message that is being worked on is to be dropped */
     /* Messages to users, see inbox.c. */
     uint64_t inbox_asked;        /* number of the last question to the store */
     struct rc_list inbox_retry;  /* of rc_inbox: the store could not answer */
@@ -97,7 +103,9 @@ struct rc_shard {
     struct rc_timerq q_client_ping;                     /* Engine.IO 3 */
     struct rc_timerq q_token[RC_TOKEN_STEPS], q_revoke; /* see identity.c */
     struct rc_timer revoke_timer;
-    uint32_t revoke_cursor; /* of the sessions */
+    uint32_t revoke_cursor;                   /* of the sessions */
+    struct rc_timerq q_meter[RC_METER_STEPS]; /* see meter.c */
+    struct rc_timerq q_message;               /* of a WebSocket message that is arriving */
     struct rc_timerq q_upgrade, q_poll_close, q_directory, q_unwatched, q_ask, q_spill, q_stop;
     struct rc_endpoint_timers **q_endpoint; /* [nnsps], NULL for namespaces */
     struct rc_timerq q_presence;

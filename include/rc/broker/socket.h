@@ -60,6 +60,8 @@ void rc_socket_refuse(struct rc_shard *sh, struct rc_session *s, struct rc_str n
                       struct rc_str message, struct rc_str data) RC_ON_SHARD;
 
 void rc_assembly_free(struct rc_assembly *a);
+/* Grows with each attachment that has come. */
+size_t rc_assembly_progress(const struct rc_assembly *a);
 
 /* Packet building: text frames with room for their header. `begin` empties the buffer; what is
  * put then is the text; `end` frames it; `attach` adds a binary frame behind. The result is

@@ -12,20 +12,23 @@
 #include <stdint.h>
 
 /* X(name, kind of a metric, help) */
-#define RC_STATS_MAP(X)                                                      \
-    X(handed, counter, "connections that came from the acceptor")            \
-    X(accepted, counter, "connections taken over")                           \
-    X(conns, gauge, "connections open now")                                  \
-    X(sessions, gauge, "sessions open now")                                  \
-    X(sockets, gauge, "Socket.IO sockets connected now")                     \
-    X(rooms, gauge, "rooms owned now")                                       \
-    X(events_in, counter, "events and messages received")                    \
-    X(refused, counter, "events refused by their rule or a limit")           \
-    X(published, counter, "publications sequenced as owner of the room")     \
-    X(deliveries, counter, "publications handed to members here")            \
-    X(unions, counter, "publications to rooms of several owners, sequenced") \
-    X(dropped, counter, "volatile publications that a member was not given") \
-    X(fences, counter, "fences that a session had to wait for")              \
+#define RC_STATS_MAP(X)                                                                \
+    X(handed, counter, "connections that came from the acceptor")                      \
+    X(accepted, counter, "connections taken over")                                     \
+    X(conns, gauge, "connections open now")                                            \
+    X(sessions, gauge, "sessions open now")                                            \
+    X(sockets, gauge, "Socket.IO sockets connected now")                               \
+    X(rooms, gauge, "rooms owned now")                                                 \
+    X(events_in, counter, "events and messages received")                              \
+    X(refused, counter, "events refused by their rule or a limit")                     \
+    X(published, counter, "publications sequenced as owner of the room")               \
+    X(deliveries, counter, "publications handed to members here")                      \
+    X(unions, counter, "publications to rooms of several owners, sequenced")           \
+    X(queued, gauge, "bytes that wait to be written, those of a message once a shard") \
+    X(rate_delays, counter, "times that a client was not read because of its rate")    \
+    X(rate_dropped, counter, "messages dropped because of the client's rate")          \
+    X(dropped, counter, "volatile publications that a member was not given")           \
+    X(fences, counter, "fences that a session had to wait for")                        \
     X(spills, counter, "messages that found a ring full")
 
 struct rc_stats {

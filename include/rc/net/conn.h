@@ -23,14 +23,17 @@
 
 /* Why a connection ended. X(name, text) */
 #define RC_CLOSE_MAP(X)                                                                        \
-    X(RC_CLOSE_PEER, "peer_closed")               /* the peer closed it */                     \
-    X(RC_CLOSE_RESET, "reset")                    /* reset, or another socket error */         \
-    X(RC_CLOSE_DONE, "done")                      /* an HTTP exchange ended as agreed */       \
-    X(RC_CLOSE_BAD_REQUEST, "bad_request")        /* HTTP that was refused */                  \
-    X(RC_CLOSE_HEAD_TIMEOUT, "head_timeout")      /* a request did not arrive in time */       \
-    X(RC_CLOSE_IDLE, "idle")                      /* keep-alive without a next request */      \
-    X(RC_CLOSE_LINGER_TIMEOUT, "linger_timeout")  /* the peer never closed its side */         \
-    X(RC_CLOSE_SLOW, "slow_consumer")             /* over limits.max_queue */                  \
+    X(RC_CLOSE_PEER, "peer_closed")                /* the peer closed it */                    \
+    X(RC_CLOSE_RESET, "reset")                     /* reset, or another socket error */        \
+    X(RC_CLOSE_DONE, "done")                       /* an HTTP exchange ended as agreed */      \
+    X(RC_CLOSE_BAD_REQUEST, "bad_request")         /* HTTP that was refused */                 \
+    X(RC_CLOSE_HEAD_TIMEOUT, "head_timeout")       /* a request did not arrive in time */      \
+    X(RC_CLOSE_IDLE, "idle")                       /* keep-alive without a next request */     \
+    X(RC_CLOSE_LINGER_TIMEOUT, "linger_timeout")   /* the peer never closed its side */        \
+    X(RC_CLOSE_SLOW, "slow_consumer")              /* over limits.max_queue */                 \
+    X(RC_CLOSE_QUEUED_TOTAL, "queued_total")       /* limits.max_queued_total was reached */   \
+    X(RC_CLOSE_RATE, "rate")                       /* limits.rate_policy = close */            \
+    X(RC_CLOSE_MESSAGE_TIMEOUT, "message_timeout") /* a message did not arrive in time */      \
     X(RC_CLOSE_WS_PROTOCOL, "websocket_protocol") /* a WebSocket frame that breaks RFC 6455 */ \
     X(RC_CLOSE_WS_CLOSED, "websocket_closed")     /* the closing handshake ended it */         \
     X(RC_CLOSE_TOO_BIG, "too_big")                /* a message over max_payload */             \

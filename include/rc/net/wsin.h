@@ -35,6 +35,10 @@ int64_t rc_wsin_decode(struct rc_wsin *in, uint8_t *data, size_t len,
  * `in`. RC_EAGAIN: more is to come. RC_EPROTO, RC_ELIMIT, RC_ENOMEM: it is bad. *hold: empty. */
 int rc_wsin_piece(struct rc_wsin *in, const struct rc_ws_event *ev, struct rc_buf *hold,
                   struct rc_str *whole) RC_MUSTCHECK;
+/* A message has begun and is not complete; the bytes of it so far. A frame whose head has not come
+ * is not known here. */
+bool rc_wsin_is_open(const struct rc_wsin *in);
+size_t rc_wsin_gathered(const struct rc_wsin *in);
 /* The close code for an error of rc_wsin_piece(). */
 unsigned rc_wsin_code(int error);
 

@@ -457,3 +457,22 @@ Test(outq, short_queues_do_not_allocate_again)
     cr_assert_eq(s->refs, 1u);
     rc_seg_unref(s);
 }
+
+Test(outq, live_bytes)
+{
+    static const char file[] = "stays";
+    uint64_t before = rc_seg_live();
+    struct rc_seg *own = rc_seg_new(NULL, 1000), *stays = rc_seg_pin(file, 5, NULL, NULL);
+    struct rc_outq a = {0}, b = {0};
+
+    cr_assert_eq(rc_seg_live() - before, 1000 + 2 * sizeof(struct rc_seg));
+    rc_outq_push(&a, rc_seg_ref(own));
+    rc_outq_push(&b, own);
+    rc_outq_push(&b, stays);
+    cr_assert_eq(rc_seg_live() - before, 1000 + 2 * sizeof(struct rc_seg),
+                 "once, however many have it");
+    rc_outq_clear(&a);
+    cr_assert_geq(rc_seg_live() - before, 1000);
+    rc_outq_clear(&b);
+    cr_assert_eq(rc_seg_live(), before);
+}

@@ -1,0 +1,33 @@
+/*
+ * shed.h - limits.max_queued_total: when too much waits for slow clients, those furthest behind are closed.
+ *
+ * What is counted is memory: a message that waits for a thousand clients is counted once on each shard, as
+ * it is kept. At the end of a turn a shard publishes what its queues hold. If all shards together are over
+ * the ceiling, each whose share is more than an equal one closes the clients for which most waits, until
+ * a tenth is free.
+ *
+ * Threads:   the shard.
+ * Ownership: none.
+ */
+#ifndef RC_BROKER_SHED_H
+#define RC_BROKER_SHED_H
+
+#include "rc/broker/shard.h"
+
+void rc_shed_now(struct rc_shard *sh, uint64_t own) RC_ON_SHARD;
+
+/* At the end of a turn. */
+static inline void rc_shed(struct rc_shard *sh) RC_ON_SHARD;
+static inline void rc_shed(struct rc_shard *sh)
+{
+    uint64_t own = rc_seg_live();
+
+    atomic_store_explicit(&sh->stats.queued, own, memory_order_relaxed);
+    if (own > sh->shed_above)
+        rc_shed_now(sh, own);
+}
+
+/* The configuration has changed. */
+void rc_shed_init(struct rc_shard *sh);
+
+#endif /* RC_BROKER_SHED_H */
