@@ -264,10 +264,9 @@ RC_ON_SHARD static bool know_client(struct rc_shard *sh, struct rc_conn *c,
     const struct rc_trust *trust = &sh->app->trust;
     struct rc_http *h = c->user;
 
-    if (!rc_trust_has(trust, &h->from))
-        return true;
     c->peer = rc_forwarded_client(trust, &h->from, req);
-    if (!req->upgrade_websocket || h->admitted || rc_trust_has(trust, &c->peer))
+    if (!req->upgrade_websocket || h->admitted || !rc_trust_has(trust, &h->from) ||
+        rc_trust_has(trust, &c->peer))
         return true;
     h->admitted = true;
     return rc_front_admit(sh, c);

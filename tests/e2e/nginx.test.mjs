@@ -254,6 +254,23 @@ describe('nginx', roomcastOnly, () => {
     assert.equal(second.ended, null);
   });
 
+  test('roomcast stands still for a while: 504, and everything goes on', async (t) => {
+    const server = await startFor(t, { ini: INI, shards: 2, options: TRUSTING });
+    const more = [['proxy_read_timeout 75s;', 'proxy_read_timeout 1s;']];
+    const front = await nginxFor(t, { upstream: `127.0.0.1:${server.port}`, more });
+    assert.equal((await get(`${front.url}/healthz`)).status, 200);
+    process.kill(server.pid, 'SIGSTOP');
+    try {
+      const answers = await Promise.all(range(8).map(() => get(`${front.url}/healthz`)));
+      assert.deepEqual(answers.map((r) => r.status), Array(8).fill(504));
+    } finally {
+      process.kill(server.pid, 'SIGCONT');
+    }
+    await until('it answers', async () => (await get(`${front.url}/healthz`)).status === 200, 20_000);
+    const c = await connected(via(front.url, ['polling']));
+    assert.deepEqual(await ask(c, 'ask', 1), 1);
+  });
+
   for (const [how, signal] of [['dies', 'SIGKILL'], ['stands still', 'SIGSTOP']])
     test(`nginx ${how}: nothing of its clients is left`, async (t) => {
       const server = await startFor(t, {
@@ -271,7 +288,7 @@ describe('nginx', roomcastOnly, () => {
       front.signal(signal);
       await until('its sessions are gone', async () => (await counted(server, 'sessions')) === 0, 60_000);
       if (how === 'dies') await until('its connections are gone', async () => (await counted(server, 'conns')) === 0, 60_000);
-      else assert.match(server.stderr(), /closed reason=ping_timeout/);
+      else await until('the reason', () => /closed reason=ping_timeout/.test(server.stderr()), 20_000);
       await front.kill();
       await until('its connections are gone', async () => (await counted(server, 'conns')) === 0, 60_000);
       const direct = await connect(server, { transports: ['websocket'] });

@@ -34,7 +34,7 @@
     X(server, listen, LISTEN, "0.0.0.0:3000", 0, 64, 0,                                       \
       "addresses to listen on, host:port or unix:/path by comma; port 0 takes a free one; "   \
       "with [listen] sections, none unless it is set")                                        \
-    X(server, trusted_proxies, NETWORKS, "", 0, 64, 0,                                        \
+    X(server, trusted_proxies, NETWORKS, "", 0, 64, 1,                                        \
       "networks of proxies whose PROXY headers and X-Forwarded-For are believed; those that " \
       "come by a Unix socket always are")                                                     \
     X(server, shards, AUTO, "auto", 1, 64, 0, "worker threads; auto is one per core")         \

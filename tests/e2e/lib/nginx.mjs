@@ -43,8 +43,8 @@ function replace(text, from, to) {
   return text.replaceAll(from, to);
 }
 
-// The text of conf/nginx.conf for a test. bytes: upstream of the stream block.
-function render({ address, dir, upstream, bytes, cert, key, http = '' }) {
+// The text of conf/nginx.conf for a test. bytes: upstream of the stream block; more: further changes, [from, to].
+function render({ address, dir, upstream, bytes, cert, key, more = [] }) {
   const at = upstream.startsWith('/') ? `unix:${upstream}` : upstream;
   let text = readFileSync(join(top, 'conf/nginx.conf'), 'utf8');
   const changes = [
@@ -65,8 +65,9 @@ function render({ address, dir, upstream, bytes, cert, key, http = '' }) {
     ['server 127.0.0.1:3000;', `server ${at};`],
     [
       'http {\n',
-      `http {\n${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((n) => `    ${n}_temp_path ${dir}/${n};\n`).join('')}${http}`,
+      `http {\n${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((n) => `    ${n}_temp_path ${dir}/${n};\n`).join('')}`,
     ],
+    ...more,
   ];
   for (const [from, to] of changes) text = replace(text, from, to);
   if (!bytes) return text;
@@ -179,14 +180,14 @@ class Nginx {
   }
 }
 
-export async function startNginx({ upstream, bytes, http }) {
+export async function startNginx({ upstream, bytes, more }) {
   if (!existsSync(NGINX) || !existsSync(STREAM)) throw new Error('there is no nginx with its stream module: make deps-test installs them');
   certificate ??= certificates();
   const dir = tempDir();
   const address = `127.${randomInt(1, 255)}.${randomInt(0, 256)}.${randomInt(2, 255)}`;
   const file = join(dir, 'nginx.conf');
   mkdirSync(join(dir, 'logs'));
-  writeFileSync(file, render({ address, dir, upstream, bytes, http, ...(await certificate) }));
+  writeFileSync(file, render({ address, dir, upstream, bytes, more, ...(await certificate) }));
   const front = new Nginx(address, dir, file);
   await front.ready();
   return front;
