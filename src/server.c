@@ -1,6 +1,7 @@
 /* server.c - the daemon's threads: made, started and ended in order; and the signals. */
 #include "rc/base/log.h"
 #include "rc/base/mem.h"
+#include "rc/broker/admin_ui.h"
 #include "rc/broker/admission.h"
 #include "rc/broker/shed.h"
 #include "rc/cluster/cluster.h"
@@ -228,6 +229,9 @@ static enum rc_exit create(struct rc_server *s)
     if (create_store(s) != RC_EXIT_OK || create_cluster(s) != RC_EXIT_OK)
         return RC_EXIT_RUN;
     s->admission = rc_admission_new(&s->conf, s->max_conns);
+    if (s->app->ui != NULL && (s->ui = rc_ui_desk_new(s->app, s->mesh)) == NULL)
+        return rc_fail("the Admin UI (admin.ui) cannot be set up: %s", rc_reason());
+    s->app->ui_desk = s->ui;
     for (unsigned i = 0; i < s->nshards; i++) {
         s->shard[i] = rc_shard_new(i, s->app, s->mesh, per_shard);
         if (s->shard[i] == NULL)
@@ -252,6 +256,8 @@ static enum rc_exit start(struct rc_server *s)
         if (rc_shard_start(s->shard[s->nstarted]) != RC_OK)
             return rc_fail("the thread of shard %u cannot be started: %s", s->nstarted,
                            rc_reason());
+    if (s->ui != NULL && rc_ui_desk_start(s->ui, s->shard) != RC_OK)
+        return rc_fail("the thread of the Admin UI cannot be started: %s", rc_reason());
     if (rc_acceptor_start(s->acceptor) != RC_OK)
         return rc_fail("the acceptor's thread cannot be started: %s", rc_reason());
     s->accepting = true;
@@ -278,6 +284,8 @@ static void stop(struct rc_server *s)
         rc_admin_drain(s->admin);
     if (s->accepting)
         rc_acceptor_stop(s->acceptor);
+    if (s->ui != NULL)
+        rc_ui_desk_stop(s->ui);
     for (unsigned i = 0; i < s->nstarted; i++) {
         struct rc_msg msg = {.type = RC_MSG_STOP};
 
@@ -379,6 +387,7 @@ void rc_server_free(struct rc_server *s)
     rc_admission_free(s->admission);
     rc_store_free(s->store);
     rc_cluster_free(s->cluster);
+    rc_ui_desk_free(s->ui);
     if (s->mesh != NULL)
         rc_mesh_free(s->mesh);
     rc_reload_free(s);

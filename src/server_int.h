@@ -18,6 +18,8 @@
 
 #include <pthread.h>
 
+struct rc_ui_desk;
+
 /* A configuration and what was made of it. */
 struct rc_made {
     struct rc_conf *conf;
@@ -40,6 +42,7 @@ struct rc_server {
     struct rc_store *store;     /* NULL: none */
     struct rc_cluster *cluster; /* NULL: none */
     struct rc_admin *admin;     /* NULL: none */
+    struct rc_ui_desk *ui;      /* NULL: none */
 
     pthread_mutex_t reloading;       /* who reloads; guards what follows */
     struct rc_made *oldest, *latest; /* NULL: nothing was reloaded yet */

@@ -54,7 +54,8 @@ void rc_ctl_show_shards(const struct rc_admin_sources *from, struct rc_buf *to)
 
 static void put_endpoint(unsigned nshards, unsigned at, struct rc_buf *to)
 {
-    static const char *const other[] = {"acceptor", "main", "store", "admin"};
+    static const char *const other[] = {"acceptor", "main",    "store",
+                                        "admin",    "cluster", "admin-ui"};
 
     if (at < nshards)
         rc_buf_printf(to, "\"shard-%u\"", at);

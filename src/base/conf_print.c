@@ -56,7 +56,7 @@ void rc_conf_print(const struct rc_conf *conf, FILE *to)
 
 static bool is_secret(const char *key)
 {
-    static const char *const end[] = {"secret", "password", "passphrase"};
+    static const char *const end[] = {"secret", "password", "passphrase", "password_hash"};
     size_t len = strlen(key);
 
     for (unsigned i = 0; i < sizeof(end) / sizeof(end[0]); i++)

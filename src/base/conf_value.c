@@ -31,6 +31,7 @@ static const char *const storeengines[] = {"none", "sqlite", "mariadb", NULL};
 static const char *const storetls[] = {"off", "prefer", "required", NULL};
 static const char *const ratepolicies[] = {"delay", "drop", "close", NULL};
 static const char *const samesites[] = {"lax", "strict", "none", "off", NULL};
+static const char *const uimodes[] = {"development", "production", NULL};
 static const char *const parsers[] = {"auto", "json", "msgpack", NULL};
 
 static const char *const *enum_names(enum rc_conf_type type)
@@ -39,6 +40,8 @@ static const char *const *enum_names(enum rc_conf_type type)
         return loglevels;
     if (type == RC_CONF_SAMESITE)
         return samesites;
+    if (type == RC_CONF_UIMODE)
+        return uimodes;
     if (type == RC_CONF_PARSER)
         return parsers;
     if (type == RC_CONF_AUTHMODE)
@@ -192,6 +195,7 @@ void rc_conf_value_describe(const struct rc_conf_key *k, struct rc_buf *to)
     case RC_CONF_ACKPOLICY:
     case RC_CONF_UNKNOWNEVENT:
     case RC_CONF_SAMESITE:
+    case RC_CONF_UIMODE:
     case RC_CONF_PARSER:
     case RC_CONF_AUTHMODE:
     case RC_CONF_STOREENGINE:
@@ -258,6 +262,8 @@ static bool parse_enum(enum rc_conf_type type, struct rc_str s, void *field)
         *(enum rc_ackpolicy *)field = (enum rc_ackpolicy)i;
     else if (type == RC_CONF_SAMESITE)
         *(enum rc_samesite *)field = (enum rc_samesite)i;
+    else if (type == RC_CONF_UIMODE)
+        *(enum rc_uimode *)field = (enum rc_uimode)i;
     else if (type == RC_CONF_PARSER)
         *(enum rc_parser *)field = (enum rc_parser)i;
     else if (type == RC_CONF_AUTHMODE)
@@ -467,6 +473,7 @@ bool rc_conf_value_set(struct rc_conf *conf, const struct rc_conf_key *k, struct
     case RC_CONF_ACKPOLICY:
     case RC_CONF_UNKNOWNEVENT:
     case RC_CONF_SAMESITE:
+    case RC_CONF_UIMODE:
     case RC_CONF_PARSER:
     case RC_CONF_AUTHMODE:
     case RC_CONF_STOREENGINE:
@@ -576,6 +583,7 @@ void rc_conf_value_put(const struct rc_conf *conf, const struct rc_conf_key *k,
         rc_buf_putz(to, unknownevents[*(const enum rc_unknownevent *)field]);
         break;
     case RC_CONF_SAMESITE: rc_buf_putz(to, samesites[*(const enum rc_samesite *)field]); break;
+    case RC_CONF_UIMODE: rc_buf_putz(to, uimodes[*(const enum rc_uimode *)field]); break;
     case RC_CONF_PARSER: rc_buf_putz(to, parsers[*(const enum rc_parser *)field]); break;
     case RC_CONF_AUTHMODE: rc_buf_putz(to, authmodes[*(const enum rc_authmode *)field]); break;
     case RC_CONF_STOREENGINE:

@@ -8,6 +8,7 @@
 #include "rc/base/log.h"
 #include "rc/base/mem.h"
 #include "rc/base/wild.h"
+#include "rc/broker/admin_ui.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -113,7 +114,7 @@ static struct rc_nsp *place_for(struct rc_app *app, const struct rc_app *last,
     return &app->nsp[had != NULL ? had->index : app->nnsps++];
 }
 
-/* There is room for all sections; the array does not move. name lives as long as the app. */
+/* There is room for all sections, / and the Admin UI's; the array does not move. name lives as long as the app. */
 static struct rc_nsp *add_nsp(struct rc_app *app, const struct rc_app *last, const char *name,
                               enum rc_endpoint_protocol endpoint)
 {
@@ -190,6 +191,29 @@ static void check_messages(const struct rc_app *app, const struct rc_nsp *nsp,
                           s->nsp, s->name, app->nsp[i].name.p);
 }
 
+/* The namespace of the Admin UI has no rules. */
+static void add_ui(struct rc_app *app, const struct rc_app *last, struct rc_conf_errors *e)
+{
+    const char *name = app->conf->admin_ui_namespace;
+    struct rc_nsp *nsp;
+
+    rc_ui_check(app->conf, e);
+    if (!app->conf->admin_ui)
+        return;
+    for (unsigned i = 0; i < app->conf->nsections; i++) {
+        const struct rc_conf_section *s = &app->conf->section[i];
+
+        if (s->kind != RC_CONF_ENDPOINT && strcmp(s->nsp, name) == 0)
+            rc_conf_error(e, s->file, s->line,
+                          "namespace %s: expected another name than admin.ui_namespace", name);
+    }
+    if (e->n != 0)
+        return;
+    nsp = add_nsp(app, last, name, RC_ENDPOINT_NONE);
+    nsp->auth = RC_AUTHMODE_OFF; /* it has its own way of asking */
+    app->ui = nsp;
+}
+
 static void add_namespaces(struct rc_app *app, const struct rc_app *last,
                            struct rc_conf_errors *e)
 {
@@ -213,6 +237,7 @@ static void add_namespaces(struct rc_app *app, const struct rc_app *last,
         if (!had && nsp->rules.uses_messages)
             check_messages(app, nsp, s, e);
     }
+    add_ui(app, last, e);
     for (unsigned i = 0; i < app->nnsps; i++)
         rc_ruleset_seal(&app->nsp[i].rules);
 }
@@ -316,6 +341,10 @@ static void read_json(struct rc_app *app, struct rc_nsp *nsp, const struct rc_co
     if (name != NULL && (target = rc_app_nsp(app, rc_str_of(name->value), false)) == NULL) {
         entry_fault(s, name, "a namespace that another section names, and that is no pattern",
                     e);
+        return;
+    }
+    if (name != NULL && target == app->ui) {
+        entry_fault(s, name, "another namespace than admin.ui_namespace", e);
         return;
     }
     nsp->door_to = target->index;
@@ -583,7 +612,7 @@ struct rc_app *rc_app_renew(const struct rc_app *last, const struct rc_conf *con
                             const char *exe_dir, struct rc_conf_errors *e)
 {
     struct rc_app *app = rc_calloc(1, sizeof(*app));
-    size_t most = (size_t)conf->nsections + 1 + (last != NULL ? last->nnsps : 0);
+    size_t most = (size_t)conf->nsections + 2 + (last != NULL ? last->nnsps : 0);
     unsigned before = e->n;
 
     app->life = rc_calloc(1, sizeof(*app->life));
@@ -594,6 +623,7 @@ struct rc_app *rc_app_renew(const struct rc_app *last, const struct rc_conf *con
         app->store = last->store;
         app->listeners = last->listeners;
         app->cluster = last->cluster;
+        app->ui_desk = last->ui_desk;
         inherit(app, last);
     }
     set_limits(app);

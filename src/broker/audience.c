@@ -2,6 +2,7 @@
 #include "rc/broker/audience.h"
 
 #include "rc/base/mem.h"
+#include "rc/broker/admin_ui.h"
 #include "rc/broker/ask.h"
 #include "rc/broker/form.h"
 #include "rc/broker/polling.h"
@@ -129,6 +130,8 @@ RC_ON_SHARD static void give(struct handing *h, struct rc_socket *k)
     if (h->form[s->form] == NULL)
         h->form[s->form] = rc_form_make(&sh->former, h->form[RC_FORM_FRAMES], s->form);
     rc_outq_push(&s->out, rc_seg_ref(h->form[s->form]));
+    if (sh->ui_live)
+        rc_ui_sent(sh, s, rc_pub_data(h->pub));
     rc_session_touch(sh, s);
     h->given++;
 }
@@ -206,6 +209,7 @@ void rc_audience_deliver(struct rc_shard *sh, struct rc_pub *pub)
         if (h.form[i] != NULL)
             rc_seg_unref(h.form[i]);
     rc_stat_add(&sh->stats.deliveries, h.given);
+    rc_ui_packets_out(sh, h.given, (uint64_t)h.given * pub->len);
     if (pub->ask != 0)
         rc_ask_report(sh, pub->ask, RC_MSG_ASK_SOCKETS, h.given);
 }

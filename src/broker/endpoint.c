@@ -1,5 +1,6 @@
 /* endpoint.c - plain WebSocket endpoints: what the INI's [endpoint /PATH] says. */
 #include "rc/base/mem.h"
+#include "rc/broker/admin_ui.h"
 #include "rc/broker/identity.h"
 #include "rc/broker/json_client.h"
 #include "rc/broker/lane.h"
@@ -83,6 +84,8 @@ RC_ON_SHARD static void enter(struct rc_shard *sh, struct rc_session *s)
     s->nsockets = 1;
     k->session = s;
     rc_stat_add(&sh->stats.sockets, 1);
+    if (sh->ui != NULL)
+        rc_ui_connected(sh, k);
     rc_local_enter_all(sh, k);
 }
 

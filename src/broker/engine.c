@@ -2,6 +2,7 @@
  * Long-polling itself is in polling.c. */
 #include "rc/broker/engine.h"
 
+#include "rc/broker/admin_ui.h"
 #include "rc/broker/front_int.h"
 #include "rc/broker/identity.h"
 #include "rc/broker/json_client.h"
@@ -42,6 +43,8 @@ RC_ON_SHARD static void on_pong(struct rc_shard *sh, struct rc_session *s)
 
 void rc_engine_packet(struct rc_shard *sh, struct rc_session *s, const struct rc_eio_packet *p)
 {
+    if (p->data.len != 0)
+        rc_ui_packets_in(sh, p->data.len);
     if (p->binary) {
         rc_socket_binary(sh, s, p->data);
         return;

@@ -1,5 +1,6 @@
 /* local.c - the members that live on this shard, and how a publication gets into their queues. */
 #include "rc/base/mem.h"
+#include "rc/broker/admin_ui.h"
 #include "rc/broker/ask.h"
 #include "rc/broker/audience.h"
 #include "rc/broker/identity.h"
@@ -300,8 +301,11 @@ void rc_local_joined(struct rc_shard *sh, rc_id lroom, rc_id socket)
         return;
     settle(sh, lr);
     m->answers--;
-    if (m->index == RC_NOT_IN)
+    if (m->index == RC_NOT_IN) {
         m->index = array_add(lr, k);
+        if (sh->ui_live)
+            rc_ui_moved(sh, k, lr, true);
+    }
 }
 
 void rc_local_left(struct rc_shard *sh, rc_id lroom, rc_id socket)
@@ -313,8 +317,11 @@ void rc_local_left(struct rc_shard *sh, rc_id lroom, rc_id socket)
     if (lr == NULL || k == NULL || k->closed || (m = record_of(k, lr)) == NULL)
         return;
     settle(sh, lr);
-    if (m->index != RC_NOT_IN)
+    if (m->index != RC_NOT_IN) {
         array_remove(sh, lr, m->index);
+        if (sh->ui_live)
+            rc_ui_moved(sh, k, lr, false);
+    }
     m->index = RC_NOT_IN;
     if (--m->answers == 0 && !m->want)
         drop_record(sh, k, m);
@@ -428,7 +435,7 @@ RC_ON_SHARD static void hand_out(struct rc_shard *sh, const struct rc_batch *b,
 {
     const struct rc_lmember *m = b->room->member;
     struct rc_seg *form[RC_FORM_COUNT] = {[RC_FORM_FRAMES] = seg};
-    uint32_t n = b->room->n, given = 0;
+    uint32_t n = b->room->n, given = 0, bytes = seg->len;
 
     for (uint32_t i = 0; i < n; i++) {
         struct rc_session *s = m[i].session;
@@ -447,6 +454,7 @@ RC_ON_SHARD static void hand_out(struct rc_shard *sh, const struct rc_batch *b,
         if (form[i] != NULL)
             rc_seg_unref(form[i]);
     rc_stat_add(&sh->stats.deliveries, (int64_t)given * npubs);
+    rc_ui_packets_out(sh, (uint64_t)given * npubs, (uint64_t)given * bytes);
 }
 
 void rc_batch_distribute(struct rc_shard *sh)
@@ -455,6 +463,8 @@ void rc_batch_distribute(struct rc_shard *sh)
 
     if (b->n == 0)
         return;
+    for (unsigned i = 0; sh->ui_live && i < b->n; i++)
+        rc_ui_sent_to_room(sh, b->room, b->except, rc_pub_data(b->pub[i]));
     if (b->n > 1 && b->bytes > BATCH_COPY_MAX) {
         for (unsigned i = 0; i < b->n; i++)
             hand_out(sh, b, rc_seg_pin(b->pub[i]->data, b->pub[i]->len, b->pub[i], unpin_pub),

@@ -13,7 +13,7 @@
 
 enum { WAKE_AFTER = 64 }; /* messages in one turn after which the consumer need not wait */
 
-enum { CLASSES = RC_MESH_REQUESTS + 1, OTHERS = 5 }; /* producers that are no shards */
+enum { CLASSES = RC_MESH_REQUESTS + 1, OTHERS = 6 }; /* producers that are no shards */
 
 static enum rc_mesh_class class_of(enum rc_msg_type type)
 {
@@ -31,8 +31,11 @@ static enum rc_mesh_class class_of(enum rc_msg_type type)
     case RC_MSG_ASK_SOCKETS:
     case RC_MSG_ASK_ANSWER:
     case RC_MSG_UNION_PART:
-    case RC_MSG_SURVEYED:                     /* one per open question at most */
-    case RC_MSG_STORE_DONE:                   /* one per waiting session and owner at most */
+    case RC_MSG_SURVEYED: /* one per open question at most */
+    case RC_MSG_UI_LOGIN:
+    case RC_MSG_UI_PAGE:    /* one per list and shard at most, as is what it causes */
+    case RC_MSG_UI_TELL:    /* behind the pages, which it would not be told otherwise */
+    case RC_MSG_STORE_DONE: /* one per waiting session and owner at most */
     case RC_MSG_STOP: return RC_MESH_RESULTS; /* must come through whatever is full */
     case RC_MSG_CONN:
     case RC_MSG_JOIN:
@@ -53,6 +56,9 @@ static enum rc_mesh_class class_of(enum rc_msg_type type)
     case RC_MSG_INBOX_READY:
     case RC_MSG_PRESENCE:
     case RC_MSG_SURVEY:
+    case RC_MSG_UI_WATCH:
+    case RC_MSG_UI_LIST:
+    case RC_MSG_UI_COMMAND:
     case RC_MSG_TYPE_COUNT: break;
     }
     return RC_MESH_REQUESTS;
@@ -166,6 +172,11 @@ void rc_msg_drop(struct rc_msg *msg)
     case RC_MSG_MISSED: rc_pub_unref(&msg->u.missed.pub); return;
     case RC_MSG_SURVEY:
     case RC_MSG_SURVEYED: rc_survey_free(msg->u.survey); return;
+    case RC_MSG_UI_LOGIN:
+    case RC_MSG_UI_LIST:
+    case RC_MSG_UI_PAGE:
+    case RC_MSG_UI_TELL:
+    case RC_MSG_UI_COMMAND: rc_pub_unref(&msg->u.ui.pub); return;
     case RC_MSG_ASK_SHARDS:
     case RC_MSG_ASK_SOCKETS:
     case RC_MSG_STOP:
@@ -175,6 +186,7 @@ void rc_msg_drop(struct rc_msg *msg)
     case RC_MSG_FENCE_PASS:
     case RC_MSG_FENCE_ACK:
     case RC_MSG_DIR_WATCH:
+    case RC_MSG_UI_WATCH:
     case RC_MSG_TYPE_COUNT: return;
     }
 }

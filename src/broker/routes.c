@@ -1,5 +1,6 @@
 /* routes.c - what a request is: Engine.IO, an endpoint, a file, or an error. */
 #include "rc/base/b64.h"
+#include "rc/broker/admin_ui.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/front_int.h"
 #include "rc/broker/identity.h"
@@ -333,6 +334,8 @@ RC_ON_SHARD static void open_session(struct rc_shard *sh, struct rc_conn *c,
     enum rc_token_fault fault;
     char accept[RC_WS_ACCEPT_LEN + 1];
 
+    if (error < 0 && sh->ui != NULL)
+        rc_ui_request(sh, c, req);
     if (error >= 0) {
         refuse(sh, c, upgrade, (enum rc_eio_error)error);
     } else if (websocket && !handshake_ok(sh, c, req, accept)) {
@@ -459,6 +462,8 @@ RC_ON_SHARD static void endpoint(struct rc_shard *sh, struct rc_conn *c,
         } else if (handshake_ok(sh, c, req, accept)) {
             negotiate(sh, req, nsp->deflate, &deflate);
             fault = identify_endpoint(sh, c, req, nsp, &token);
+            if (sh->ui != NULL)
+                rc_ui_request(sh, c, req);
             switch_protocols(sh, c, req, accept, &deflate, &out);
             rc_endpoint_open(sh, nsp, c, &deflate, fault, token);
         }

@@ -4,6 +4,7 @@
 #include "rc/base/b64.h"
 #include "rc/base/hash.h"
 #include "rc/base/mem.h"
+#include "rc/broker/admin_ui.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/identity.h"
 #include "rc/broker/meter.h"
@@ -35,6 +36,8 @@ struct rc_session *rc_session_new(struct rc_shard *sh, enum rc_session_kind kind
     rc_random(s->sid_secret, sizeof(s->sid_secret));
     rc_meter_open(sh, s);
     rc_stat_add(&sh->stats.sessions, 1);
+    if (sh->ui != NULL)
+        rc_ui_opened(sh, s);
     return s;
 }
 
@@ -80,8 +83,12 @@ void rc_session_close(struct rc_shard *sh, struct rc_session *s, enum rc_close w
 {
     if (s->closed)
         return;
+    if (sh->ui != NULL)
+        rc_ui_ending(sh, s, why);
     while (s->sockets != NULL)
         rc_socket_close(sh, s->sockets);
+    if (sh->ui != NULL)
+        rc_ui_ended(sh, s);
     s->closed = true;
     rc_identity_forget(sh, s);
     rc_timer_stop(&s->beat);
@@ -113,6 +120,10 @@ void rc_session_touch(struct rc_shard *sh, struct rc_session *s)
 void rc_session_push(struct rc_shard *sh, struct rc_session *s, struct rc_seg *seg)
 {
     rc_batch_before(sh, s);
+    if (sh->ui_counts != NULL && seg != sh->ping)
+        rc_ui_packets_out(sh, 1, seg->len);
+    if (sh->ui_live)
+        rc_ui_sent(sh, s, rc_str_make(seg->data, seg->len));
     if (s->form != RC_FORM_FRAMES) {
         struct rc_seg *frames = seg;
 

@@ -3,6 +3,7 @@
 
 #include "rc/base/b64.h"
 #include "rc/base/mem.h"
+#include "rc/broker/admin_ui.h"
 #include "rc/broker/ask.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/front_int.h"
@@ -180,6 +181,12 @@ static void on_mail(struct rc_msg *msg, void *arg)
     case RC_MSG_PRESENCE: rc_presence_mail(sh, msg); return;
     case RC_MSG_SURVEY:
     case RC_MSG_SURVEYED: rc_survey_mail(sh, msg); return;
+    case RC_MSG_UI_LOGIN:
+    case RC_MSG_UI_WATCH:
+    case RC_MSG_UI_LIST:
+    case RC_MSG_UI_PAGE:
+    case RC_MSG_UI_TELL:
+    case RC_MSG_UI_COMMAND: rc_ui_mail(sh, msg); return;
     case RC_MSG_TYPE_COUNT: break;
     }
     RC_ASSERT(false);
@@ -261,13 +268,17 @@ static void on_turn_end(void *arg)
         (void)rc_loop_ready(&sh->loop);
         clear = rc_mesh_wake(sh->mesh, sh->index);
         rc_batch_distribute(sh);
+        if (sh->ui != NULL)
+            rc_ui_turn(sh);
         flush_dirty(sh);
         rc_shed(sh);
-    } while (sh->ndirty != 0 || sh->batch.n != 0 || sh->loop.ready.n != 0);
+    } while (sh->ndirty != 0 || sh->batch.n != 0 || sh->loop.ready.n != 0 ||
+             (sh->ui_live && rc_ui_has_more(sh)));
     clear = rc_mesh_wake(sh->mesh, sh->index) && clear;
     if (sh->mail_waits && !rc_mesh_blocked(sh->mesh, sh->index))
         rc_mesh_poke(sh->mesh, sh->index);
-    if ((!clear || sh->ring_paused.n != 0) && !rc_timer_running(&sh->spill_timer))
+    if ((!clear || sh->ring_paused.n != 0 || (sh->ui != NULL && rc_ui_waits(sh))) &&
+        !rc_timer_running(&sh->spill_timer))
         rc_timer_start(&sh->q_spill, &sh->spill_timer, sh->loop.now_ms);
     put_back_dead(sh);
     if (sh->stopping && sh->loop.conns.used == sh->loop.ndead)
@@ -323,6 +334,7 @@ static void init_timers(struct rc_shard *sh)
     rc_shed_init(sh);
     rc_wsconn_init(sh);
     rc_survey_init(sh);
+    rc_ui_init(sh);
 }
 
 struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct rc_mesh *mesh,
@@ -426,6 +438,7 @@ void rc_shard_free(struct rc_shard *sh)
     rc_assert_on_shard(sh);
     close_rest(sh);
     rc_survey_deinit(sh);
+    rc_ui_deinit(sh);
     put_back_dead(sh);
     rc_space_deinit(sh);
     rc_directory_deinit(sh);

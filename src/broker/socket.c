@@ -2,6 +2,7 @@
 #include "rc/broker/socket.h"
 
 #include "rc/base/mem.h"
+#include "rc/broker/admin_ui.h"
 #include "rc/broker/ask.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/identity.h"
@@ -145,6 +146,8 @@ void rc_socket_close(struct rc_shard *sh, struct rc_socket *k)
     if (k->closed)
         return;
     k->closed = true;
+    if (sh->ui != NULL)
+        rc_ui_closing(sh, k);
     rc_local_leave_everything(sh, k);
     while (*at != k)
         at = &(*at)->next;
@@ -354,35 +357,45 @@ RC_ON_SHARD static bool identify(struct rc_shard *sh, struct rc_socket *k,
     return true;
 }
 
-RC_ON_SHARD static void add_socket(struct rc_shard *sh, struct rc_session *s,
-                                   const struct rc_nsp *nsp, struct rc_str name,
-                                   struct rc_str auth)
+/* NULL: it may not connect, and has been told. */
+RC_ON_SHARD static struct rc_socket *add_socket(struct rc_shard *sh, struct rc_session *s,
+                                                const struct rc_nsp *nsp, struct rc_str name,
+                                                struct rc_str auth)
 {
     struct rc_socket *k = rc_pool_get(&sh->sockets);
 
     if (k == NULL) {
         rc_engine_fail(sh, s, RC_CLOSE_LIMIT);
-        return;
+        return NULL;
     }
     k->session = s;
     k->nsp = nsp->index;
     k->all_index = RC_NOT_IN;
     if (!identify(sh, k, nsp, name, auth)) {
         rc_pool_put(&sh->sockets, k);
-        return;
+        return NULL;
     }
     if (!reserve(sh, k, name) || !rc_verbs_admit(sh, k)) {
         rc_local_leave_everything(sh, k);
         free_caller(&k->caller);
         rc_pool_put(&sh->sockets, k);
-        return;
+        return NULL;
     }
     k->next = s->sockets;
     s->sockets = k;
     s->nsockets++;
     rc_session_joined(s);
     rc_stat_add(&sh->stats.sockets, 1);
+    if (sh->ui != NULL)
+        rc_ui_connected(sh, k);
     rc_verbs_connect(sh, k);
+    return k;
+}
+
+struct rc_socket *rc_socket_admit(struct rc_shard *sh, struct rc_session *s,
+                                  const struct rc_nsp *nsp)
+{
+    return add_socket(sh, s, nsp, nsp->name, RC_STR_NONE);
 }
 
 void rc_socket_connect(struct rc_shard *sh, struct rc_session *s, const struct rc_nsp *nsp,
@@ -391,7 +404,7 @@ void rc_socket_connect(struct rc_shard *sh, struct rc_session *s, const struct r
     if (auth.len > sh->app->conf->limits_max_auth_size)
         over_limit(sh, s, nsp->name, "auth is too big", "max_auth_size");
     else
-        add_socket(sh, s, nsp, nsp->name, auth);
+        (void)add_socket(sh, s, nsp, nsp->name, auth);
 }
 
 void rc_socket_set_auth(struct rc_shard *sh, struct rc_socket *k, struct rc_str auth)
@@ -435,8 +448,10 @@ RC_ON_SHARD static void connect_to(struct rc_shard *sh, struct rc_session *s,
         over_limit(sh, s, name, "too many namespaces", "max_sockets");
     else if (auth.len > conf->limits_max_auth_size)
         over_limit(sh, s, name, "auth is too big", "max_auth_size");
+    else if (nsp == sh->app->ui)
+        rc_ui_connect(sh, s, name, auth);
     else
-        add_socket(sh, s, nsp, name, auth);
+        (void)add_socket(sh, s, nsp, name, auth);
 }
 
 RC_ON_SHARD static void on_connect(struct rc_shard *sh, struct rc_session *s,
@@ -494,8 +509,17 @@ RC_ON_SHARD static void on_whole(struct rc_shard *sh, struct rc_socket *k,
 
     switch (p->type) {
     case RC_SIO_EVENT:
-    case RC_SIO_BINARY_EVENT: rc_verbs_event(sh, k, ev); break;
-    case RC_SIO_DISCONNECT: rc_socket_close(sh, k); break;
+    case RC_SIO_BINARY_EVENT:
+        if (&sh->app->nsp[k->nsp] == sh->app->ui)
+            rc_ui_event(sh, k, ev);
+        else
+            rc_verbs_event(sh, k, ev);
+        break;
+    case RC_SIO_DISCONNECT:
+        if (sh->ui != NULL)
+            rc_ui_leaving(sh);
+        rc_socket_close(sh, k);
+        break;
     case RC_SIO_CONNECT_ERROR: rc_engine_fail(sh, k->session, RC_CLOSE_PARSE); break;
     case RC_SIO_ACK:
     case RC_SIO_BINARY_ACK:

@@ -5,6 +5,7 @@
  *   2probe               ──>   3probe, upgrading   every poll is answered at once: noop
  *   5                    ──>   the queue goes out by WebSocket; polls get 400 */
 #include "rc/base/mem.h"
+#include "rc/broker/admin_ui.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/polling.h"
 #include "rc/broker/shard.h"
@@ -84,6 +85,8 @@ RC_ON_SHARD static void complete(struct rc_shard *sh, struct rc_conn *c)
         rc_polling_noop(sh, s);
     rc_polling_free(s);
     s->kind = RC_SESSION_WEBSOCKET;
+    if (sh->ui != NULL)
+        rc_ui_upgraded(sh, s);
     rc_session_set_form(sh, s, rc_form_of(s->eio3, pr->b64));
     pr->in.max = (uint32_t)sh->app->conf->socketio_max_payload;
     rc_wsconn_attach(sh, s, c, &pr->in);

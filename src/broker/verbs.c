@@ -4,6 +4,7 @@
 
 #include "exec.h"
 #include "rc/base/mem.h"
+#include "rc/broker/admin_ui.h"
 #include "rc/broker/identity.h"
 #include "rc/broker/json_client.h"
 #include "rc/broker/lane.h"
@@ -354,6 +355,8 @@ void rc_verbs_event(struct rc_shard *sh, struct rc_socket *k, const struct rc_ev
     struct rc_buf name = RC_BUF_INIT;
 
     rc_stat_add(&sh->stats.events_in, 1);
+    if (sh->ui_live)
+        rc_ui_received(sh, k, ev->packet);
     begin(&x, sh, k, ev);
     x.env.event = event_name(ev->packet, &name);
     x.rule = rc_ruleset_find(&x.nsp->rules, x.env.event);

@@ -29,7 +29,7 @@
  *   DIR, FILE char *, of a folder or a file: "" or absolute; what the INI file says is relative
  *   to the file's own folder · LISTEN, TRANSPORTS, ORIGINS, TOKENS, TEXTS, FILES, NETWORKS struct
  *   rc_conf_list, by comma; min and max count its items · LOGLEVEL, ACKPOLICY, UNKNOWNEVENT,
- *   SAMESITE, PARSER, AUTHMODE, STOREENGINE, STORETLS, RATEPOLICY: the enums below */
+ *   SAMESITE, UIMODE, PARSER, AUTHMODE, STOREENGINE, STORETLS, RATEPOLICY: the enums below */
 #define RC_CONF_MAP(X)                                                                        \
     X(server, listen, LISTEN, "0.0.0.0:3000", 0, 64, 0,                                       \
       "addresses to listen on, host:port or unix:/path by comma; port 0 takes a free one; "   \
@@ -195,6 +195,18 @@
       "addresses of the operators' listener with /metrics; empty: none")                      \
     X(admin, socket, FILE, "", 0, 0, 0,                                                       \
       "Unix socket of the console, roomcast ctl; its folder must be there; empty: none")      \
+    X(admin, ui, BOOL, "no", 0, 0, 0, "is there a namespace for the Socket.IO Admin UI?")     \
+    X(admin, ui_namespace, PATH, "/admin", 0, 0, 0, "its name")                               \
+    X(admin, ui_username, STRING, "", 0, 0, 1, "who may log in there")                        \
+    X(admin, ui_password_hash, STRING, "", 0, 0, 1, "its password, by bcrypt: $2b$10$...")    \
+    X(admin, ui_read_only, BOOL, "no", 0, 0, 1,                                               \
+      "only look on: no emit, join, leave, disconnect")                                       \
+    X(admin, ui_mode, UIMODE, "development", 0, 0, 0,                                         \
+      "development: all sockets, rooms and events; production: figures only")                 \
+    X(admin, ui_server_id, STRING, "", 0, 0, 1,                                               \
+      "name of this server there; empty is that of the host")                                 \
+    X(admin, ui_max_sockets, INT, "10000", 1, 10000000, 1,                                    \
+      "sockets that a list for the Admin UI shows at most")                                   \
     X(limits, max_connections, AUTO, "auto", 1, 10000000, 0,                                  \
       "connections in total; auto follows the descriptor limit")                              \
     X(limits, max_connections_per_address, INT, "0", 0, 10000000, 1,                          \
@@ -273,6 +285,7 @@ enum rc_authmode { RC_AUTHMODE_OFF, RC_AUTHMODE_OPTIONAL, RC_AUTHMODE_REQUIRED }
 enum rc_storeengine { RC_STOREENGINE_NONE, RC_STOREENGINE_SQLITE, RC_STOREENGINE_MARIADB };
 enum rc_storetls { RC_STORETLS_OFF, RC_STORETLS_PREFER, RC_STORETLS_REQUIRED };
 enum rc_ratepolicy { RC_RATEPOLICY_DELAY, RC_RATEPOLICY_DROP, RC_RATEPOLICY_CLOSE };
+enum rc_uimode { RC_UIMODE_DEVELOPMENT, RC_UIMODE_PRODUCTION };
 enum rc_samesite { RC_SAMESITE_LAX, RC_SAMESITE_STRICT, RC_SAMESITE_NONE, RC_SAMESITE_OFF };
 
 enum rc_conf_section_kind {
@@ -323,6 +336,7 @@ struct rc_conf {
 #define RC_CONF_FIELD_ACKPOLICY    enum rc_ackpolicy
 #define RC_CONF_FIELD_UNKNOWNEVENT enum rc_unknownevent
 #define RC_CONF_FIELD_SAMESITE     enum rc_samesite
+#define RC_CONF_FIELD_UIMODE       enum rc_uimode
 #define RC_CONF_FIELD_PARSER       enum rc_parser
 #define RC_CONF_FIELD_AUTHMODE     enum rc_authmode
 #define RC_CONF_FIELD_STOREENGINE  enum rc_storeengine

@@ -71,6 +71,7 @@ struct rc_app_life {
     _Atomic uint32_t holders;
     _Atomic uint32_t arrived; /* shards */
 };
+struct rc_ui_desk;
 
 struct rc_app {
     struct rc_app_life *life;
@@ -100,6 +101,8 @@ struct rc_app {
     const struct rc_listeners *listeners;  /* borrowed, set by main; NULL: there are none */
     const struct rc_store_port *store;     /* borrowed, set by main; NULL: there is no store */
     const struct rc_cluster_port *cluster; /* the same of other nodes */
+    const struct rc_nsp *ui;               /* the namespace of the Admin UI, or NULL */
+    struct rc_ui_desk *ui_desk;            /* borrowed, set by main; there if ui is */
 };
 
 /* Compiles the configuration. Returns NULL with the reasons in e. exe_dir: folder of the executable, where

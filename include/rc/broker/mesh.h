@@ -1,8 +1,8 @@
 /*
  * mesh.h - the rings between all threads that talk, and the wake-up of their consumers.
  *
- * Endpoints are numbered: shards 0..n-1, then the acceptor, main, the store, the operators' thread
- * and the cluster. Every ordered pair
+ * Endpoints are numbered: shards 0..n-1, then the acceptor, main, the store, the operators' thread,
+ * the cluster and the desk of the Admin UI. Every ordered pair
  * (producer, consuming shard) has one ring per class. A full ring spills into a list of its producer,
  * which is emptied first, in order, at the end of each of its turns: nothing is ever dropped
  * and nobody ever blocks.
@@ -61,9 +61,13 @@ static inline unsigned rc_mesh_cluster(unsigned nshards)
 {
     return nshards + 4;
 }
-static inline unsigned rc_mesh_producers(unsigned nshards)
+static inline unsigned rc_mesh_ui(unsigned nshards)
 {
     return nshards + 5;
+}
+static inline unsigned rc_mesh_producers(unsigned nshards)
+{
+    return nshards + 6;
 }
 
 /* The consumer's eventfd: written when mail comes while it is asleep. Nobody reads it: it is for an

@@ -70,6 +70,13 @@ enum rc_msg_type {
     /* what operators ask: see broker/survey.h */
     RC_MSG_SURVEY,   /* survey: any thread -> shard */
     RC_MSG_SURVEYED, /* survey: answered: back to the shard that asked */
+    /* the Admin UI: see broker/admin_ui.h */
+    RC_MSG_UI_LOGIN, /* ui: the desk -> shard of the session; count: enum rc_ui_verdict */
+    RC_MSG_UI_WATCH, /* count: the sender has operators */
+    RC_MSG_UI_LIST, /* ui: page of sockets wanted from cursor on, for the operator `to`; count: epoch */
+    RC_MSG_UI_PAGE,    /* ui: the page, and where the next one begins, 0: there is none */
+    RC_MSG_UI_TELL,    /* ui: frames for all operators; count: flags */
+    RC_MSG_UI_COMMAND, /* ui: JSON; count: enum rc_ui_verb */
     RC_MSG_TYPE_COUNT,
 };
 
@@ -151,6 +158,11 @@ struct rc_msg {
             bool more;
         } missed;
         struct rc_survey *survey; /* owned */
+        struct {
+            rc_id to; /* session, or socket */
+            struct rc_pub *pub;
+            uint32_t cursor;
+        } ui;
         struct {
             rc_id conn;
             uint16_t status;

@@ -44,6 +44,8 @@ struct rc_generation {
     uint32_t jobs;            /* rules that wait */
     bool left;                /* the shard has gone on */
 };
+struct rc_ui;
+struct rc_ui_counts;
 
 /* An endpoint's heartbeat: pings due, and pongs overdue, each with its ping_interval. */
 struct rc_endpoint_timers {
@@ -113,6 +115,9 @@ struct rc_shard {
     struct rc_timer spill_timer;
     struct rc_timer stop_timer;
 
+    struct rc_ui *ui;               /* the Admin UI's, see admin_ui.h; NULL: it is off */
+    struct rc_ui_counts *ui_counts; /* its figures, or NULL */
+    bool ui_live;                   /* an operator watches, somewhere */
     struct rc_survey *survey,
         **survey_tail; /* questions of operators that wait for their turn */
     char date[48];     /* "Date: …" of the second date_at */

@@ -22,6 +22,9 @@ void rc_socket_binary(struct rc_shard *sh, struct rc_session *s,
  * refused, the session is closed. */
 void rc_socket_connect(struct rc_shard *sh, struct rc_session *s, const struct rc_nsp *nsp,
                        struct rc_str auth) RC_ON_SHARD;
+/* Into a namespace whose own code has asked who it is. NULL: it may not connect, and has been told. */
+struct rc_socket *rc_socket_admit(struct rc_shard *sh, struct rc_session *s,
+                                  const struct rc_nsp *nsp) RC_ON_SHARD;
 /* Its auth object is another one from now on; who it is does not change. */
 void rc_socket_set_auth(struct rc_shard *sh, struct rc_socket *k,
                         struct rc_str auth) RC_ON_SHARD;

@@ -29,7 +29,8 @@
     X(rate_dropped, counter, "messages dropped because of the client's rate")          \
     X(dropped, counter, "volatile publications that a member was not given")           \
     X(fences, counter, "fences that a session had to wait for")                        \
-    X(spills, counter, "messages that found a ring full")
+    X(spills, counter, "messages that found a ring full")                              \
+    X(ui_dropped, counter, "events that operators in the Admin UI were not told of")
 
 struct rc_stats {
 #define RC_STATS_FIELD(name, kind, help) _Atomic uint64_t name;

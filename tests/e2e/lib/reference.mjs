@@ -98,16 +98,30 @@ function allowRequest(conf) {
   };
 }
 
-function settings(ini, options) {
+function settings(section, ini, options) {
   const all = {};
+  const prefix = `${section}.`;
   for (const { header, entries } of parseIni(ini))
-    if (header === 'socketio') for (const [k, v] of entries) all[k] = v;
-  for (const [k, v] of Object.entries(options)) if (k.startsWith('socketio.')) all[k.slice(9)] = String(v);
+    if (header === section) for (const [k, v] of entries) all[k] = v;
+  for (const [k, v] of Object.entries(options)) if (k.startsWith(prefix)) all[k.slice(prefix.length)] = String(v);
   return all;
 }
 
+// The server's part of @socket.io/admin-ui, as the keys of [admin] say.
+async function adminUi(io, conf) {
+  if (!yes(conf.ui || 'no')) return;
+  const { instrument } = (await import('@socket.io/admin-ui')).default;
+  instrument(io, {
+    auth: { type: 'basic', username: conf.ui_username, password: conf.ui_password_hash },
+    namespaceName: conf.ui_namespace || '/admin',
+    readonly: yes(conf.ui_read_only || 'no'),
+    mode: conf.ui_mode || 'development',
+    serverId: conf.ui_server_id,
+  });
+}
+
 export async function start({ ini = '', options = {} } = {}) {
-  const conf = settings(ini, options);
+  const conf = settings('socketio', ini, options);
   const opts = {};
   for (const [k, v] of Object.entries(conf)) Object.assign(opts, OPTIONS[k]?.(v, conf));
   Object.assign(opts, cors(conf), cookie(conf), compression(conf), allowRequest(conf));
@@ -118,6 +132,7 @@ export async function start({ ini = '', options = {} } = {}) {
   // No option: 30 s, which would also hold up the end of this process.
   const closeTimeout = duration(conf.close_timeout || '2s');
   io.engine.on('connection', (s) => (s.transport.closeTimeout = closeTimeout));
+  await adminUi(io, settings('admin', ini, options));
   install(io, ini, {
     policy: conf.ack_policy,
     errorEvent: conf.error_event,
