@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -311,5 +312,83 @@ Test(sqlite, no_space, .timeout = 60)
     cr_assert_eq(bed_stats(&k).up, 1u);
     bed_close(&k);
     cr_assert_eq(number(&f, "SELECT COUNT(*) FROM message WHERE content = 'does not fit'"), 0);
+    file_remove(&f);
+}
+
+/* ---- a file system that becomes read-only ---- */
+
+static sqlite3_vfs read_only_vfs;
+static sqlite3_vfs *real_vfs;
+static sqlite3_io_methods read_only_methods[2]; /* of the database, and of its log */
+static int (*real_write)(sqlite3_file *, const void *, int, sqlite3_int64);
+static atomic_bool is_read_only;
+
+/* What SQLite makes of EROFS. */
+static int write_if_allowed(sqlite3_file *file, const void *bytes, int n, sqlite3_int64 at)
+{
+    return atomic_load(&is_read_only) ? SQLITE_IOERR_WRITE : real_write(file, bytes, n, at);
+}
+
+static int open_if_allowed(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
+                           int *out)
+{
+    sqlite3_io_methods *methods = &read_only_methods[(flags & SQLITE_OPEN_WAL) != 0];
+    int rc;
+
+    (void)vfs;
+    if (atomic_load(&is_read_only))
+        return SQLITE_CANTOPEN;
+    rc = real_vfs->xOpen(real_vfs, name, file, flags, out);
+    if (rc != SQLITE_OK || (flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL)) == 0)
+        return rc;
+    if (methods->xWrite == NULL) {
+        real_write = file->pMethods->xWrite;
+        *methods = *file->pMethods;
+        methods->xWrite = write_if_allowed;
+    }
+    file->pMethods = methods;
+    return rc;
+}
+
+/* As after an error of the disk: requests fail, and the file is opened again once that is possible. */
+Test(sqlite, becomes_read_only, .timeout = 120)
+{
+    static const char *const more[] = {"store.timeout=1s", NULL}; /* requests wait that long */
+    struct file f;
+    struct bed k;
+    enum rc_store_fault fault;
+    int64_t rows;
+
+    real_vfs = sqlite3_vfs_find(NULL);
+    cr_assert_not_null(real_vfs);
+    read_only_vfs = *real_vfs;
+    read_only_vfs.zName = "read-only";
+    read_only_vfs.pNext = NULL;
+    read_only_vfs.xOpen = open_if_allowed;
+    cr_assert_eq(sqlite3_vfs_register(&read_only_vfs, 1), SQLITE_OK);
+    file_make(&f);
+    bed_make(&k, &f.engine, more);
+    bed_start(&k);
+    cr_assert_gt(try_to_put(&k, "before", &fault), 0u);
+    for (int i = 0; i < 2; i++) {
+        struct rc_store_in in = {.conversation = RC_STORE_ROOM, .receiver = RC_STR("lobby")};
+
+        atomic_store(&is_read_only, true);
+        cr_assert_eq(try_to_put(&k, "meanwhile", &fault), 0u);
+        cr_assert_neq(fault, RC_STORE_OK);
+        bed_await_up(&k, false);
+        cr_assert_eq(try_to_put(&k, "nor then", &fault), 0u);
+        cr_assert_eq(fault, RC_STORE_DOWN);
+        atomic_store(&is_read_only, false);
+        bed_await_up(&k, true);
+        cr_assert_gt(try_to_put(&k, "afterwards", &fault), 0u);
+        cr_assert_eq(fault, RC_STORE_OK);
+        cr_assert_geq(bed_ask(&k, RC_STORE_HISTORY, in)->nrows, (unsigned)i + 2);
+    }
+    bed_close(&k);
+    rows = number(&f, "SELECT COUNT(*) FROM message WHERE content IN ('before', 'afterwards')");
+    cr_assert_eq(rows, 3);
+    cr_assert_eq(sqlite3_vfs_register(real_vfs, 1), SQLITE_OK);
+    cr_assert_eq(sqlite3_vfs_unregister(&read_only_vfs), SQLITE_OK);
     file_remove(&f);
 }
