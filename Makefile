@@ -200,7 +200,7 @@ install: all man
 	install -m 644 build/client/socket.io* $(SHARE)/roomcast/client/
 	cd web && find . -type f ! -name '.*' ! -name 'package*.json' \
 	    -exec install -D -m 644 {} $(SHARE)/roomcast/web/{} \;
-	cp -R README.md LICENSE docs conf/examples conf/nginx.conf $(SHARE)/doc/roomcast/ && rm -r $(SHARE)/doc/roomcast/docs/man
+	cp -R README.md LICENSE docs conf/examples conf/nginx.conf conf/grafana conf/prometheus-alerts.yml $(SHARE)/doc/roomcast/ && rm -r $(SHARE)/doc/roomcast/docs/man
 	install -d $(DESTDIR)$(SYSCONFDIR)/roomcast
 	install -d -m 750 $(DESTDIR)$(STATEDIR)/roomcast
 	f=$(DESTDIR)$(SYSCONFDIR)/roomcast/roomcast.ini; [ ! -e $$f ] || f=$$f.new; \

@@ -37,95 +37,6 @@ struct rc_admin {
     bool started;
 };
 
-/* ---- metrics: exposition format of Prometheus, version 0.0.4 ---- */
-
-static void put_head(struct evbuffer *to, const char *name, const char *kind, const char *help)
-{
-    bool is_counter = strcmp(kind, "counter") == 0;
-
-    (void)evbuffer_add_printf(to, "# HELP roomcast_%s%s %s\n# TYPE roomcast_%s%s %s\n", name,
-                              is_counter ? "_total" : "", help, name,
-                              is_counter ? "_total" : "", kind);
-}
-
-static void put_value(struct evbuffer *to, const char *name, const char *kind, unsigned shard,
-                      uint64_t value)
-{
-    (void)evbuffer_add_printf(to, "roomcast_%s%s{shard=\"%u\"} %llu\n", name,
-                              strcmp(kind, "counter") == 0 ? "_total" : "", shard,
-                              (unsigned long long)value);
-}
-
-static void put_closed(struct evbuffer *to, const struct rc_admin_sources *from)
-{
-    put_head(to, "closed", "counter", "connections and sessions that ended, by reason");
-    for (unsigned i = 0; i < from->nshards; i++)
-        for (unsigned r = 0; r < RC_CLOSE_COUNT; r++)
-            (void)evbuffer_add_printf(
-                to, "roomcast_closed_total{shard=\"%u\",reason=\"%s\"} %llu\n", i,
-                rc_close_text((enum rc_close)r),
-                (unsigned long long)rc_stat_get(&from->shards[i]->stats.closed[r]));
-}
-
-static void put_shards(struct evbuffer *to, const struct rc_admin_sources *from)
-{
-#define PUT(name, kind, help)                    \
-    put_head(to, #name, #kind, help);            \
-    for (unsigned i = 0; i < from->nshards; i++) \
-        put_value(to, #name, #kind, i, rc_stat_get(&from->shards[i]->stats.name));
-    RC_STATS_MAP(PUT)
-#undef PUT
-    put_closed(to, from);
-}
-
-static void put_store(struct evbuffer *to, const struct rc_store_port *store)
-{
-    struct rc_store_stats stats;
-
-    store->stats(store->store, &stats);
-#define PUT(name, kind, help)                                                \
-    put_head(to, "store_" #name, #kind, help);                               \
-    (void)evbuffer_add_printf(to, "roomcast_store_" #name "%s %llu\n",       \
-                              strcmp(#kind, "counter") == 0 ? "_total" : "", \
-                              (unsigned long long)stats.name);
-    RC_STORE_STATS_MAP(PUT)
-#undef PUT
-}
-
-static void put_admission(struct evbuffer *to, const struct rc_admission *admission)
-{
-    struct rc_admission_stats stats;
-
-    rc_admission_stats(admission, &stats);
-#define PUT(name, kind, help)                                                \
-    put_head(to, #name, #kind, help);                                        \
-    (void)evbuffer_add_printf(to, "roomcast_" #name "%s %llu\n",             \
-                              strcmp(#kind, "counter") == 0 ? "_total" : "", \
-                              (unsigned long long)stats.name);
-    RC_ADMISSION_STATS_MAP(PUT)
-#undef PUT
-    put_head(to, "turned_away", "counter",
-             "connections that were not let in, by key of [limits]");
-    for (unsigned i = 0; i < RC_REFUSAL_COUNT; i++)
-        (void)evbuffer_add_printf(to, "roomcast_turned_away_total{limit=\"%s\"} %llu\n",
-                                  rc_refusal_key((enum rc_refusal)i),
-                                  (unsigned long long)stats.refused[i]);
-}
-
-static void put_cluster(struct evbuffer *to, const struct rc_cluster_port *cluster)
-{
-    struct rc_cluster_stats stats;
-
-    cluster->stats(cluster->cluster, &stats);
-#define PUT(name, kind, help)                                                \
-    put_head(to, "cluster_" #name, #kind, help);                             \
-    (void)evbuffer_add_printf(to, "roomcast_cluster_" #name "%s %llu\n",     \
-                              strcmp(#kind, "counter") == 0 ? "_total" : "", \
-                              (unsigned long long)stats.name);
-    RC_CLUSTER_STATS_MAP(PUT)
-#undef PUT
-}
-
 static void answer(struct evhttp_request *req, int code, const char *type,
                    struct evbuffer *body)
 {
@@ -149,13 +60,11 @@ static void on_metrics(struct evhttp_request *req, void *arg)
 {
     const struct rc_admin *a = arg;
     struct evbuffer *body = new_body();
+    struct rc_buf text = RC_BUF_INIT;
 
-    put_shards(body, &a->from);
-    put_admission(body, a->from.admission);
-    if (a->from.store != NULL)
-        put_store(body, a->from.store);
-    if (a->from.cluster != NULL)
-        put_cluster(body, a->from.cluster);
+    rc_metrics(&a->from, &text);
+    (void)evbuffer_add(body, text.data, text.len);
+    rc_buf_deinit(&text);
     answer(req, HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", body);
 }
 

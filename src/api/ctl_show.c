@@ -26,10 +26,28 @@ static uint64_t waiting(const struct rc_mesh *m, unsigned from, unsigned shard, 
 
     if (from == shard && class == RC_MESH_REQUESTS)
         return 0; /* there is no such ring */
-    /* In this order: it cannot be done before it is posted. */
+    /* In this order, for what was posted meanwhile. Yet the ring says it before the counter does. */
     done = rc_mesh_done(m, from, shard, (enum rc_mesh_class) class);
     posted = rc_mesh_posted(m, from, shard, (enum rc_mesh_class) class);
-    return posted - done;
+    return posted > done ? posted - done : 0;
+}
+
+uint64_t rc_mail_waiting(const struct rc_mesh *m, unsigned shard)
+{
+    uint64_t n = 0;
+
+    for (unsigned p = 0; p < rc_mesh_producers(rc_mesh_shards(m)); p++)
+        n += waiting(m, p, shard, RC_MESH_RESULTS) + waiting(m, p, shard, RC_MESH_REQUESTS);
+    return n;
+}
+
+uint64_t rc_mail_spilled(const struct rc_mesh *m, unsigned shard)
+{
+    uint64_t n = 0;
+
+    for (unsigned to = 0; to < rc_mesh_shards(m); to++)
+        n += rc_mesh_spilled(m, shard, to);
+    return n;
 }
 
 void rc_ctl_show_shards(const struct rc_admin_sources *from, struct rc_buf *to)
@@ -37,16 +55,13 @@ void rc_ctl_show_shards(const struct rc_admin_sources *from, struct rc_buf *to)
     rc_buf_putz(to, "{\"ok\":true,\"shards\":[");
     for (unsigned i = 0; i < from->nshards; i++) {
         const struct rc_stats *stats = &from->shards[i]->stats;
-        uint64_t mail = 0;
 
         rc_buf_printf(to, "%s{\"shard\":%u", i != 0 ? "," : "", i);
 #define PUT(name, kind, help) put_number(#name, rc_stat_get(&stats->name), to);
         RC_STATS_MAP(PUT)
 #undef PUT
-        for (unsigned p = 0; p < rc_mesh_producers(from->nshards); p++)
-            mail += waiting(from->mesh, p, i, RC_MESH_RESULTS) +
-                    waiting(from->mesh, p, i, RC_MESH_REQUESTS);
-        put_number("mail_waiting", mail, to);
+        put_number("mail_waiting", rc_mail_waiting(from->mesh, i), to);
+        put_number("spills", rc_mail_spilled(from->mesh, i), to);
         rc_buf_putc(to, '}');
     }
     rc_buf_putz(to, "]}");
@@ -136,6 +151,26 @@ static void put_store(const struct rc_admin_sources *from, struct rc_buf *to)
     rc_buf_putc(to, '}');
 }
 
+static void put_cluster(const struct rc_admin_sources *from, struct rc_buf *to)
+{
+    struct rc_cluster_stats stats;
+    bool any = false;
+
+    rc_buf_putz(to, ",\"cluster\":");
+    if (from->cluster == NULL) {
+        rc_buf_putz(to, "null");
+        return;
+    }
+    from->cluster->stats(from->cluster->cluster, &stats);
+#define PUT(name, kind, help)                                  \
+    rc_buf_printf(to, "%s\"" #name "\":%llu", any ? "," : "{", \
+                  (unsigned long long)stats.name);             \
+    any = true;
+    RC_CLUSTER_STATS_MAP(PUT)
+#undef PUT
+    rc_buf_putc(to, '}');
+}
+
 static void put_version(const struct rc_admin_sources *from, struct rc_buf *to)
 {
     rc_buf_printf(to, "\"version\":\"%s\",\"pid\":%d,\"shards\":%u,\"uptime_seconds\":%llu",
@@ -163,8 +198,13 @@ void rc_ctl_show_stats(const struct rc_admin_sources *from, struct rc_buf *to)
     put_number(#name, sum, to);
     RC_STATS_MAP(PUT)
 #undef PUT
+    sum = 0;
+    for (unsigned i = 0; i < from->nshards; i++)
+        sum += rc_mail_spilled(from->mesh, i);
+    put_number("spills", sum, to);
     put_closed(from, to);
     put_store(from, to);
+    put_cluster(from, to);
     rc_buf_putz(to, "}}");
 }
 

@@ -77,6 +77,16 @@ static uint64_t read_clock(clockid_t id)
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+_Thread_local uint64_t rc_turn_us;
+
+uint64_t rc_clock_us(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
 uint64_t rc_clock_ms(void)
 {
     return read_clock(CLOCK_MONOTONIC);

@@ -210,6 +210,10 @@ void rc_audience_deliver(struct rc_shard *sh, struct rc_pub *pub)
             rc_seg_unref(h.form[i]);
     rc_stat_add(&sh->stats.deliveries, h.given);
     rc_ui_packets_out(sh, h.given, (uint64_t)h.given * pub->len);
+    if (h.given != 0) {
+        rc_hist_add(&sh->stats.fanout, h.given, 1);
+        rc_births_add(&sh->births, pub->born_us);
+    }
     if (pub->ask != 0)
         rc_ask_report(sh, pub->ask, RC_MSG_ASK_SOCKETS, h.given);
 }

@@ -99,10 +99,12 @@ static void on_pong_overdue(struct rc_timer *t, void *arg)
     struct rc_session *s = RC_CONTAINER(t, struct rc_session, beat);
 
     rc_assert_on_shard(sh);
-    if (s->paused != 0) /* it may be waiting for us to read it */
+    if (s->paused != 0) { /* it may be waiting for us to read it */
         rc_timer_start(&sh->q_pong, t, sh->loop.now_ms);
-    else
-        rc_session_close(sh, s, RC_CLOSE_PING_TIMEOUT);
+        return;
+    }
+    rc_stat_add(&sh->stats.heartbeat_timeouts, 1);
+    rc_session_close(sh, s, RC_CLOSE_PING_TIMEOUT);
 }
 
 static void on_join_overdue(struct rc_timer *t, void *arg)

@@ -401,6 +401,7 @@ void rc_local_deliver(struct rc_shard *sh, rc_id lroom, struct rc_pub *pub, rc_i
     b->except = ex;
     b->pub[b->n++] = rc_pub_ref(pub);
     b->bytes += pub->len;
+    rc_births_add(&sh->births, pub->born_us);
 }
 
 static void unpin_pub(void *pub)
@@ -455,6 +456,8 @@ RC_ON_SHARD static void hand_out(struct rc_shard *sh, const struct rc_batch *b,
             rc_seg_unref(form[i]);
     rc_stat_add(&sh->stats.deliveries, (int64_t)given * npubs);
     rc_ui_packets_out(sh, (uint64_t)given * npubs, (uint64_t)given * bytes);
+    if (given != 0)
+        rc_hist_add(&sh->stats.fanout, given, npubs);
 }
 
 void rc_batch_distribute(struct rc_shard *sh)

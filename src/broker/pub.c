@@ -1,6 +1,7 @@
 #include "rc/broker/pub.h"
 
 #include "rc/base/mem.h"
+#include "rc/base/timer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ struct rc_pub *rc_pub_new(uint16_t nsp, struct rc_str room, uint64_t hash, const
     p->hash = hash;
     p->message = 0;
     p->ask = 0;
+    p->born_us = rc_turn_us;
     p->audience = NULL;
     if (len != 0)
         memcpy(p->data, data, len);

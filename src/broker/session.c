@@ -38,6 +38,7 @@ struct rc_session *rc_session_new(struct rc_shard *sh, enum rc_session_kind kind
     rc_stat_add(&sh->stats.sessions, 1);
     if (sh->ui != NULL)
         rc_ui_opened(sh, s);
+    rc_stat_add(&sh->stats.transport[kind], 1);
     return s;
 }
 
@@ -106,6 +107,7 @@ void rc_session_close(struct rc_shard *sh, struct rc_session *s, enum rc_close w
     rc_verbs_job_free(s->job);
     s->job = NULL;
     rc_stat_add(&sh->stats.sessions, -1);
+    rc_stat_add(&sh->stats.transport[s->kind], -1);
     if (s->polling == NULL) { /* else engine.c keeps it until the client has been told */
         rc_outq_clear(&s->out);
         rc_shard_bury(sh, &s->hdr);

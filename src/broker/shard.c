@@ -252,6 +252,20 @@ static void put_back_dead(struct rc_shard *sh)
     sh->ndead = 0;
 }
 
+/* What there is to say of a turn when all is written. */
+static void measure(struct rc_shard *sh)
+{
+    uint64_t now = rc_clock_us();
+
+    rc_hist_add(&sh->stats.turn, now - rc_turn_us, 1);
+    for (unsigned i = 0; i < sh->births.n; i++)
+        rc_hist_add(&sh->stats.latency, now - sh->births.at[i].us, sh->births.at[i].times);
+    sh->births.n = 0;
+    rc_stat_set(&sh->stats.received_bytes, rc_net_bytes.received);
+    rc_stat_set(&sh->stats.sent_bytes, rc_net_bytes.sent);
+    rc_stat_set(&sh->stats.blocked, sh->loop.nblocked);
+}
+
 /* Mail comes last, so that all that came meanwhile is in this turn; others are woken before this shard's
  * own writes, which may take long. */
 static void on_turn_end(void *arg)
@@ -280,6 +294,7 @@ static void on_turn_end(void *arg)
     if ((!clear || sh->ring_paused.n != 0 || (sh->ui != NULL && rc_ui_waits(sh))) &&
         !rc_timer_running(&sh->spill_timer))
         rc_timer_start(&sh->q_spill, &sh->spill_timer, sh->loop.now_ms);
+    measure(sh);
     put_back_dead(sh);
     if (sh->stopping && sh->loop.conns.used == sh->loop.ndead)
         rc_loop_stop(&sh->loop);

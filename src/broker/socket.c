@@ -191,6 +191,7 @@ RC_ON_SHARD static void deliver(struct rc_shard *sh, const struct rc_socket *k,
         rc_pub_unref(&pub);
         return;
     }
+    rc_births_add(&sh->births, pub->born_us);
     rc_session_push(sh, k->session, rc_seg_pin(pub->data, pub->len, pub, unpin_pub));
     rc_stat_add(&sh->stats.deliveries, 1);
 }

@@ -20,6 +20,7 @@
 struct context {
     const struct rc_app *app; /* held */
     rc_id session, except;
+    uint64_t born_us;
     uint32_t nholes, key_len, text_len;
     uint16_t nsp;
     bool has_packet;
@@ -106,6 +107,7 @@ static struct rc_pub *publication(const struct rc_store_req *req, struct rc_str 
     rc_frames_end(&frames);
     pub = rc_pub_new(c->nsp, room, hash, rc_frames(&frames).p, rc_frames(&frames).len);
     pub->shared = hash != 0; /* a room's */
+    pub->born_us = c->born_us;
     rc_buf_deinit(&frames);
     return pub;
 }
@@ -277,6 +279,7 @@ enum rc_store_fault rc_stored_submit(struct rc_shard *sh, struct rc_session *s, 
     c = req->context;
     c->app = sh->app;
     rc_app_hold(c->app);
+    c->born_us = rc_turn_us;
     c->nsp = nsp;
     c->session = s != NULL ? rc_session_id(sh, s) : 0;
     if (packet != NULL)

@@ -84,9 +84,11 @@ RC_ON_SHARD static void complete(struct rc_shard *sh, struct rc_conn *c)
     if (s->polling->get != 0)
         rc_polling_noop(sh, s);
     rc_polling_free(s);
+    rc_stat_add(&sh->stats.transport[s->kind], -1);
     s->kind = RC_SESSION_WEBSOCKET;
     if (sh->ui != NULL)
         rc_ui_upgraded(sh, s);
+    rc_stat_add(&sh->stats.transport[s->kind], 1);
     rc_session_set_form(sh, s, rc_form_of(s->eio3, pr->b64));
     pr->in.max = (uint32_t)sh->app->conf->socketio_max_payload;
     rc_wsconn_attach(sh, s, c, &pr->in);

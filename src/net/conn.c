@@ -36,12 +36,14 @@ RC_ON_SHARD static void update_interest(struct rc_conn *c, bool reading, bool wr
 
     if (c->reading == reading && c->writing == writing)
         return;
+    c->loop->nblocked += (unsigned)writing - (unsigned)c->writing;
     c->reading = reading;
     c->writing = writing;
     if (epoll_ctl(c->loop->epfd, op, c->fd, &ev) == 0)
         return;
     RC_ASSERT(errno == ENOMEM || errno == ENOSPC);
     (void)epoll_ctl(c->loop->epfd, EPOLL_CTL_DEL, c->fd, NULL); /* what there was before */
+    c->loop->nblocked -= (unsigned)writing;
     c->reading = c->writing = false;
     c->broken = true;
     rc_conn_later(c);
@@ -79,6 +81,7 @@ RC_ON_SHARD static int end(struct rc_conn *c, enum rc_close reason)
 {
     int fd = c->fd;
 
+    c->loop->nblocked -= (unsigned)c->writing;
     c->reading = c->writing = false;
     rc_timer_stop(&c->timer);
     c->fd = -1;
@@ -301,6 +304,7 @@ RC_ON_SHARD static void on_readable(struct rc_conn *c)
     do
         n = recv(c->fd, buf + c->left_len, RC_READ_SIZE, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
+    rc_net_bytes.received += n > 0 ? (size_t)n : 0;
     if (n > 0)
         hand_over(c, buf, c->left_len + (size_t)n);
     else if (n == 0)

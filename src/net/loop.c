@@ -26,7 +26,8 @@ void rc_loop_enter(struct rc_loop *l)
 {
     rc_assert_on_shard(l->owner);
     if (!l->now_fresh) {
-        l->now_ms = rc_clock_ms();
+        rc_turn_us = rc_clock_us();
+        l->now_ms = rc_turn_us / 1000;
         l->now_fresh = true;
     }
 }

@@ -13,6 +13,8 @@ struct rc_outq_more {
     struct rc_seg *seg[];
 };
 
+_Thread_local struct rc_net_bytes rc_net_bytes;
+
 enum { MORE_MIN = 16, IOV_MAX_USED = 64, SPARE_MAX = 1024 };
 
 /* Of queues that are short again: when every member of a room gets a second segment in each
@@ -239,6 +241,7 @@ int rc_outq_flush(struct rc_outq *q, int fd, size_t *wrote)
             break;
         }
     }
+    rc_net_bytes.sent += total;
     if (wrote != NULL)
         *wrote = total;
     return rc;

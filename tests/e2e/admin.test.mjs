@@ -6,6 +6,7 @@ import { afterEach, test } from 'node:test';
 
 import { ask, closeAll, connect } from './lib/client.mjs';
 import { freePort, run, start } from './lib/daemon.mjs';
+import { parse } from './lib/exposition.mjs';
 import { startMariadb } from './lib/mariadb.mjs';
 import { openStore } from './lib/store.mjs';
 import { SHARDS } from './lib/target.mjs';
@@ -32,25 +33,17 @@ async function started(t, options) {
   return { server, admin: line[1] };
 }
 
-// { name: sum over the shards }, of lines that have the form of the text format.
+// { name: sum over the shards }, and { 'name reason': sum }.
 async function metrics(admin) {
   const r = await fetch(`${admin}/metrics`);
   assert.equal(r.status, 200);
   assert.equal(r.headers.get('content-type'), 'text/plain; version=0.0.4; charset=utf-8');
-  const sums = {}, typed = new Set();
-  for (const line of (await r.text()).trimEnd().split('\n')) {
-    const type = /^# TYPE (\w+) (counter|gauge)$/.exec(line);
-    if (type) typed.add(type[1]);
-    if (line.startsWith('#')) {
-      assert.match(line, /^# (TYPE|HELP) roomcast_\w+ \S/);
-      continue;
+  const sums = {};
+  for (const family of parse(await r.text()).values())
+    for (const { name, labels, value } of family.samples) {
+      const key = labels.reason ? `${name} ${labels.reason}` : name;
+      sums[key] = (sums[key] ?? 0) + value;
     }
-    const [, name, labels, value] = /^(roomcast_\w+)(\{[a-z]+="\w+"(?:,[a-z]+="\w+")*\})? (\d+)$/.exec(line) ?? assert.fail(line);
-    assert.ok(typed.has(name), `${name} has no type before it`);
-    const reason = /reason="(\w+)"/.exec(labels ?? '')?.[1];
-    const key = reason ? `${name} ${reason}` : name;
-    sums[key] = (sums[key] ?? 0) + Number(value);
-  }
   return sums;
 }
 

@@ -43,6 +43,12 @@ struct rc_admin_sources {
     bool cluster_required;
 };
 
+/* All metrics in the exposition format of Prometheus, version 0.0.4. Any thread. */
+void rc_metrics(const struct rc_admin_sources *from, struct rc_buf *to);
+/* Messages that wait in rings for a shard, and those of a shard that found a ring full so far. */
+uint64_t rc_mail_waiting(const struct rc_mesh *m, unsigned shard);
+uint64_t rc_mail_spilled(const struct rc_mesh *m, unsigned shard);
+
 /* Binds every address of admin.listen, and admin.socket. NULL, and one line per fault in e. */
 struct rc_admin *rc_admin_new(const struct rc_conf *conf, const struct rc_admin_sources *from,
                               struct rc_conf_errors *e);

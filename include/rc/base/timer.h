@@ -48,6 +48,9 @@ uint64_t rc_timerq_next(const struct rc_timerq *q);
 
 /* Monotonic, milliseconds; and wall clock, milliseconds since 1970. Any thread. */
 uint64_t rc_clock_ms(void);
+uint64_t rc_clock_us(void); /* monotonic, microseconds */
+/* When what this thread works on came: the start of a shard's turn, rc_clock_us(). 0: no shard's thread. */
+extern _Thread_local uint64_t rc_turn_us;
 uint64_t rc_clock_wall_ms(void);
 
 #endif /* RC_BASE_TIMER_H */

@@ -29,6 +29,7 @@ struct rc_pub {
     bool from_bus;     /* it is another node's */
     uint64_t hash;     /* of (nsp, room), see rc_room_hash() */
     uint64_t message;  /* to users: id of the stored message, or the last one, in it; else 0 */
+    uint64_t born_us;  /* when what it was made from came, rc_clock_us(); 0: not known */
     uint64_t ask;      /* number of the question that this puts, 0: none; see ask.h */
     /* Who gets it, when that takes more than the name of one room; else NULL. Owned. */
     struct rc_audience *audience;

@@ -124,6 +124,7 @@ struct rc_shard {
     time_t date_at;
     bool stopping, stop_hard;
     struct rc_stats stats;
+    struct rc_births births;
     pthread_t thread;
     bool started;
 };

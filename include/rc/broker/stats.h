@@ -6,6 +6,7 @@
 #ifndef RC_BROKER_STATS_H
 #define RC_BROKER_STATS_H
 
+#include "rc/base/hist.h"
 #include "rc/net/conn.h"
 
 #include <stdatomic.h>
@@ -27,23 +28,59 @@
     X(queued, gauge, "bytes that wait to be written, those of a message once a shard") \
     X(rate_delays, counter, "times that a client was not read because of its rate")    \
     X(rate_dropped, counter, "messages dropped because of the client's rate")          \
+    X(received_bytes, counter, "bytes read from clients")                              \
+    X(sent_bytes, counter, "bytes written to clients")                                 \
+    X(blocked, gauge, "connections whose socket is full: bytes wait for it")           \
+    X(heartbeat_timeouts, counter, "sessions that did not answer in time")             \
     X(dropped, counter, "volatile publications that a member was not given")           \
     X(fences, counter, "fences that a session had to wait for")                        \
-    X(spills, counter, "messages that found a ring full")                              \
     X(ui_dropped, counter, "events that operators in the Admin UI were not told of")
+
+/* Sessions by what they speak, as rc_session.kind. */
+enum { RC_TRANSPORTS = 3 };
 
 struct rc_stats {
 #define RC_STATS_FIELD(name, kind, help) _Atomic uint64_t name;
     RC_STATS_MAP(RC_STATS_FIELD)
 #undef RC_STATS_FIELD
     _Atomic uint64_t closed[RC_CLOSE_COUNT]; /* connections and sessions, by reason */
+    _Atomic uint64_t transport[RC_TRANSPORTS];
+    struct rc_hist fanout; /* members here that a publication was handed to */
+    struct rc_hist
+        latency; /* us, from a publication's born_us to when its members were written to */
+    struct rc_hist turn; /* us that a turn kept what came meanwhile waiting */
 };
+
+/* Publications handed out in this turn, by when they were born; they are done when it ends. What is more than
+ * fits counts with the one before. */
+enum { RC_BIRTHS = 16 };
+struct rc_births {
+    struct {
+        uint64_t us, times;
+    } at[RC_BIRTHS];
+    unsigned n;
+};
+static inline void rc_births_add(struct rc_births *b, uint64_t us)
+{
+    if (us == 0)
+        return;
+    if (b->n != 0 && (b->at[b->n - 1].us == us || b->n == RC_BIRTHS)) {
+        b->at[b->n - 1].times++;
+        return;
+    }
+    b->at[b->n].us = us;
+    b->at[b->n++].times = 1;
+}
 
 /* relaxed: one writer, and readers want a recent figure, not an order */
 static inline void rc_stat_add(_Atomic uint64_t *s, int64_t n)
 {
     atomic_store_explicit(s, atomic_load_explicit(s, memory_order_relaxed) + (uint64_t)n,
                           memory_order_relaxed);
+}
+static inline void rc_stat_set(_Atomic uint64_t *s, uint64_t value)
+{
+    atomic_store_explicit(s, value, memory_order_relaxed);
 }
 static inline uint64_t rc_stat_get(const _Atomic uint64_t *s)
 {

@@ -45,6 +45,7 @@ struct rc_loop {
     bool now_fresh;                 /* now_ms was read in this turn */
     uint8_t *rbuf[RC_LOOP_NESTING]; /* [RC_READ_BUFFER] each, shared by all connections: one
                                        for each level of reading inside on_data */
+    unsigned nblocked;              /* connections whose socket took less than there was */
     unsigned nesting;               /* read buffers in use */
     struct rc_pool conns;           /* of struct rc_conn */
     void **dead;                    /* pooled conns to be put back at the end of the turn */

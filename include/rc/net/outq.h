@@ -32,6 +32,12 @@ struct rc_seg {
     uint32_t refs;
 };
 
+/* What this thread has written to clients, and read from them (conn.c). */
+struct rc_net_bytes {
+    uint64_t sent, received;
+};
+extern _Thread_local struct rc_net_bytes rc_net_bytes;
+
 struct rc_outq_more;
 struct rc_outq {
     struct rc_seg *first;
