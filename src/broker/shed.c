@@ -6,8 +6,9 @@
 #include <stdlib.h>
 
 enum {
-    LEAST = 4096,     /* bytes: who has less waiting is not slow */
-    SHED_PERCENT = 90 /* of the ceiling are left */
+    LEAST = 4096,      /* bytes: who has less waiting is not slow */
+    LOOK_PART = 4,     /* of an equal share: from then on the sum is looked at */
+    SHED_PERCENT = 90, /* of the ceiling are left */
 };
 
 struct behind {
@@ -56,16 +57,28 @@ static struct behind *list_behind(struct rc_shard *sh, uint32_t *n)
     return list;
 }
 
+/* Those among whose clients are the slowest may be asleep. */
+RC_ON_SHARD static void wake_others(struct rc_shard *sh, uint64_t share)
+{
+    for (unsigned i = 0; i < sh->nshards; i++)
+        if (i != sh->index && rc_stat_get(&sh->peers[i]->stats.queued) > share)
+            rc_mesh_poke(sh->mesh, i);
+}
+
 void rc_shed_now(struct rc_shard *sh, uint64_t own)
 {
     uint64_t ceiling = sh->app->max_queued, all = total(sh), closed = 0;
-    uint64_t goal = ceiling / 100 * SHED_PERCENT, share = sh->shed_above;
+    uint64_t goal = ceiling / 100 * SHED_PERCENT, share = ceiling / sh->nshards;
     struct behind *list;
     uint32_t n;
 
     if (all <= ceiling)
         return;
-    all -= own; /* what the others have */
+    if (own <= share) {
+        wake_others(sh, share);
+        return;
+    }
+    all -= own;
     list = list_behind(sh, &n);
     for (uint32_t i = 0; i < n && own > share && all + own > goal; i++) {
         struct rc_session *s = rc_session_find(sh, list[i].session);
@@ -92,5 +105,5 @@ void rc_shed_init(struct rc_shard *sh)
 {
     bool on = sh->app->max_queued != 0 && sh->peers != NULL;
 
-    sh->shed_above = on ? sh->app->max_queued / sh->nshards : UINT64_MAX;
+    sh->look_above = on ? sh->app->max_queued / sh->nshards / LOOK_PART : UINT64_MAX;
 }

@@ -140,15 +140,17 @@ RC_ON_SHARD static void on_ws_event(struct rc_shard *sh, struct rc_session *s,
 
 enum { STEP = 65536 }; /* bytes of a message that buy it another limits.message_timeout */
 
-/* Grows with each step, and with each attachment of a packet. */
-static size_t progress_of(const struct rc_session *s)
+/* Grows with each step, and with each attachment of a packet. Not inlined, nor what follows: on_data() has
+ * whole messages, mostly. */
+__attribute__((noinline)) static size_t progress_of(const struct rc_session *s)
 {
     return rc_wsin_gathered(&s->in) / STEP + rc_assembly_progress(s->assembly);
 }
 
 /* rest: there are bytes that are no whole frame yet. */
-RC_ON_SHARD static void watch_message(struct rc_shard *sh, struct rc_session *s, bool rest,
-                                      size_t before)
+__attribute__((noinline)) RC_ON_SHARD static void watch_message(struct rc_shard *sh,
+                                                                struct rc_session *s, bool rest,
+                                                                size_t before)
 {
     struct rc_timer *t = &s->conn->timer;
 

@@ -60,7 +60,7 @@ struct rc_shard {
     struct rc_admission
         *admission; /* borrowed, set by main; NULL: no limits that shards share */
     struct rc_shard *const *peers; /* [nshards], borrowed; their `stats` alone are read */
-    uint64_t shed_above;           /* bytes in queues here, see shed.h */
+    uint64_t look_above;           /* bytes in queues here, see shed.h */
     struct rc_mesh *mesh;
     bool mail_waits; /* some was left over */
     /* Results to this shard itself wait in a ring, behind a part of a union: so others must, too. */
