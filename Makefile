@@ -16,7 +16,7 @@ endif
 
 # Newer Debian calls it msgpack-c.
 MSGPACK := $(shell $(PKG_CONFIG) --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
-PKGS    := libevent_core libevent_extra jose jansson libcrypto libcrypt zlib sqlite3 libmariadb hiredis $(MSGPACK)
+PKGS    := libevent_core libevent_extra jose jansson libssl libcrypto libcrypt zlib sqlite3 libmariadb hiredis $(MSGPACK)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wformat=2 -Wcast-qual \
         -Wpointer-arith -Wwrite-strings -Wmissing-prototypes -Wstrict-prototypes \
@@ -103,7 +103,7 @@ need_py  = $(if $(shell /usr/bin/python3 -c 'import $1' 2>/dev/null && echo yes)
 MISSING      = $(strip $(call need_cmd,$(PKG_CONFIG),pkg-config) \
                $(call need_lib,libevent_core libevent_extra,libevent-dev) \
                $(call need_lib,jansson,libjansson-dev) $(call need_lib,jose,libjose-dev) \
-               $(call need_lib,libcrypto,libssl-dev) $(call need_lib,zlib,zlib1g-dev) \
+               $(call need_lib,libssl libcrypto,libssl-dev) $(call need_lib,zlib,zlib1g-dev) \
                $(call need_lib,libcrypt,libcrypt-dev) \
                $(call need_lib,$(MSGPACK),libmsgpack-dev) \
                $(call need_lib,sqlite3,libsqlite3-dev) $(call need_lib,libmariadb,libmariadb-dev) \

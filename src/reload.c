@@ -166,12 +166,16 @@ static struct rc_app *build(struct rc_server *s, struct rc_conf *conf, struct rc
                             struct rc_conf_errors *e)
 {
     const struct rc_app *last = s->latest != NULL ? s->latest->app : s->app;
+    struct rc_app *app;
     char path[PATH_MAX];
 
     if (rc_conf_load(conf, s->setup.file, s->setup.option, s->setup.noptions, e) == RC_ENOENT)
         return NULL;
     (void)rc_conf_keep(conf, rc_server_latest(s), said);
-    return rc_app_renew(last, conf, rc_server_exe_dir(path, sizeof(path)), e);
+    app = rc_app_renew(last, conf, rc_server_exe_dir(path, sizeof(path)), e);
+    if (app != NULL)
+        rc_listeners_load(s->listeners, conf, app, e); /* their files may be other ones now */
+    return app;
 }
 
 /* They look when they get a turn; one that is busy will. */

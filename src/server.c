@@ -5,6 +5,7 @@
 #include "rc/broker/admission.h"
 #include "rc/broker/shed.h"
 #include "rc/cluster/cluster.h"
+#include "rc/net/tls.h"
 #include "rc/net/ws.h"
 #include "server_int.h"
 
@@ -94,6 +95,8 @@ enum rc_exit rc_server_configure(struct rc_server *s, bool only_keys)
         rc_cluster_check(&s->conf, &e);
     if (rc != RC_ENOENT)
         s->listeners = rc_listeners_new(&s->conf, &e);
+    if (s->listeners != NULL && !only_keys)
+        rc_listeners_load(s->listeners, &s->conf, s->app, &e);
     if (s->app != NULL)
         s->app->listeners = s->listeners;
     is_bad = e.n != 0;
@@ -240,6 +243,7 @@ static enum rc_exit create(struct rc_server *s)
         s->shard[i]->peers = s->shard;
         rc_shed_init(s->shard[i]);
     }
+    rc_tls_forget_seed(); /* what the shards' keys have begun with */
     s->acceptor =
         rc_acceptor_new(s->listeners, s->mesh, s->shard, s->nshards, s->max_conns, &e);
     print_faults(&e, "roomcast: ");

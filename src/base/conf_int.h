@@ -128,6 +128,8 @@ void rc_conf_check_all(const struct rc_conf *conf, const struct rc_conf_place *s
 char *rc_conf_folder_of(const char *file);
 /* Appends s, from dir when it is relative; "" stays empty. */
 void rc_conf_resolve(const char *dir, struct rc_str s, struct rc_buf *to);
+/* The same for each item of a list by comma. */
+void rc_conf_resolve_files(const char *dir, struct rc_str s, struct rc_buf *to);
 /* The same for what listens: a path only behind unix: */
 void rc_conf_resolve_listen(const char *dir, struct rc_str s, struct rc_buf *to);
 

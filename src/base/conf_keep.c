@@ -57,15 +57,6 @@ static bool same_entry(const struct rc_conf_section *a, const struct rc_conf_sec
     return x == NULL || y == NULL ? x == y : strcmp(x->value, y->value) == 0;
 }
 
-static bool same_section(const struct rc_conf_section *a, const struct rc_conf_section *b)
-{
-    bool same = a->nentries == b->nentries;
-
-    for (unsigned i = 0; same && i < a->nentries; i++)
-        same = same_entry(a, b, a->entry[i].key);
-    return same;
-}
-
 static struct rc_conf_section *find(const struct rc_conf *conf, const struct rc_conf_section *s)
 {
     const struct rc_conf_header h = {
@@ -118,6 +109,17 @@ static void restore(struct keeper *k, struct rc_conf_section *s,
     copy_entries(k->conf, rc_conf_section_add(k->conf, &h), running);
 }
 
+/* Certificates and what belongs to them may change. */
+static bool same_listener(const struct rc_conf_section *a, const struct rc_conf_section *b)
+{
+    static const char *const fixed[] = {"address", "proxy_protocol", "mode", "tls"};
+    bool same = true;
+
+    for (unsigned i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+        same = same && same_entry(a, b, fixed[i]);
+    return same;
+}
+
 /* Listeners are opened at the start, and closed at the end. */
 static void keep_listeners(struct keeper *k)
 {
@@ -135,7 +137,7 @@ static void keep_listeners(struct keeper *k)
         const struct rc_conf_section *had = &k->running->section[i];
         struct rc_conf_section *s = find(k->conf, had);
 
-        if (had->kind == RC_CONF_LISTENER && (s == NULL || !same_section(s, had)))
+        if (had->kind == RC_CONF_LISTENER && (s == NULL || !same_listener(s, had)))
             restore(k, s, had);
     }
 }

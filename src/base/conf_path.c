@@ -105,3 +105,48 @@ void rc_conf_resolve_listen(const char *dir, struct rc_str s, struct rc_buf *to)
     rc_buf_putz(to, "unix:");
     rc_conf_resolve(dir, rc_str_skip(s, strlen("unix:")), to);
 }
+
+/* Takes the next item of a list by comma. */
+static struct rc_str next_item(struct rc_str *rest)
+{
+    const char *comma = rest->len != 0 ? memchr(rest->p, ',', rest->len) : NULL;
+    size_t n = comma != NULL ? (size_t)(comma - rest->p) : rest->len;
+    struct rc_str item = rc_ini_trim(rc_str_make(rest->p, n));
+
+    *rest = rc_str_skip(*rest, n + (comma != NULL));
+    return item;
+}
+
+void rc_conf_resolve_files(const char *dir, struct rc_str s, struct rc_buf *to)
+{
+    while (s.len != 0) {
+        struct rc_str item = next_item(&s);
+
+        if (item.len == 0)
+            continue;
+        if (to->len != 0)
+            rc_buf_putz(to, ", ");
+        rc_conf_resolve(dir, item, to);
+    }
+}
+
+void rc_conf_list_parse(struct rc_str value, struct rc_conf_list *list)
+{
+    *list = (struct rc_conf_list){0};
+    while (value.len != 0) {
+        struct rc_str item = next_item(&value);
+
+        if (item.len == 0)
+            continue;
+        list->item = rc_realloc(list->item, (list->n + 1) * sizeof(*list->item));
+        list->item[list->n++] = rc_strndup(item.p, item.len);
+    }
+}
+
+void rc_conf_list_free(struct rc_conf_list *list)
+{
+    for (unsigned i = 0; i < list->n; i++)
+        free(list->item[i]);
+    free(list->item);
+    *list = (struct rc_conf_list){0};
+}

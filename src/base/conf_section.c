@@ -48,6 +48,13 @@ static const struct entry_key {
     {"address", ON(RC_CONF_LISTENER), true},
     {"proxy_protocol", ON(RC_CONF_LISTENER), true},
     {"mode", ON(RC_CONF_LISTENER), true},
+    {"tls", ON(RC_CONF_LISTENER), true},
+    {"certificate", ON(RC_CONF_LISTENER), true},
+    {"key", ON(RC_CONF_LISTENER), true},
+    {"client_ca", ON(RC_CONF_LISTENER), true},
+    {"client_auth", ON(RC_CONF_LISTENER), true},
+    {"tls_min", ON(RC_CONF_LISTENER), true},
+    {"ciphers", ON(RC_CONF_LISTENER), true},
 };
 enum { NKEYS = sizeof(entry_keys) / sizeof(entry_keys[0]) };
 
@@ -76,11 +83,19 @@ bool rc_conf_section_is_raw(enum rc_conf_section_kind kind)
     return kind != RC_CONF_ENDPOINT && kind != RC_CONF_LISTENER;
 }
 
+static bool is_files(struct rc_str key)
+{
+    return rc_str_eq(key, RC_STR("certificate")) || rc_str_eq(key, RC_STR("key")) ||
+           rc_str_eq(key, RC_STR("client_ca"));
+}
+
 void rc_conf_entry_put(enum rc_conf_section_kind kind, struct rc_str key, struct rc_str value,
                        const char *dir, struct rc_buf *to)
 {
     if (kind == RC_CONF_LISTENER && rc_str_eq(key, RC_STR("address")))
         rc_conf_resolve_listen(dir, value, to);
+    else if (kind == RC_CONF_LISTENER && is_files(key))
+        rc_conf_resolve_files(dir, value, to);
     else
         rc_buf_puts(to, value);
 }

@@ -151,7 +151,8 @@ RC_ON_ACCEPTOR static void hand_over(struct watched *w, int fd,
         is_full(a) ? RC_REFUSAL_CONNECTIONS : rc_admission_total(admission, rc_clock_ms());
 
     if (why != RC_ADMITTED) {
-        rc_admission_turn_away(admission, fd, why, !w->listener->proxy_protocol);
+        rc_admission_turn_away(admission, fd, why,
+                               !w->listener->proxy_protocol && !w->listener->tls);
         return;
     }
     msg.u.conn.fd = fd;

@@ -9,6 +9,7 @@
 #include "rc/base/mem.h"
 #include "rc/base/wild.h"
 #include "rc/broker/admin_ui.h"
+#include "rc/net/tls.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -672,6 +673,9 @@ void rc_app_free(struct rc_app *app)
     rc_auth_free(app->auth);
     rc_site_free(app->site);
     rc_site_free(app->client);
+    for (unsigned i = 0; i < app->ntls; i++)
+        rc_tls_set_unref(app->tls[i]);
+    free(app->tls);
     free(app);
 }
 

@@ -112,7 +112,7 @@ static bool is_writable(const struct rc_shard *sh, const struct rc_session *s, u
         return false;
     if (s->kind == RC_SESSION_POLLING)
         return s->held == 0 && s->polling != NULL && s->polling->get != 0;
-    return s->fd >= 0;
+    return s->fd != RC_FD_NONE;
 }
 
 RC_ON_SHARD static void give(struct handing *h, struct rc_socket *k)

@@ -8,6 +8,7 @@
 #include "rc/broker/front_int.h"
 #include "rc/broker/shard.h"
 #include "rc/net/compress.h"
+#include "rc/net/tls.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -430,7 +431,24 @@ static void on_close(struct rc_conn *c, enum rc_close reason)
     c->user = NULL;
 }
 
+static void on_secure(struct rc_conn *c, const struct rc_tls *t)
+{
+    struct rc_shard *sh = rc_shard_of(c);
+    struct rc_http *h = c->user;
+    char peer[RC_ADDR_TEXT], text[RC_TLS_TEXT];
+
+    rc_assert_on_shard(sh);
+    rc_stat_add(&sh->stats.tls_handshakes, 1);
+    rc_stat_add(&sh->stats.tls_resumed, rc_tls_resumed(t));
+    rc_shard_log(sh, RC_LOG_DEBUG, "conn=%u.%u peer=%s tls %s%s", sh->index, c->hdr.slot,
+                 rc_addr_text(&c->peer, peer), rc_tls_text(t, text),
+                 rc_tls_resumed(t) ? " resumed" : "");
+    rc_timer_start(&sh->q_head, &c->timer, sh->loop.now_ms);
+    h->head_timer = true;
+}
+
 static const struct rc_conn_ops http_ops = {.on_data = on_data,
+                                            .on_secure = on_secure,
                                             .on_eof = on_eof,
                                             .on_drain = on_drain,
                                             .on_close = on_close};
@@ -450,6 +468,12 @@ void rc_front_gone(struct rc_shard *sh, struct rc_conn *c)
     c->ticket = 0;
 }
 
+/* What a listener shows; NULL: it is plain. */
+RC_ON_SHARD static struct rc_tls_set *set_of(const struct rc_shard *sh, unsigned listener)
+{
+    return listener < sh->app->ntls ? sh->app->tls[listener] : NULL;
+}
+
 /* Is there a place for its address? Whom a proxy speaks for is not known yet. */
 RC_ON_SHARD static bool admit(struct rc_shard *sh, const struct rc_msg_conn *conn,
                               uint32_t *ticket)
@@ -460,7 +484,8 @@ RC_ON_SHARD static bool admit(struct rc_shard *sh, const struct rc_msg_conn *con
         return true;
     why = rc_admission_enter(sh->admission, &conn->peer, sh->loop.now_ms, ticket);
     if (why != RC_ADMITTED)
-        rc_admission_turn_away(sh->admission, conn->fd, why, true);
+        rc_admission_turn_away(sh->admission, conn->fd, why,
+                               set_of(sh, conn->listener) == NULL);
     return why == RC_ADMITTED;
 }
 
@@ -472,14 +497,44 @@ bool rc_front_admit(struct rc_shard *sh, struct rc_conn *c)
     rc_admission_leave(sh->admission, c->ticket, sh->loop.now_ms);
     why = rc_admission_enter(sh->admission, &c->peer, sh->loop.now_ms, &ticket);
     c->ticket = ticket;
-    if (why != RC_ADMITTED)
-        rc_admission_turn_away(sh->admission, rc_conn_release(c, RC_CLOSE_LIMIT), why, true);
+    if (why != RC_ADMITTED) {
+        bool plain = !c->secure && set_of(sh, c->listener) == NULL;
+
+        rc_tls_free(rc_conn_take_tls(c));
+        rc_admission_turn_away(sh->admission, rc_conn_release(c, RC_CLOSE_LIMIT), why, plain);
+    }
     return why == RC_ADMITTED;
+}
+
+/* What another shard had read of it. */
+RC_ON_SHARD static void feed_kept(struct rc_conn *c, struct rc_tls *tls)
+{
+    size_t len;
+    uint8_t *kept = rc_tls_take_kept(tls, &len);
+
+    if (kept != NULL)
+        rc_conn_feed(c, kept, len);
+    free(kept);
+}
+
+/* A handshake comes first, on a listener with certificates. */
+RC_ON_SHARD static void begin_tls(struct rc_shard *sh, struct rc_conn *c,
+                                  struct rc_tls_set *set)
+{
+    struct rc_tls *tls = rc_tls_new(set);
+
+    if (tls == NULL) {
+        rc_conn_close(c, RC_CLOSE_MEMORY);
+        return;
+    }
+    rc_conn_secure(c, tls);
+    rc_timer_start(&sh->q_tls, &c->timer, sh->loop.now_ms);
 }
 
 void rc_front_begin(struct rc_shard *sh, struct rc_conn *c, bool admitted)
 {
     struct rc_http *h = rc_calloc(1, sizeof(*h));
+    struct rc_tls_set *set = set_of(sh, c->listener);
 
     h->from = c->peer;
     h->admitted = admitted;
@@ -487,7 +542,10 @@ void rc_front_begin(struct rc_shard *sh, struct rc_conn *c, bool admitted)
     c->ops = &http_ops;
     c->user = h;
     c->out = &h->out;
-    rc_timer_start(&sh->q_head, &c->timer, sh->loop.now_ms);
+    if (set != NULL && !c->secure)
+        begin_tls(sh, c, set);
+    else
+        rc_timer_start(&sh->q_head, &c->timer, sh->loop.now_ms);
 }
 
 /* Who has to begin with a PROXY header must be somebody who may. */
@@ -511,6 +569,7 @@ RC_ON_SHARD static bool may_speak(struct rc_shard *sh, const struct rc_listener 
 void rc_front_accept(struct rc_shard *sh, const struct rc_msg_conn *conn)
 {
     const struct rc_listener *l = rc_listener_at(sh->app->listeners, conn->listener);
+    struct rc_tls *tls = conn->secure ? conn->tls : NULL; /* of one that has moved here */
     uint32_t ticket = conn->ticket;
     struct rc_conn *c;
 
@@ -518,6 +577,7 @@ void rc_front_accept(struct rc_shard *sh, const struct rc_msg_conn *conn)
         return;
     if (sh->stopping) {
         rc_admission_leave(sh->admission, ticket, sh->loop.now_ms);
+        rc_tls_free(tls);
         (void)close(conn->fd);
         return;
     }
@@ -526,6 +586,7 @@ void rc_front_accept(struct rc_shard *sh, const struct rc_msg_conn *conn)
             : rc_conn_new(&sh->loop, conn->fd, &conn->peer, &http_ops, NULL);
     if (c == NULL) {
         rc_admission_leave(sh->admission, ticket, sh->loop.now_ms);
+        rc_tls_free(tls);
         rc_stat_add(&sh->stats.closed[RC_CLOSE_LIMIT], 1);
         return;
     }
@@ -535,8 +596,12 @@ void rc_front_accept(struct rc_shard *sh, const struct rc_msg_conn *conn)
     rc_stat_add(&sh->stats.conns, 1);
     if (rc_proxied_is(c))
         return;
+    if (tls != NULL)
+        rc_conn_secure(c, tls);
     rc_front_begin(sh, c, conn->admitted);
-    if (conn->bytes != NULL)
+    if (tls != NULL)
+        feed_kept(c, tls);
+    else if (conn->bytes != NULL)
         rc_conn_feed(c, conn->bytes->data, conn->bytes->len);
 }
 
@@ -581,6 +646,14 @@ static void on_head_overdue(struct rc_timer *t, void *arg)
     rc_http_page(sh, c, 408, "the request did not arrive in time", true);
 }
 
+static void on_tls_overdue(struct rc_timer *t, void *arg)
+{
+    const struct rc_shard *sh = arg;
+
+    rc_assert_on_shard(sh);
+    rc_conn_close(RC_CONTAINER(t, struct rc_conn, timer), RC_CLOSE_TLS_TIMEOUT);
+}
+
 static void on_idle(struct rc_timer *t, void *arg)
 {
     struct rc_shard *sh = arg;
@@ -603,6 +676,8 @@ void rc_front_init(struct rc_shard *sh)
     rc_timerq_init(&sh->q_head, conf->limits_head_timeout, on_head_overdue, sh);
     rc_proxied_init(sh);
     rc_timerq_init(&sh->q_idle, conf->limits_idle_timeout, on_idle, sh);
+    rc_timerq_init(&sh->q_tls, conf->limits_tls_timeout, on_tls_overdue, sh);
+    rc_loop_add_timerq(&sh->loop, &sh->q_tls);
     rc_loop_add_timerq(&sh->loop, &sh->q_head);
     rc_loop_add_timerq(&sh->loop, &sh->q_idle);
 }

@@ -50,6 +50,8 @@ static void read_entry(struct rc_listener *l, const struct rc_conf_entry *entry,
         l->is_unix = rc_conf_is_unix(value);
     } else if (strcmp(entry->key, "proxy_protocol") == 0) {
         ok = rc_conf_bool(value, &l->proxy_protocol, &expected);
+    } else if (strcmp(entry->key, "tls") == 0) {
+        ok = rc_conf_bool(value, &l->tls, &expected);
     } else if (strcmp(entry->key, "mode") == 0) {
         ok = parse_mode(entry->value, &l->mode);
         rc_buf_putz(&expected, "the mode of a socket's file, in octal: 0600, 0660 or 0666");

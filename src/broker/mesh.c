@@ -4,6 +4,7 @@
 #include "rc/base/mem.h"
 #include "rc/base/thread.h"
 #include "rc/broker/survey.h"
+#include "rc/net/tls.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -141,8 +142,11 @@ void rc_msg_drop(struct rc_msg *msg)
 {
     switch ((enum rc_msg_type)msg->type) {
     case RC_MSG_CONN:
+        if (msg->u.conn.secure)
+            rc_tls_free(msg->u.conn.tls);
+        else
+            rc_pub_unref(&msg->u.conn.bytes);
         (void)close(msg->u.conn.fd);
-        rc_pub_unref(&msg->u.conn.bytes);
         return;
     case RC_MSG_JOIN:
     case RC_MSG_LEAVE:

@@ -70,6 +70,7 @@ static void set_limits(struct rc_shard *sh)
     sh->lrooms.max = conf->limits_max_rooms;
     rc_timerq_set(&sh->q_head, conf->limits_head_timeout, now);
     rc_timerq_set(&sh->q_proxied, conf->limits_head_timeout, now);
+    rc_timerq_set(&sh->q_tls, conf->limits_tls_timeout, now);
     rc_timerq_set(&sh->q_idle, conf->limits_idle_timeout, now);
     rc_timerq_set(&sh->q_message, conf->limits_message_timeout, now);
     rc_shed_init(sh);

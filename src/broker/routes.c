@@ -7,6 +7,7 @@
 #include "rc/broker/json_client.h"
 #include "rc/broker/shard.h"
 #include "rc/net/compress.h"
+#include "rc/net/tls.h"
 
 #include <stdlib.h>
 
@@ -184,6 +185,7 @@ RC_ON_SHARD static void move(struct rc_shard *sh, struct rc_conn *c, unsigned sh
                              struct rc_str head)
 {
     struct rc_msg msg = {.type = RC_MSG_CONN};
+    struct rc_tls *tls;
 
     if (!rc_outq_empty(c->out)) { /* answers to what was pipelined before are still here */
         rc_http_page(sh, c, 400, "read the answers before asking for an upgrade", true);
@@ -194,7 +196,14 @@ RC_ON_SHARD static void move(struct rc_shard *sh, struct rc_conn *c, unsigned sh
     msg.u.conn.ticket = c->ticket; /* stays counted */
     msg.u.conn.admitted = true;
     c->ticket = 0;
-    msg.u.conn.bytes = rc_pub_new(0, RC_STR_NONE, 0, head.p, head.len);
+    tls = rc_conn_take_tls(c);
+    if (tls != NULL) {
+        rc_tls_keep(tls, head.p, head.len);
+        msg.u.conn.tls = tls;
+        msg.u.conn.secure = true;
+    } else {
+        msg.u.conn.bytes = rc_pub_new(0, RC_STR_NONE, 0, head.p, head.len);
+    }
     msg.u.conn.fd = rc_conn_release(c, RC_CLOSE_MOVED);
     rc_shard_post(sh, shard, &msg);
 }

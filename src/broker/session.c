@@ -32,7 +32,7 @@ struct rc_session *rc_session_new(struct rc_shard *sh, enum rc_session_kind kind
     if (s == NULL)
         return NULL;
     s->kind = (uint8_t)kind;
-    s->fd = -1;
+    s->fd = RC_FD_NONE;
     rc_random(s->sid_secret, sizeof(s->sid_secret));
     rc_meter_open(sh, s);
     rc_stat_add(&sh->stats.sessions, 1);
@@ -180,7 +180,10 @@ void rc_session_text(struct rc_shard *sh, struct rc_session *s, struct rc_str te
 
 void rc_session_set_fd(struct rc_session *s)
 {
-    s->fd = s->conn != NULL && s->held == 0 && !s->conn->writing ? s->conn->fd : -1;
+    if (s->conn == NULL || s->held != 0 || s->conn->writing)
+        s->fd = RC_FD_NONE;
+    else
+        s->fd = s->conn->secure ? RC_FD_SECURE : s->conn->fd;
 }
 
 void rc_session_hold(struct rc_session *s)
@@ -214,6 +217,9 @@ void rc_session_flush(struct rc_shard *sh, struct rc_session *s)
         } else {
             rc_conn_close(s->conn, RC_CLOSE_RESET);
         }
+    } else if (s->fd == RC_FD_SECURE) {
+        rc_conn_flush(s->conn);
+        rc_session_set_fd(s);
     } else if (s->held != 0) {
         return;
     } else if (s->kind == RC_SESSION_POLLING) {

@@ -131,7 +131,8 @@ static void on_mail(struct rc_msg *msg, void *arg)
     case RC_MSG_CONN:
         rc_stat_add(&sh->stats.handed, msg->from == rc_mesh_acceptor(sh->nshards));
         rc_front_accept(sh, &msg->u.conn);
-        rc_pub_unref(&msg->u.conn.bytes);
+        if (!msg->u.conn.secure)
+            rc_pub_unref(&msg->u.conn.bytes);
         return;
     case RC_MSG_STOP: on_stop(sh); return;
     case RC_MSG_JOIN:

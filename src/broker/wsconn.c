@@ -67,7 +67,7 @@ void rc_wsconn_end(struct rc_shard *sh, struct rc_session *s, unsigned code, str
     c->ops = &tail_ops;
     c->user = NULL;
     s->conn = NULL;
-    s->fd = -1;
+    s->fd = RC_FD_NONE;
     rc_conn_finish(c, why);
 }
 
@@ -242,7 +242,7 @@ static void on_close(struct rc_conn *c, enum rc_close reason)
     log_end(sh, s, c, reason);
     rc_front_gone(sh, c);
     s->conn = NULL;
-    s->fd = -1;
+    s->fd = RC_FD_NONE;
     rc_session_close(sh, s, reason);
 }
 

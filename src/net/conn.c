@@ -1,7 +1,9 @@
 /* conn.c - the one place where client sockets are read, written and closed. */
 #include "rc/net/conn.h"
 
+#include "rc/base/log.h"
 #include "rc/base/mem.h"
+#include "rc/net/tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,29 +26,66 @@ const char *rc_close_text(enum rc_close reason)
 
 _Static_assert(sizeof(struct rc_conn) <= 112, "an idle connection has grown");
 
-/* Makes the registered interest what reading and writing say. A connection without any is not
- * registered at all: epoll would report its errors again and again. */
-RC_ON_SHARD static void update_interest(struct rc_conn *c, bool reading, bool writing)
+RC_ON_SHARD static struct rc_tls *tls_of(const struct rc_conn *c)
 {
-    struct epoll_event ev = {.events = (reading ? EPOLLIN : 0u) | (writing ? EPOLLOUT : 0u),
-                             .data.u64 = rc_id_make(0, c->hdr.slot, c->hdr.gen)};
-    int op = ev.events == 0             ? EPOLL_CTL_DEL
-             : c->reading || c->writing ? EPOLL_CTL_MOD
-                                        : EPOLL_CTL_ADD;
+    return c->loop->tls[c->hdr.slot];
+}
 
-    if (c->reading == reading && c->writing == writing)
-        return;
-    c->loop->nblocked += (unsigned)writing - (unsigned)c->writing;
-    c->reading = reading;
-    c->writing = writing;
+static uint32_t interest(bool reading, bool writing)
+{
+    return (reading ? EPOLLIN : 0u) | (writing ? EPOLLOUT : 0u);
+}
+
+/* A connection without any interest is not registered at all: epoll would report its errors again and
+ * again. */
+RC_ON_SHARD static void watch(struct rc_conn *c, uint32_t before, uint32_t events)
+{
+    struct epoll_event ev = {.events = events,
+                             .data.u64 = rc_id_make(0, c->hdr.slot, c->hdr.gen)};
+    int op = events == 0 ? EPOLL_CTL_DEL : before != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
     if (epoll_ctl(c->loop->epfd, op, c->fd, &ev) == 0)
         return;
     RC_ASSERT(errno == ENOMEM || errno == ENOSPC);
     (void)epoll_ctl(c->loop->epfd, EPOLL_CTL_DEL, c->fd, NULL); /* what there was before */
-    c->loop->nblocked -= (unsigned)writing;
+    c->loop->nblocked -= (unsigned)c->writing;
     c->reading = c->writing = false;
     c->broken = true;
     rc_conn_later(c);
+}
+
+/* With TLS, reading may have to wait for the socket to be writable, and the reverse. */
+RC_ON_SHARD static void update_secure(struct rc_conn *c)
+{
+    struct rc_tls *t = tls_of(c);
+    uint32_t before = t->events;
+
+    if (c->finishing || c->broken)
+        t->events = interest(c->reading, c->writing && !t->write_blocked);
+    else if (t->handshaking)
+        t->events = interest(!t->read_blocked, t->read_blocked);
+    else
+        t->events =
+            interest((c->reading && !t->read_blocked) || (c->writing && t->write_blocked),
+                     (c->writing && !t->write_blocked) || (c->reading && t->read_blocked));
+    if (t->events != before)
+        watch(c, before, t->events);
+    if (c->broken)
+        t->events = 0;
+}
+
+/* Makes the registered interest what reading and writing say. */
+RC_ON_SHARD static void update_interest(struct rc_conn *c, bool reading, bool writing)
+{
+    uint32_t before = interest(c->reading, c->writing), events = interest(reading, writing);
+
+    c->loop->nblocked += (unsigned)writing - (unsigned)c->writing;
+    c->reading = reading;
+    c->writing = writing;
+    if (c->secure)
+        update_secure(c);
+    else if (before != events)
+        watch(c, before, events);
 }
 
 struct rc_conn *rc_conn_new(struct rc_loop *l, int fd, const struct rc_addr *peer,
@@ -67,6 +106,41 @@ struct rc_conn *rc_conn_new(struct rc_loop *l, int fd, const struct rc_addr *pee
     return c;
 }
 
+void rc_conn_secure(struct rc_conn *c, struct rc_tls *t)
+{
+    struct rc_loop *l = c->loop;
+    uint32_t cap = l->tls_cap;
+
+    if (c->hdr.slot >= cap) {
+        l->tls_cap = c->hdr.slot < 32 ? 64 : c->hdr.slot * 2;
+        l->tls = rc_realloc(l->tls, l->tls_cap * sizeof(struct rc_tls *));
+        memset(l->tls + cap, 0, (l->tls_cap - cap) * sizeof(struct rc_tls *));
+        if (!rc_timer_running(&l->ticket_keys))
+            rc_timer_start(&l->q_ticket_keys, &l->ticket_keys, l->now_ms);
+    }
+    l->tls[c->hdr.slot] = t;
+    rc_tls_side_step(l->tls_side, l->now_ms);
+    rc_tls_attach(t, l->tls_side, c->fd);
+    t->events = interest(c->reading, c->writing);
+    c->secure = true;
+    update_secure(c);
+}
+
+struct rc_tls *rc_conn_take_tls(struct rc_conn *c)
+{
+    struct rc_tls *t = c->secure ? tls_of(c) : NULL;
+
+    if (t == NULL)
+        return NULL;
+    if (t->events != 0)
+        watch(c, t->events, 0);
+    c->loop->nblocked -= (unsigned)c->writing;
+    t->events = 0;
+    c->reading = c->writing = c->secure = false;
+    c->loop->tls[c->hdr.slot] = NULL;
+    return t;
+}
+
 static void bury_later(struct rc_loop *l, struct rc_conn *c)
 {
     if (l->ndead == l->dead_cap) {
@@ -79,10 +153,17 @@ static void bury_later(struct rc_loop *l, struct rc_conn *c)
 /* All but its descriptor, which it gives up. */
 RC_ON_SHARD static int end(struct rc_conn *c, enum rc_close reason)
 {
+    struct rc_tls *t = c->secure ? tls_of(c) : NULL;
     int fd = c->fd;
 
     c->loop->nblocked -= (unsigned)c->writing;
     c->reading = c->writing = false;
+    if (t != NULL) {
+        (void)rc_tls_bye(t);
+        rc_tls_free(t);
+        c->loop->tls[c->hdr.slot] = NULL;
+        c->secure = false;
+    }
     rc_timer_stop(&c->timer);
     c->fd = -1;
     free(c->left);
@@ -96,7 +177,7 @@ RC_ON_SHARD static int end(struct rc_conn *c, enum rc_close reason)
 
 int rc_conn_release(struct rc_conn *c, enum rc_close reason)
 {
-    RC_ASSERT(c->fd >= 0);
+    RC_ASSERT(c->fd >= 0 && !c->secure);
     update_interest(c, false, false);
     return end(c, reason);
 }
@@ -116,6 +197,10 @@ void rc_conn_want_write(struct rc_conn *c)
  * not take our last bytes away. */
 RC_ON_SHARD static void linger(struct rc_conn *c)
 {
+    if (c->secure && rc_tls_bye(tls_of(c)) == RC_EAGAIN) {
+        update_interest(c, c->reading, true); /* and then here again */
+        return;
+    }
     if (c->eof) {
         c->broken = true;
         rc_conn_later(c);
@@ -125,6 +210,26 @@ RC_ON_SHARD static void linger(struct rc_conn *c)
     (void)shutdown(c->fd, SHUT_WR);
     rc_timer_start(&c->loop->q_linger, &c->timer, c->loop->now_ms);
     update_interest(c, true, false);
+}
+
+RC_ON_SHARD static void end_of_input(struct rc_conn *c)
+{
+    c->eof = true;
+    if (c->lingering) {
+        rc_conn_close(c, c->finish_reason);
+        return;
+    }
+    if (!c->finishing)
+        c->ops->on_eof(c);
+    if (c->fd >= 0) /* mostly it is closed by now */
+        update_interest(c, false, c->writing);
+}
+
+/* The end came with the last bytes: it is told when these are used up. */
+RC_ON_SHARD static void check_ended(struct rc_conn *c)
+{
+    if (c->fd >= 0 && c->secure && c->reading && !c->finishing && tls_of(c)->ended)
+        end_of_input(c);
 }
 
 void rc_conn_later(struct rc_conn *c)
@@ -144,6 +249,7 @@ void rc_conn_ready(struct rc_conn *c)
             update_interest(c, true, c->writing);
         if (c->left_len != 0)
             rc_conn_feed(c, NULL, 0);
+        check_ended(c);
     }
 }
 
@@ -155,7 +261,12 @@ void rc_conn_flush(struct rc_conn *c)
 
     if (c->fd < 0 || c->broken)
         return;
-    rc = c->out != NULL ? rc_outq_flush(c->out, c->fd, &wrote) : RC_OK;
+    if (c->out == NULL)
+        rc = RC_OK;
+    else if (c->secure)
+        rc = rc_tls_flush(tls_of(c), c->out, &wrote);
+    else
+        rc = rc_outq_flush(c->out, c->fd, &wrote);
     if (rc == RC_EAGAIN) {
         rc_conn_want_write(c);
         if (c->finishing && wrote != 0) /* progress */
@@ -203,8 +314,19 @@ static void on_lingered(struct rc_timer *t, void *arg)
     rc_conn_close(c, (enum rc_close)c->finish_reason);
 }
 
+static void on_ticket_keys(struct rc_timer *t, void *arg)
+{
+    struct rc_loop *l = arg;
+
+    rc_assert_on_shard(l->owner);
+    rc_tls_side_step(l->tls_side, l->now_ms);
+    rc_timer_start(&l->q_ticket_keys, t, l->now_ms);
+}
+
 void rc_conn_init_timers(struct rc_loop *l)
 {
+    rc_timerq_init(&l->q_ticket_keys, RC_TLS_KEY_PERIOD_MS, on_ticket_keys, l);
+    rc_loop_add_timerq(l, &l->q_ticket_keys);
     rc_timerq_init(&l->q_stall, RC_STALL_MS, on_stalled, l);
     rc_timerq_init(&l->q_linger, RC_LINGER_MS, on_lingered, l);
     rc_loop_add_timerq(l, &l->q_stall);
@@ -274,18 +396,97 @@ void rc_conn_feed(struct rc_conn *c, const uint8_t *data, size_t len)
     c->loop->nesting--;
 }
 
-RC_ON_SHARD static void end_of_input(struct rc_conn *c)
+/* ---- TLS ---- */
+
+/* HTTP where TLS was expected: people mistype addresses, and are told so. Nothing was said yet. */
+RC_ON_SHARD static void answer_plain(struct rc_conn *c)
 {
-    c->eof = true;
-    if (c->lingering) {
-        rc_conn_close(c, c->finish_reason);
+    static const char body[] = "This port speaks TLS: use https:// or wss://.\n";
+    char text[256];
+    int n = snprintf(text, sizeof(text),
+                     "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
+                     "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
+                     sizeof(body) - 1, body);
+
+    rc_tls_free(rc_conn_take_tls(c));
+    update_interest(c, true, false);
+    if (c->out != NULL)
+        rc_outq_push(c->out, rc_seg_new(text, (size_t)n));
+    rc_conn_finish(c, RC_CLOSE_TLS_PLAIN);
+}
+
+RC_ON_SHARD static void read_secure(struct rc_conn *c)
+{
+    struct rc_tls *t = tls_of(c);
+    uint8_t *buf;
+    size_t n = 0;
+    int rc;
+
+    if (c->left_len + RC_READ_SIZE > RC_READ_BUFFER) {
+        rc_conn_close(c, RC_CLOSE_LIMIT);
         return;
     }
-    if (!c->finishing)
-        c->ops->on_eof(c);
-    if (c->fd >= 0) /* mostly it is closed by now */
-        update_interest(c, false, c->writing);
+    buf = borrow(c->loop);
+    rc = rc_tls_read(t, buf + c->left_len, RC_READ_SIZE, &n);
+    t->ended = rc == RC_ECLOSED;
+    update_secure(c); /* before on_data, which may send the connection elsewhere */
+    if (n != 0)
+        hand_over(c, buf, c->left_len + n);
+    c->loop->nesting--;
+    if (c->fd < 0 || !c->secure || c->finishing || rc == RC_EAGAIN)
+        return;
+    if (rc != RC_ECLOSED)
+        rc_conn_close(c, rc == RC_ESYS ? RC_CLOSE_RESET : RC_CLOSE_TLS_PROTOCOL);
+    else
+        check_ended(c);
 }
+
+RC_ON_SHARD static void shake_hands(struct rc_conn *c)
+{
+    struct rc_tls *t = tls_of(c);
+    char text[RC_TLS_WHY], peer[RC_ADDR_TEXT];
+    int rc = rc_tls_handshake(t, text);
+
+    if (rc == RC_EAGAIN) {
+        update_secure(c);
+        return;
+    }
+    if (rc != RC_OK) {
+        rc_log(RC_LOG_DEBUG, "tls: handshake failed peer=%s reason=%s: %s",
+               rc_addr_text(&c->peer, peer), rc_close_text(t->why), text);
+        if (t->why == RC_CLOSE_TLS_PLAIN)
+            answer_plain(c);
+        else if (t->why == RC_CLOSE_PEER || t->why == RC_CLOSE_RESET)
+            rc_conn_close(c, t->why);
+        else
+            rc_conn_finish(c, t->why); /* so that the client gets to read the alert */
+        return;
+    }
+    update_secure(c);
+    if (c->ops->on_secure != NULL)
+        c->ops->on_secure(c, t);
+    rc_conn_flush(c);
+    if (c->fd >= 0 && c->secure && c->reading && !c->finishing)
+        read_secure(c); /* what came behind the handshake is in OpenSSL's buffer */
+}
+
+RC_ON_SHARD static void on_secure_event(struct rc_conn *c, uint32_t events)
+{
+    const uint32_t ended = EPOLLERR | EPOLLHUP;
+    const struct rc_tls *t = tls_of(c);
+
+    if (t->handshaking) {
+        shake_hands(c);
+        return;
+    }
+    if (c->writing && ((events & (EPOLLOUT | ended)) != 0 || t->write_blocked))
+        rc_conn_flush(c);
+    if (c->fd >= 0 && c->secure && c->reading && !c->finishing &&
+        ((events & (EPOLLIN | ended)) != 0 || t->read_blocked))
+        read_secure(c);
+}
+
+/* ---- events ---- */
 
 RC_ON_SHARD static void on_readable(struct rc_conn *c)
 {
@@ -318,6 +519,11 @@ void rc_conn_event(struct rc_conn *c, uint32_t events)
 {
     const uint32_t ended = EPOLLERR | EPOLLHUP; /* reading or writing tells how */
 
+    /* At the end nobody reads what comes: no need to open it. */
+    if (c->secure && !c->finishing) {
+        on_secure_event(c, events);
+        return;
+    }
     if ((events & (EPOLLOUT | ended)) != 0 && c->writing)
         rc_conn_flush(c);
     if ((events & (EPOLLIN | ended)) != 0 && c->fd >= 0 && c->reading)
@@ -337,12 +543,13 @@ void rc_conn_resume(struct rc_conn *c)
     update_interest(c, true, c->writing);
     if (c->left_len != 0)
         rc_conn_feed(c, NULL, 0);
+    check_ended(c);
 }
 
 void rc_conn_poll(struct rc_conn *c)
 {
     if (c->fd >= 0 && c->reading)
-        on_readable(c);
+        rc_conn_event(c, EPOLLIN);
 }
 
 void rc_addr_from(const struct sockaddr_storage *ss, struct rc_addr *out)

@@ -3,6 +3,7 @@
 
 #include "rc/base/mem.h"
 #include "rc/net/conn.h"
+#include "rc/net/tls.h"
 
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -56,6 +57,7 @@ int rc_loop_init(struct rc_loop *l, const void *owner, uint32_t max_conns)
     l->tick = event_new(l->base, l->tick_fd, EV_READ | EV_PERSIST, on_tick, l);
     rc_pool_init(&l->conns, sizeof(struct rc_conn), max_conns);
     l->now_ms = rc_clock_ms();
+    l->tls_side = rc_tls_side_new();
     rc_conn_init_timers(l);
     return l->tick != NULL ? rc_loop_add(l, l->tick) : RC_ENOMEM;
 }
@@ -74,6 +76,8 @@ void rc_loop_deinit(struct rc_loop *l)
     for (unsigned i = 0; i < RC_LOOP_NESTING; i++)
         free(l->rbuf[i]);
     rc_ids_deinit(&l->ready);
+    rc_tls_side_free(l->tls_side);
+    free(l->tls);
     free(l->dead);
     free(l->timerq);
 }

@@ -174,8 +174,25 @@ void rc_outq_append(struct rc_outq *q, struct rc_outq *tail)
     }
 }
 
-/* Drops n written bytes from the front. */
-static void advance(struct rc_outq *q, size_t n)
+void rc_outq_copy(const struct rc_outq *q, uint8_t *to, size_t n)
+{
+    const struct rc_seg *s = q->first;
+    const struct rc_outq_more *m = q->more;
+    uint32_t off = q->off;
+
+    for (uint32_t i = 0; n != 0; i++) {
+        size_t part = s->len - off < n ? s->len - off : n;
+
+        memcpy(to, s->data + off, part);
+        to += part;
+        n -= part;
+        off = 0;
+        if (n != 0)
+            s = m->seg[(m->head + i) & (m->cap - 1)];
+    }
+}
+
+void rc_outq_advance(struct rc_outq *q, size_t n)
 {
     while (q->first != NULL) {
         uint32_t rest = q->first->len - q->off, off;
@@ -235,7 +252,7 @@ int rc_outq_flush(struct rc_outq *q, int fd, size_t *wrote)
             break;
         }
         total += (size_t)n;
-        advance(q, (size_t)n);
+        rc_outq_advance(q, (size_t)n);
         if (all && (size_t)n < want) { /* a short write: the next would say EAGAIN */
             rc = RC_EAGAIN;
             break;

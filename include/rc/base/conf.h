@@ -238,6 +238,8 @@
     X(limits, max_target_size, SIZE, "8KiB", 64, 1048576, 1, "HTTP request target")           \
     X(limits, max_headers, INT, "64", 8, 128, 1, "HTTP header lines")                         \
     X(limits, head_timeout, DURATION, "10s", 100, 600000, 1, "time for a request to arrive")  \
+    X(limits, tls_timeout, DURATION, "10s", 100, 600000, 1,                                   \
+      "time for the handshake of a TLS connection")                                           \
     X(limits, idle_timeout, DURATION, "75s", 100, 3600000, 1,                                 \
       "time that an idle keep-alive connection is kept")                                      \
     X(limits, json_depth, INT, "64", 1, 1000, 1, "nesting of JSON payloads")                  \
@@ -395,6 +397,10 @@ bool rc_conf_parser(struct rc_str value, enum rc_parser *parser,
                     struct rc_buf *expected) RC_MUSTCHECK;
 bool rc_conf_authmode(struct rc_str value, enum rc_authmode *mode,
                       struct rc_buf *expected) RC_MUSTCHECK;
+
+/* The items of a list by comma, as in the table. */
+void rc_conf_list_parse(struct rc_str value, struct rc_conf_list *list);
+void rc_conf_list_free(struct rc_conf_list *list);
 
 /* A whole file, of at most max bytes: 0, or the errno (EFBIG: it is longer). */
 int rc_conf_read_file(const char *file, size_t max, struct rc_buf *text);

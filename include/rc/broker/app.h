@@ -97,8 +97,10 @@ struct rc_app {
     struct rc_headers headers;
     struct rc_deflate_policy deflate;
     struct rc_http_limits http;
-    struct rc_sio_limits sio, sio_eio3;    /* of clients of Engine.IO 4, and 3 */
-    const struct rc_listeners *listeners;  /* borrowed, set by main; NULL: there are none */
+    struct rc_sio_limits sio, sio_eio3;   /* of clients of Engine.IO 4, and 3 */
+    const struct rc_listeners *listeners; /* borrowed, set by main; NULL: there are none */
+    struct rc_tls_set **tls; /* [ntls] by listener: what it shows; NULL: it is plain */
+    unsigned ntls;
     const struct rc_store_port *store;     /* borrowed, set by main; NULL: there is no store */
     const struct rc_cluster_port *cluster; /* the same of other nodes */
     const struct rc_nsp *ui;               /* the namespace of the Admin UI, or NULL */

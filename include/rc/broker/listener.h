@@ -21,13 +21,15 @@
 
 enum { RC_LISTENERS_MAX = 255, RC_LISTENER_MODE = 0660, RC_LISTENER_TEXT = 128 };
 
+struct rc_app;
+
 struct rc_listener {
     const char *name;    /* of its section; "": an item of server.listen */
     const char *address; /* "127.0.0.1:3000", "unix:/run/roomcast/http.sock" */
     bool is_unix;
     bool proxy_protocol; /* connections must begin with a PROXY header */
     unsigned mode;       /* of the socket's file */
-    /* TLS: what a listener with certificates needs goes here, set by rc_listeners_new() */
+    bool tls;            /* a handshake comes first: rc_app.tls */
 
     int fd; /* -1: closed */
     /* The socket's file, as it was made: another one at that path is not ours. */
@@ -43,6 +45,10 @@ struct rc_listeners {
 
 /* What the configuration says, in its order, first server.listen. NULL, and the faults in e. */
 struct rc_listeners *rc_listeners_new(const struct rc_conf *conf, struct rc_conf_errors *e);
+/* Loads the certificates of those with tls = yes, as conf says now, into app (NULL: only to check
+ * them). Faults go to e, warnings to the log. */
+void rc_listeners_load(const struct rc_listeners *all, const struct rc_conf *conf,
+                       struct rc_app *app, struct rc_conf_errors *e);
 void rc_listeners_free(struct rc_listeners *all); /* closes what is open; NULL is fine */
 /* The listener of a connection; with NULL, as in tests, one that asks for nothing. */
 const struct rc_listener *rc_listener_at(const struct rc_listeners *all, unsigned index);

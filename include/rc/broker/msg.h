@@ -84,10 +84,14 @@ enum rc_msg_type {
 struct rc_msg_conn {
     struct rc_addr peer;
     int fd;
-    struct rc_pub *bytes; /* that were read already, or NULL */
-    uint32_t ticket;      /* what counts it, see admission.h */
-    uint8_t listener;     /* index of the one that it came by */
-    bool admitted; /* another shard had it: it is counted, and its PROXY header taken off */
+    union {
+        struct rc_pub *bytes; /* that were read already, or NULL */
+        struct rc_tls *tls;   /* of a secure one; it keeps those bytes itself */
+    };
+    uint32_t ticket;  /* what counts it, see admission.h */
+    uint8_t listener; /* index of the one that it came by */
+    bool admitted;    /* another shard had it: it is counted, and its PROXY header taken off */
+    bool secure;
 };
 
 /* A socket and a room. */

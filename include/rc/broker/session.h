@@ -41,6 +41,9 @@ enum { RC_SID_LEN = 20, RC_SID_BYTES = 15, RC_SID_SECRET = 9 };
 /* Why input stands still; a session reads while none of these is set. */
 enum { RC_PAUSE_FENCE = 1, RC_PAUSE_RING = 2, RC_PAUSE_STORE = 4, RC_PAUSE_RATE = 8 };
 
+/* rc_session.fd: nothing may be written, or it may be, through its connection. */
+enum { RC_FD_NONE = -1, RC_FD_SECURE = -2 };
+
 /* connect_timeout of a session that has not joined a namespace yet. */
 struct rc_joining {
     struct rc_timer timer;
@@ -66,9 +69,9 @@ struct rc_session {
 
     /* All that a delivery looks at: one cache line, see session.c. */
     struct rc_outq out; /* WebSocket frames */
-    int fd;             /* of conn while the queue may be written straight to it, else -1 */
-    uint8_t kind;       /* enum rc_session_kind */
-    bool dirty;         /* in the shard's list of queues to be flushed */
+    int fd;       /* of conn while the queue may be written straight to it, or RC_FD_… */
+    uint8_t kind; /* enum rc_session_kind */
+    bool dirty;   /* in the shard's list of queues to be flushed */
     bool closed;
     uint8_t form; /* of what is queued, see form.h; while polling FRAMES or MSGPACK */
 

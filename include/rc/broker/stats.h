@@ -17,6 +17,8 @@
     X(handed, counter, "connections that came from the acceptor")                      \
     X(accepted, counter, "connections taken over")                                     \
     X(conns, gauge, "connections open now")                                            \
+    X(tls_handshakes, counter, "TLS handshakes completed")                             \
+    X(tls_resumed, counter, "TLS handshakes that took up an earlier session")          \
     X(sessions, gauge, "sessions open now")                                            \
     X(sockets, gauge, "Socket.IO sockets connected now")                               \
     X(rooms, gauge, "rooms owned now")                                                 \

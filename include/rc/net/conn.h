@@ -54,7 +54,15 @@
     X(RC_CLOSE_SHUTDOWN, "shutdown")             /* the server is stopping */                  \
     X(RC_CLOSE_PROXY, "proxy_header")            /* no PROXY header, or a bad one */           \
     X(RC_CLOSE_PROXY_PEER, "proxy_untrusted")    /* not of server.trusted_proxies */           \
-    X(RC_CLOSE_MEMORY, "out_of_memory")
+    X(RC_CLOSE_MEMORY, "out_of_memory")                                                        \
+    X(RC_CLOSE_TLS_TIMEOUT, "tls_timeout")    /* a handshake took too long */                  \
+    X(RC_CLOSE_TLS_PLAIN, "tls_plain_http")   /* HTTP where TLS was expected */                \
+    X(RC_CLOSE_TLS_VERSION, "tls_version")    /* no version that both have */                  \
+    X(RC_CLOSE_TLS_CIPHER, "tls_no_cipher")   /* no cipher, group or signature, likewise */    \
+    X(RC_CLOSE_TLS_ALPN, "tls_no_http1")      /* the client does not offer http/1.1 */         \
+    X(RC_CLOSE_TLS_CLIENT, "tls_client_cert") /* no certificate of its own, or a bad one */    \
+    X(RC_CLOSE_TLS_REFUSED, "tls_refused")   /* the client refused, such as our certificate */ \
+    X(RC_CLOSE_TLS_PROTOCOL, "tls_protocol") /* what is no TLS, or breaks it */
 
 enum rc_close {
 #define RC_CLOSE_ENUM(name, text) name,
@@ -65,6 +73,7 @@ enum rc_close {
 const char *rc_close_text(enum rc_close reason);
 
 struct rc_conn;
+struct rc_tls;
 
 struct rc_conn_ops {
     /* Bytes have arrived (data may be written to). Returns how many were used up; the rest comes
@@ -74,6 +83,8 @@ struct rc_conn_ops {
     void (*on_readable)(struct rc_conn *c);
     /* The peer ended its side. */
     void (*on_eof)(struct rc_conn *c);
+    /* The TLS handshake is done; may be NULL. */
+    void (*on_secure)(struct rc_conn *c, const struct rc_tls *t);
     /* All of *out is written after it had to wait; may be NULL. */
     void (*on_drain)(struct rc_conn *c);
     /* Called once, from rc_conn_close: give up all that refers to the connection. */
@@ -105,6 +116,7 @@ struct rc_conn {
     bool lingering : 1;    /* our side is shut down; reading until the peer's end */
     bool eof : 1;
     bool later : 1;  /* in the loop's list: rc_conn_later() */
+    bool secure : 1; /* TLS: its state is in loop->tls */
     bool broken : 1; /* a write failed, or nothing is left to do: closed by the loop */
     uint32_t ticket; /* its owner's: what counts it, see broker/admission.h */
 };
@@ -112,6 +124,10 @@ struct rc_conn {
 /* Takes over fd (closed on failure): NULL when the pool is full. Reading is on. */
 struct rc_conn *rc_conn_new(struct rc_loop *l, int fd, const struct rc_addr *peer,
                             const struct rc_conn_ops *ops, void *user) RC_ON_SHARD;
+/* It speaks TLS from now on, by t, which it takes over. */
+void rc_conn_secure(struct rc_conn *c, struct rc_tls *t) RC_ON_SHARD;
+/* Gives the TLS state away, before rc_conn_release(): NULL when there is none. */
+struct rc_tls *rc_conn_take_tls(struct rc_conn *c) RC_ON_SHARD;
 /* Feeds bytes that were read elsewhere, as if they had just arrived. */
 void rc_conn_feed(struct rc_conn *c, const uint8_t *data, size_t len) RC_ON_SHARD;
 /* Stops and starts reading. Starting hands left-over bytes to on_data at once. */

@@ -54,7 +54,12 @@ struct rc_loop {
     unsigned ntimerqs;
     struct rc_ids ready; /* connections with work that waits for nobody, see rc_conn_later */
     struct rc_timerq q_stall, q_linger; /* of connections that are finishing */
-    struct event *tick;                 /* wakes the loop for the earliest timer, by tick_fd */
+    struct rc_tls **tls; /* [tls_cap] by slot of the connection; NULL: not one is TLS */
+    uint32_t tls_cap;
+    struct rc_tls_side *tls_side;
+    struct rc_timerq q_ticket_keys;
+    struct rc_timer ticket_keys;
+    struct event *tick; /* wakes the loop for the earliest timer, by tick_fd */
     int tick_fd;
     uint64_t tick_at_ms; /* when tick fires, UINT64_MAX: not armed */
     uint64_t due_ms;     /* no timer is due before */

@@ -91,6 +91,11 @@ unsigned rc_outq_trim(void);
 /* Moves everything from `tail` behind what `q` holds; `tail` is empty then. */
 void rc_outq_append(struct rc_outq *q, struct rc_outq *tail);
 
+/* The first n bytes that wait, in one piece; there are as many. */
+void rc_outq_copy(const struct rc_outq *q, uint8_t *to, size_t n);
+/* Drops n bytes from the front: they were written. */
+void rc_outq_advance(struct rc_outq *q, size_t n);
+
 /* Writes as much as the socket takes, in one call when the queue is short. RC_OK: all of it;
  * RC_EAGAIN: the socket is full; RC_ESYS: errno says why. *wrote is the bytes, if not NULL. */
 int rc_outq_flush(struct rc_outq *q, int fd, size_t *wrote) RC_MUSTCHECK;

@@ -250,8 +250,10 @@ static const struct {
      "t.ini:2: [listen a]: expected the section once, but line 1 has it too\n"},
     {"[listen a]\naddress = :1\naddress = :2\n",
      "t.ini:3: [listen a] address = :2: expected the key once, but line 2 has it too\n"},
-    {"[listen a]\nadress = :1\n", "t.ini:2: [listen a] adress = :1: unknown key (did you mean "
-                                  "address?); expected address, proxy_protocol or mode\n"},
+    {"[listen a]\nadress = :1\n",
+     "t.ini:2: [listen a] adress = :1: unknown key (did you mean "
+     "address?); expected address, proxy_protocol, mode, tls, certificate, key, client_ca, "
+     "client_auth, tls_min or ciphers\n"},
     {"[server]\nlisten = a:1, b:1, a:1\n",
      "t.ini:2: [server] listen = a:1, b:1, a:1: expected each once, but a:1 is there twice\n"},
     {"[socketio]\ntransports =\n",
