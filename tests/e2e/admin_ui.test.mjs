@@ -493,10 +493,18 @@ own('ten wrong passwords, and then a rest; sessions go on', async (t, shards) =>
   const [, sessionId] = await op.hears('session');
   const ann = await connect(server, WS);
   const admin = ann.io.socket('/admin', { auth: { ...GOOD, password: 'wrong' } });
-  const messages = new Set();
-  for (let i = 0; i < 14; i++) await connected(admin).catch((e) => messages.add(e.message));
-  assert.deepEqual([...messages], ['invalid credentials', 'too many attempts, try again later']);
-  await assert.rejects(operator(server, WS), { message: 'too many attempts, try again later' });
+  const RESTING = 'too many attempts, try again later';
+  const told = (attempt) => attempt.then(() => 'let in', (e) => e.message);
+  let right;
+  // One is forgiven every 6 s: a slow machine may have to be quick again.
+  for (let round = 0; round < 5 && right !== RESTING; round++) {
+    const messages = [];
+    while (messages.at(-1) !== RESTING && messages.length < 50) messages.push(await told(connected(admin)));
+    assert.equal(messages.at(-1), RESTING);
+    assert.ok(messages.slice(0, -1).every((m) => m === 'invalid credentials') && (round > 0 || messages.length > 10));
+    right = await told(operator(server, WS));
+  }
+  assert.equal(right, RESTING);
   const again = await operator(server, { auth: { sessionId }, ...WS });
   await again.hears('all_sockets');
   assert.match(server.stderr(), /admin ui login refused: invalid credentials/);
