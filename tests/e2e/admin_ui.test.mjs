@@ -507,7 +507,7 @@ own('ten wrong passwords, and then a rest; sessions go on', async (t, shards) =>
   assert.equal(right, RESTING);
   const again = await operator(server, { auth: { sessionId }, ...WS });
   await again.hears('all_sockets');
-  assert.match(server.stderr(), /admin ui login refused: invalid credentials/);
+  await until('it is logged', () => /admin ui login refused: invalid credentials/.test(server.stderr()), 20_000);
 });
 
 own('a second CONNECT while the first is looked at ends the connection', async (t, shards) => {
