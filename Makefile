@@ -201,6 +201,9 @@ install: all man
 	cd web && find . -type f ! -name '.*' ! -name 'package*.json' \
 	    -exec install -D -m 644 {} $(SHARE)/roomcast/web/{} \;
 	cp -R README.md LICENSE docs conf/examples conf/nginx.conf conf/grafana conf/prometheus-alerts.yml $(SHARE)/doc/roomcast/ && rm -r $(SHARE)/doc/roomcast/docs/man
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|; s|@STATEDIR@|$(STATEDIR)|' conf/roomcast.service \
+	    >$(DESTDIR)$(PREFIX)/lib/systemd/system/roomcast.service
 	install -d $(DESTDIR)$(SYSCONFDIR)/roomcast
 	install -d -m 750 $(DESTDIR)$(STATEDIR)/roomcast
 	f=$(DESTDIR)$(SYSCONFDIR)/roomcast/roomcast.ini; [ ! -e $$f ] || f=$$f.new; \

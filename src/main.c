@@ -57,7 +57,7 @@ static void help(void)
         "      ctl                   talks to the running server; roomcast ctl --help says "
         "how\n"
         "\n"
-        "SIGTERM and SIGINT end the server in order, a second one at once.\n"
+        "SIGTERM and SIGINT end the server in order, a second one at once; SIGHUP reloads.\n"
         "Exit code: 0 ended in order, 2 wrong configuration or usage, 1 other faults.\n"
         "\n",
         usage);

@@ -3,6 +3,7 @@
  * All of the new one is made before any of it is in effect: the keys are read, the rules compiled, and each
  * subsystem prepares. One fault, and nothing changes. Then the shards go over to it, each by itself
  * (broker/renew.c), and the subsystems commit, which cannot fail. */
+#include "notify.h"
 #include "rc/base/log.h"
 #include "rc/base/mem.h"
 #include "rc/broker/admission.h"
@@ -244,6 +245,9 @@ bool rc_server_reload(struct rc_server *s, struct rc_buf *said)
     bool ok;
 
     (void)pthread_mutex_lock(&s->reloading);
+    if (!s->ending)
+        rc_notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading",
+                  (unsigned long long)rc_notify_now_us());
     if (s->ending) {
         rc_buf_putz(&text, "the server is ending\n");
         ok = false;
@@ -255,6 +259,9 @@ bool rc_server_reload(struct rc_server *s, struct rc_buf *said)
         rc_log(RC_LOG_INFO, "reloaded");
     else
         rc_log(RC_LOG_ERROR, "%s", failed);
+    if (!s->ending)
+        rc_notify("READY=1\nSTATUS=serving, %u shards%s", s->nshards,
+                  ok ? "" : "; the last reload failed: see the log");
     (void)pthread_mutex_unlock(&s->reloading);
     if (said != NULL) {
         rc_buf_puts(said, rc_buf_str(&text));

@@ -1,4 +1,5 @@
 /* server.c - the daemon's threads: made, started and ended in order; and the signals. */
+#include "notify.h"
 #include "rc/base/log.h"
 #include "rc/base/mem.h"
 #include "rc/broker/admin_ui.h"
@@ -20,7 +21,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { SHARD_CONNS_MAX = RC_POOL_MAX - 1 };
+enum {
+    SHARD_CONNS_MAX = RC_POOL_MAX - 1,
+    STOP_SPARE_MS = 10000, /* for the store and the log */
+};
 
 enum rc_exit rc_fail(const char *fmt, ...)
 {
@@ -279,15 +283,30 @@ static void end_at_once(int sig)
     _exit(RC_EXIT_RUN);
 }
 
+/* The manager's own patience may be shorter than what was configured. */
+static void say_stopping(const struct rc_server *s)
+{
+    const struct rc_conf *conf = rc_server_latest(s);
+    uint64_t ms = (uint64_t)conf->server_drain_delay + conf->server_drain_time +
+                  2 * (uint64_t)conf->server_shutdown_timeout + STOP_SPARE_MS;
+
+    rc_notify("STOPPING=1\nSTATUS=ending\nEXTEND_TIMEOUT_USEC=%llu",
+              (unsigned long long)ms * 1000);
+}
+
 static void stop(struct rc_server *s)
 {
     unsigned main_endpoint = rc_mesh_main(s->nshards);
 
     rc_reload_end(s);
+    say_stopping(s);
     if (s->admin != NULL)
         rc_admin_drain(s->admin);
-    if (s->accepting)
+    if (s->accepting) {
+        rc_drain_delay(s);
         rc_acceptor_stop(s->acceptor);
+        rc_drain(s);
+    }
     if (s->ui != NULL)
         rc_ui_desk_stop(s->ui);
     for (unsigned i = 0; i < s->nstarted; i++) {
@@ -307,16 +326,14 @@ static void stop(struct rc_server *s)
         rc_admin_stop(s->admin);
 }
 
-/* Returns with the name of the signal that ends the server. Looks after memory meanwhile. */
+/* Returns with the name of the signal that ends the server. */
 static const char *wait_for_end(struct rc_server *s, const sigset_t *awaited)
 {
-    const struct timespec second = {.tv_sec = 1};
-
     for (;;) {
-        int sig;
-
-        rc_admission_watch(s->admission);
-        sig = sigtimedwait(awaited, NULL, &second);
+        uint32_t ms = rc_watch(s);
+        const struct timespec next = {.tv_sec = (time_t)(ms / 1000),
+                                      .tv_nsec = (long)(ms % 1000) * 1000000};
+        int sig = sigtimedwait(awaited, NULL, &next);
 
         if (sig == SIGTERM)
             return "SIGTERM";
@@ -324,7 +341,6 @@ static const char *wait_for_end(struct rc_server *s, const sigset_t *awaited)
             return "SIGINT";
         if (sig == SIGHUP)
             (void)rc_server_reload(s, NULL);
-        rc_reload_reap(s);
     }
 }
 
@@ -346,6 +362,7 @@ enum rc_exit rc_server_run(struct rc_server *s)
     sigset_t awaited;
     enum rc_exit rc;
 
+    rc_notify_init();
     (void)signal(SIGPIPE, SIG_IGN);
     /* A file that may not grow any more is an error of the store's, not the end. */
     (void)signal(SIGXFSZ, SIG_IGN);
@@ -366,7 +383,10 @@ enum rc_exit rc_server_run(struct rc_server *s)
     if (rc == RC_EXIT_OK)
         rc = start(s);
     if (rc == RC_EXIT_OK) {
-        const char *signal_name = wait_for_end(s, &awaited); /* not in rc_log: it may be off */
+        const char *signal_name; /* not in rc_log: it may be off */
+
+        rc_notify("READY=1\nSTATUS=serving, %u shards", s->nshards);
+        signal_name = wait_for_end(s, &awaited);
 
         rc_log(RC_LOG_INFO, "%s: ending", signal_name);
     }

@@ -44,10 +44,26 @@ struct rc_server {
     struct rc_admin *admin;     /* NULL: none */
     struct rc_ui_desk *ui;      /* NULL: none */
 
+    struct {
+        uint64_t turns[RC_MESH_MAX_SHARDS]; /* of the shards, at the last look */
+        uint64_t shards_at, rest_at;        /* rc_clock_ms() of the next; 0: the first */
+    } watch;
+
     pthread_mutex_t reloading;       /* who reloads; guards what follows */
     struct rc_made *oldest, *latest; /* NULL: nothing was reloaded yet */
     bool ending;                     /* too late for that */
 };
+
+/* ---- watch.c ---- */
+
+/* What main does now and then, while others work. Returns in how many ms it is due again. */
+uint32_t rc_watch(struct rc_server *s);
+/* Still listens, for load balancers that have to find out. */
+void rc_drain_delay(struct rc_server *s);
+/* Ends the sessions over server.drain_time; returns when there are none, or it has taken too long. */
+void rc_drain(struct rc_server *s);
+
+/* ---- reload.c ---- */
 
 /* The configuration that is in effect. */
 const struct rc_conf *rc_server_latest(const struct rc_server *s);

@@ -176,7 +176,7 @@ RC_ON_SHARD static struct rc_session *new_session(struct rc_shard *sh,
 
 void rc_engine_open_polling(struct rc_shard *sh, rc_id conn, const struct rc_handshake *hs)
 {
-    struct rc_session *s = new_session(sh, RC_SESSION_POLLING, hs);
+    struct rc_session *s = sh->draining ? NULL : new_session(sh, RC_SESSION_POLLING, hs);
     char sid[RC_SID_LEN + 1], peer[RC_ADDR_TEXT];
 
     if (s == NULL) {

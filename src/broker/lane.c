@@ -38,6 +38,11 @@ static bool quiet_here(const struct rc_shard *sh, const struct rc_session *s)
     return taken(sh, s) && delivered(sh, s->lane_owner, sh->index);
 }
 
+bool rc_lane_is_answered(const struct rc_shard *sh, const struct rc_session *s)
+{
+    return !s->lane_open || quiet_here(sh, s);
+}
+
 /* One more fence that the session waits for. */
 RC_ON_SHARD static void begin_fence(struct rc_shard *sh, struct rc_session *s, unsigned owner)
 {

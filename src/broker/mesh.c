@@ -37,6 +37,7 @@ static enum rc_mesh_class class_of(enum rc_msg_type type)
     case RC_MSG_UI_PAGE:    /* one per list and shard at most, as is what it causes */
     case RC_MSG_UI_TELL:    /* behind the pages, which it would not be told otherwise */
     case RC_MSG_STORE_DONE: /* one per waiting session and owner at most */
+    case RC_MSG_DRAIN:
     case RC_MSG_STOP: return RC_MESH_RESULTS; /* must come through whatever is full */
     case RC_MSG_CONN:
     case RC_MSG_JOIN:
@@ -184,6 +185,7 @@ void rc_msg_drop(struct rc_msg *msg)
     case RC_MSG_ASK_SHARDS:
     case RC_MSG_ASK_SOCKETS:
     case RC_MSG_STOP:
+    case RC_MSG_DRAIN:
     case RC_MSG_JOINED:
     case RC_MSG_LEFT:
     case RC_MSG_FENCE:

@@ -51,7 +51,8 @@ const struct rc_addr *rc_session_peer(const struct rc_session *s)
 
 bool rc_session_possible(const struct rc_shard *sh)
 {
-    return sh->sessions.used < sh->sessions.max && sh->sockets.used < sh->sockets.max;
+    return !sh->draining && sh->sessions.used < sh->sessions.max &&
+           sh->sockets.used < sh->sockets.max;
 }
 
 rc_id rc_session_id(const struct rc_shard *sh, const struct rc_session *s)

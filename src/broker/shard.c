@@ -135,6 +135,7 @@ static void on_mail(struct rc_msg *msg, void *arg)
             rc_pub_unref(&msg->u.conn.bytes);
         return;
     case RC_MSG_STOP: on_stop(sh); return;
+    case RC_MSG_DRAIN: rc_drain_begin(sh, msg->count); return;
     case RC_MSG_JOIN:
     case RC_MSG_LEAVE:
     case RC_MSG_PUBLISH:
@@ -275,7 +276,10 @@ static void on_turn_end(void *arg)
     bool clear;
 
     rc_assert_on_shard(sh);
+    rc_stat_add(&sh->stats.turns, 1);
     take_mail(sh);
+    if (sh->drain_due)
+        rc_drain_turn(sh);
     if (sh->survey != NULL)
         rc_survey_turn(sh);
     resume_publishers(sh);
@@ -349,6 +353,7 @@ static void init_timers(struct rc_shard *sh)
     rc_meter_init(sh);
     rc_shed_init(sh);
     rc_wsconn_init(sh);
+    rc_drain_init(sh);
     rc_survey_init(sh);
     rc_ui_init(sh);
 }

@@ -48,8 +48,12 @@
       "connections that the kernel may queue for accept")                                     \
     X(server, ring_slots, POW2, "1024", 64, 1048576, 0,                                       \
       "slots of each ring between two threads")                                               \
+    X(server, drain_delay, DURATION, "0ms", 0, 600000, 1,                                     \
+      "time from SIGTERM, when /readyz says 503, to the end of listening")                    \
+    X(server, drain_time, DURATION, "0ms", 0, 3600000, 1,                                     \
+      "time over which SIGTERM then spreads the ends of the connections")                     \
     X(server, shutdown_timeout, DURATION, "10s", 0, 600000, 1,                                \
-      "time that SIGTERM gives the connections to end")                                       \
+      "time that connections have to end, once they were told to")                            \
     X(log, level, LOGLEVEL, "info", 0, 0, 1, "the least important of what is logged")         \
     X(socketio, path, PATH, "/socket.io", 0, 0, 0,                                            \
       "path of the Socket.IO endpoint; empty turns Socket.IO off")                            \

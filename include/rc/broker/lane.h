@@ -43,6 +43,9 @@ void rc_lane_mark(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
  * through the lane's owner and back. No frames at all: rc_session_release(), in that order. */
 void rc_lane_reply(struct rc_shard *sh, struct rc_session *s, struct rc_str frames) RC_ON_SHARD;
 
+/* Has all that the session caused for itself, such as acks, come to its queue? */
+bool rc_lane_is_answered(const struct rc_shard *sh, const struct rc_session *s);
+
 /* The steps of a fence, as their messages arrive. */
 void rc_lane_fence(struct rc_shard *sh, rc_id session) RC_ON_SHARD;
 void rc_lane_fence_pass(struct rc_shard *sh, rc_id session) RC_ON_SHARD;

@@ -22,7 +22,8 @@ enum rc_msg_type {
     /* acceptor -> shard, shard -> shard */
     RC_MSG_CONN, /* conn: a connection to take over, with the bytes that were read already */
     /* main -> shard */
-    RC_MSG_STOP, /* end all connections, then the loop */
+    RC_MSG_STOP,  /* end all connections, then the loop */
+    RC_MSG_DRAIN, /* end the sessions one after the other; count: over so many ms */
     /* shard of the socket -> owner shard of the room */
     RC_MSG_JOIN,    /* member: pub names the room; answered by JOINED */
     RC_MSG_LEAVE,   /* member: answered by LEFT when socket is not 0 */

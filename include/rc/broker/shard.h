@@ -122,7 +122,11 @@ struct rc_shard {
         **survey_tail; /* questions of operators that wait for their turn */
     char date[48];     /* "Date: …" of the second date_at */
     time_t date_at;
-    bool stopping, stop_hard;
+    struct rc_timerq q_drain; /* see drain.c */
+    struct rc_timer drain_timer;
+    uint64_t drain_from_ms;
+    uint32_t drain_ms, drain_total, drain_told, drain_cursor;
+    bool draining, drain_due, stopping, stop_hard;
     struct rc_stats stats;
     struct rc_births births;
     pthread_t thread;
@@ -174,6 +178,14 @@ void rc_renew(struct rc_shard *sh) RC_ON_SHARD;
 /* A rule that waited needs its generation no longer. */
 void rc_generation_drop(struct rc_generation *g);
 void rc_renew_deinit(struct rc_shard *sh);
+
+/* ---- drain.c: the sessions end one after the other ---- */
+
+void rc_drain_init(struct rc_shard *sh);
+/* Evenly over that time, and no new ones begin. */
+void rc_drain_begin(struct rc_shard *sh, uint32_t over_ms) RC_ON_SHARD;
+/* It is time to. */
+void rc_drain_turn(struct rc_shard *sh) RC_ON_SHARD;
 
 /* ---- front.c: HTTP of the client-facing port ---- */
 

@@ -36,7 +36,8 @@
     X(heartbeat_timeouts, counter, "sessions that did not answer in time")             \
     X(dropped, counter, "volatile publications that a member was not given")           \
     X(fences, counter, "fences that a session had to wait for")                        \
-    X(ui_dropped, counter, "events that operators in the Admin UI were not told of")
+    X(ui_dropped, counter, "events that operators in the Admin UI were not told of")   \
+    X(turns, counter, "turns of the loop")
 
 /* Sessions by what they speak, as rc_session.kind. */
 enum { RC_TRANSPORTS = 3 };

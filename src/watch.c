@@ -1,0 +1,116 @@
+/* watch.c - what main does while others work: looks after them, and spreads the end. */
+#include "notify.h"
+#include "rc/base/log.h"
+#include "rc/base/timer.h"
+#include "rc/broker/admission.h"
+#include "server_int.h"
+
+#include <time.h>
+
+enum { SECOND_MS = 1000, DRAIN_LOOK_MS = 20 };
+
+/* ---- while it runs ---- */
+
+/* Has each shard had a turn since the last look? */
+static bool shards_live(const struct rc_server *s)
+{
+    bool all = true;
+
+    for (unsigned i = 0; i < s->nstarted; i++) {
+        if (rc_stat_get(&s->shard[i]->stats.turns) != s->watch.turns[i])
+            continue;
+        rc_log(RC_LOG_WARN, "shard %u has had no turn for %u ms: the watchdog is not told", i,
+               rc_notify_watchdog_ms());
+        all = false;
+    }
+    return all;
+}
+
+/* To compare with, at the next look; until then each is given a turn. */
+static void note_turns(struct rc_server *s)
+{
+    for (unsigned i = 0; i < s->nstarted; i++) {
+        s->watch.turns[i] = rc_stat_get(&s->shard[i]->stats.turns);
+        rc_mesh_poke(s->mesh, i);
+    }
+}
+
+static void look_after_shards(struct rc_server *s, uint64_t now)
+{
+    uint32_t interval = rc_notify_watchdog_ms();
+
+    if (interval == 0 || now < s->watch.shards_at)
+        return;
+    if (s->watch.shards_at == 0 || shards_live(s))
+        rc_notify("WATCHDOG=1");
+    note_turns(s);
+    s->watch.shards_at = now + interval;
+}
+
+uint32_t rc_watch(struct rc_server *s)
+{
+    uint64_t now = rc_clock_ms(), next;
+
+    look_after_shards(s, now);
+    if (now >= s->watch.rest_at) {
+        rc_admission_watch(s->admission);
+        rc_reload_reap(s);
+        s->watch.rest_at = now + SECOND_MS;
+    }
+    next = s->watch.rest_at;
+    if (s->watch.shards_at != 0 && s->watch.shards_at < next)
+        next = s->watch.shards_at;
+    return next > now ? (uint32_t)(next - now) : 1;
+}
+
+/* ---- before it ends ---- */
+
+static uint64_t count_sessions(const struct rc_server *s)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < s->nstarted; i++)
+        n += rc_stat_get(&s->shard[i]->stats.sessions);
+    return n;
+}
+
+/* Or until nobody is left. */
+static void wait_until(struct rc_server *s, uint64_t until, bool while_sessions)
+{
+    const struct timespec look = {.tv_nsec = DRAIN_LOOK_MS * 1000000L};
+
+    while (rc_clock_ms() < until && (!while_sessions || count_sessions(s) != 0)) {
+        (void)rc_watch(s);
+        (void)nanosleep(&look, NULL);
+    }
+}
+
+void rc_drain_delay(struct rc_server *s)
+{
+    uint32_t delay = rc_server_latest(s)->server_drain_delay;
+
+    if (delay == 0)
+        return;
+    rc_log(RC_LOG_INFO, "not ready any more; listening for another %u ms", delay);
+    wait_until(s, rc_clock_ms() + delay, false);
+}
+
+void rc_drain(struct rc_server *s)
+{
+    const struct rc_conf *conf = rc_server_latest(s);
+    unsigned main_endpoint = rc_mesh_main(s->nshards);
+    uint64_t now = rc_clock_ms(), sessions = count_sessions(s);
+
+    if (conf->server_drain_time == 0 || sessions == 0)
+        return;
+    rc_log(RC_LOG_INFO, "ending %llu sessions over %u ms", (unsigned long long)sessions,
+           conf->server_drain_time);
+    for (unsigned i = 0; i < s->nstarted; i++) {
+        struct rc_msg msg = {.type = RC_MSG_DRAIN, .count = conf->server_drain_time};
+
+        rc_mesh_post(s->mesh, main_endpoint, i, &msg);
+    }
+    while (!rc_mesh_wake(s->mesh, main_endpoint))
+        wait_until(s, rc_clock_ms() + 1, false);
+    wait_until(s, now + conf->server_drain_time + conf->server_shutdown_timeout, true);
+}

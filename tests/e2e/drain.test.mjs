@@ -1,0 +1,160 @@
+// SIGTERM with server.drain_delay and drain_time: not ready at once, then no listeners, then the clients
+// end one after the other, when what they have asked for is done.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createConnection } from 'node:net';
+import { afterEach, describe, test } from 'node:test';
+
+import WebSocket from 'ws';
+
+import { ask, closeAll, connect } from './lib/client.mjs';
+import { AUTH, as, openStore } from './lib/store.mjs';
+import { SHARDS, label, slow, start, until, within } from './lib/target.mjs';
+
+const range = (n) => [...Array(n).keys()];
+
+afterEach(closeAll);
+
+const gone = (s) => new Promise((r) => s.once('disconnect', r));
+
+// Resolves to whether somebody listens there.
+const listens = (port) =>
+  new Promise((r) => {
+    const c = createConnection({ port, host: '127.0.0.1' });
+    c.once('connect', () => (c.destroy(), r(true))).once('error', () => r(false));
+  });
+
+// It has been told to end, and does, in order.
+async function ended(server) {
+  await within(60_000, 'the end', server.end);
+  assert.deepEqual(server.ended, { code: 0, signal: null }, server.stderr());
+  assert.doesNotMatch(server.stderr(), /Sanitizer|runtime error:/);
+}
+
+async function withAdmin(options) {
+  const server = await start({ ...options, options: { 'admin.listen': '127.0.0.1:0', ...options.options } });
+  const [, admin] = await until('its address', () => /metrics on (http:\S+)\/metrics/.exec(server.stderr()));
+  return { server, ready: async () => (await fetch(`${admin}/readyz`)).status };
+}
+
+for (const shards of SHARDS)
+  describe(label(shards), () => {
+    test('the ends are spread: some early, some late, each told properly', async () => {
+      const TIME = 2000 * slow;
+      const { server, ready } = await withAdmin({
+        ini: '[event say]\nemit = all: said {1}\n[endpoint /e]\nprotocol = relay\n',
+        shards,
+        options: { 'server.drain_time': `${TIME}ms`, 'log.level': 'debug' },
+      });
+      const sockets = await Promise.all(range(24).map(() => connect(server, { transports: ['websocket'] })));
+      const polling = await Promise.all(range(4).map(() => connect(server, { transports: ['polling'] })));
+      const ws = await Promise.all(
+        range(12).map(async () => {
+          const one = new WebSocket(`ws://127.0.0.1:${server.port}/e`);
+          await within(20_000, 'open', once(one, 'open'));
+          return one;
+        }),
+      );
+      assert.equal(await ready(), 200);
+      const ends = [];
+      const why = [...sockets, ...polling].map((s) => gone(s).then((text) => (ends.push(s), text)));
+      const codes = ws.map((one) => once(one, 'close').then(([code]) => (ends.push(one), code)));
+      server.child.kill('SIGTERM');
+      await until('not ready', async () => (await ready()) === 503);
+      await until('nobody listens', async () => !(await listens(server.port)));
+      // While some have gone, others are still served.
+      await until('the first ends', () => ends.length > 0, 20_000);
+      const early = ends.length;
+      const living = sockets.find((s) => s.connected && !ends.includes(s));
+      assert.ok(early < 40 && living, `${early} of 40 at once`);
+      const rest = until('a quarter', () => ends.length >= 10, 60_000).then(() => ends.length);
+      assert.ok((await rest) < 40, 'all at once');
+      await within(60_000, 'all ends', Promise.all([...why, ...codes]));
+      await ended(server);
+      assert.deepEqual(new Set(await Promise.all(codes)), new Set([1001]));
+      const texts = await Promise.all(why);
+      assert.deepEqual(new Set(texts.slice(0, sockets.length)), new Set(['transport close']));
+      // A client of polling may need another connection, and then there is no listener.
+      for (const text of texts.slice(sockets.length)) assert.ok(['transport close', 'transport error'].includes(text), text);
+    });
+
+    test('what is to be stored is stored, and acknowledged before the end', async (t) => {
+      const store = await openStore('sqlite');
+      t.after(() => store.remove());
+      const server = await start({
+        ini: '[event keep]\nstore = room r: kept {1}\n[event join]\njoin = {1}\n',
+        shards,
+        options: { ...AUTH, ...store.options(), 'server.drain_time': '300ms' },
+      });
+      const s = await Promise.all(range(8).map((i) => connect(server, { ...as(`u${i}`), transports: ['websocket'] })));
+      let acked = 0, sent = 0;
+      const ends = s.map(gone);
+      // Each asks for the next when the last is answered: at most one is under way.
+      for (const one of s) {
+        const next = (answer) => {
+          if (answer) assert.ok(answer.ok), acked++;
+          if (one.connected) one.emit('keep', sent++, next);
+        };
+        next();
+      }
+      await until('some are stored', () => acked >= 50);
+      server.child.kill('SIGTERM');
+      await within(60_000, 'all ends', Promise.all(ends));
+      await ended(server);
+      const rows = await store.rows('SELECT id FROM message');
+      // What was sent to a connection that had just been closed is neither stored nor acknowledged.
+      assert.ok(rows.length >= acked, `${rows.length} stored, ${acked} acknowledged`);
+      assert.equal(rows.length, acked, 'stored, but not acknowledged');
+    });
+  });
+
+test('the delay: not ready, but who comes is served', async () => {
+  const { server, ready } = await withAdmin({ shards: 2, ini: '[event hi]\nack = 1\n', options: { 'server.drain_delay': '10m' } });
+  server.child.kill('SIGTERM');
+  await until('not ready', async () => (await ready()) === 503);
+  assert.equal(await ask(await connect(server), 'hi'), 1);
+  assert.equal(server.ended, null);
+  server.child.kill('SIGTERM');
+  const { code } = await within(20_000, 'the end', server.end);
+  assert.equal(code, 1);
+  assert.match(server.stderr(), /ended at once by a second signal/);
+});
+
+for (const second of ['SIGTERM', 'SIGINT'])
+  test(`a ${second} in the midst of it ends at once`, async () => {
+    const server = await start({ shards: 2, options: { 'server.drain_time': '1h' } });
+    const all = await Promise.all(range(10).map(() => connect(server, { transports: ['websocket'] })));
+    const first = Promise.race(all.map(gone));
+    server.child.kill('SIGTERM');
+    await within(20_000, 'the first end', first);
+    assert.ok(all.some((s) => s.connected));
+    server.child.kill(second);
+    const { code } = await within(20_000, 'the end', server.end);
+    assert.equal(code, 1);
+  });
+
+test('nobody is there: it ends at once; no new session begins', async () => {
+  const empty = await start({ shards: 2, options: { 'server.drain_time': '1h' } });
+  await empty.stop();
+
+  const server = await start({ shards: 1, options: { 'server.drain_time': '1h' } });
+  const kept = createConnection({ port: server.port, host: '127.0.0.1' });
+  await once(kept, 'connect');
+  kept.setEncoding('utf8');
+  let text = '';
+  kept.on('data', (d) => (text += d));
+  const ask = (path) => kept.write(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
+  ask('/healthz');
+  await until('an answer', () => /200 OK/.test(text));
+  const all = await Promise.all(range(3).map(() => connect(server, { transports: ['websocket'] })));
+  server.child.kill('SIGTERM');
+  await until('it drains', () => /ending 3 sessions/.test(server.stderr()));
+  text = '';
+  ask('/socket.io/?EIO=4&transport=polling');
+  await until('a refusal', () => /^HTTP\/1\.1 503/.test(text));
+  const ends = all.filter((s) => s.connected).map(gone);
+  for (const s of all) s.disconnect();
+  await Promise.all(ends);
+  await ended(server); // all have left by themselves
+  kept.destroy();
+});
