@@ -128,6 +128,7 @@ failed_tests() {
     awk '/^# tests\// { file = $0 }
         /^ *not ok/ { if (file != "") print file; file = ""; left = 40 }
         /^ *ok / { left = 0 }
+        /^# .*(Error|ERR_)/ { print }
         /^==[0-9]+==ERROR|WARNING: ThreadSanitizer|runtime error:|^# TIMEOUT/ { left = 40 }
         left-- > 0 { print; if ($1 == "...") left = 0 }' "$1" | head -n 400
 }

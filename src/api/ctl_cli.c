@@ -104,31 +104,37 @@ static void put_word(const char *arg, struct rc_buf *line)
 
 /* ---- the server ---- */
 
+/* What else may be wrong in the file is the server's to tell when it reads it. */
+static int path_of_conf(const struct request *r, struct rc_conf *conf)
+{
+    struct rc_conf_errors e = {.n = 0};
+    int rc =
+        rc_conf_load(conf, r->file, r->option, r->noptions, &e) == RC_OK ? EXIT_OK : EXIT_CONF;
+
+    if (conf->admin_socket != NULL && conf->admin_socket[0] != '\0') {
+        rc = EXIT_OK;
+    } else if (rc != EXIT_OK) {
+        (void)fwrite(e.text.data != NULL ? (const char *)e.text.data : "", 1, e.text.len,
+                     stderr);
+        (void)fail(rc, "this configuration does not say where the server's socket is: -s "
+                       "PATH does");
+    } else {
+        rc = fail(EXIT_CONF,
+                  "%s: [admin] socket is not set: set it to a path and restart the server, or "
+                  "say the path with -s",
+                  r->file != NULL ? r->file : "there is no configuration, so");
+    }
+    rc_buf_deinit(&e.text);
+    return rc;
+}
+
 static int find_path(const struct request *r,
                      char path[sizeof(((struct sockaddr_un *)0)->sun_path)], size_t size)
 {
-    struct rc_conf_errors e = {.n = 0};
     struct rc_conf conf;
-    const char *found = r->path;
-    int rc = EXIT_OK;
+    int rc = r->path != NULL ? EXIT_OK : path_of_conf(r, &conf);
+    const char *found = r->path != NULL ? r->path : rc == EXIT_OK ? conf.admin_socket : "";
 
-    if (found == NULL) {
-        rc = rc_conf_load(&conf, r->file, r->option, r->noptions, &e) == RC_OK ? EXIT_OK
-                                                                               : EXIT_CONF;
-        (void)fwrite(e.text.data != NULL ? (const char *)e.text.data : "", 1, e.text.len,
-                     stderr);
-        rc_buf_deinit(&e.text);
-        if (rc != EXIT_OK)
-            (void)fail(rc, "this configuration does not say where the server's socket is: -s "
-                           "PATH does");
-        else if (conf.admin_socket[0] == '\0')
-            rc = fail(
-                EXIT_CONF,
-                "%s: [admin] socket is not set: set it to a path and restart the server, or "
-                "say the path with -s",
-                r->file != NULL ? r->file : "there is no configuration, so");
-        found = rc == EXIT_OK ? conf.admin_socket : "";
-    }
     if (rc == EXIT_OK && snprintf(path, size, "%s", found) >= (int)size)
         rc = fail(EXIT_CONF, "%s: a socket's path has 107 bytes at most", found);
     if (r->path == NULL)
