@@ -7,7 +7,7 @@ import { afterEach, test } from 'node:test';
 import { ask, closeAll, connect, inbox } from './lib/client.mjs';
 import { run, start, tempDir } from './lib/daemon.mjs';
 import { startRedis } from './lib/redis.mjs';
-import { until } from './lib/wait.mjs';
+import { logged, until } from './lib/wait.mjs';
 
 const INI = `
 [event join]
@@ -67,7 +67,7 @@ test('a node starts without Redis, and joins when it comes', async (t) => {
   const a = await startMember(t, redis), b = await startMember(t, redis, { shards: 4 });
   assert.equal(await metric(a, 'up'), 0);
   assert.match(await ready(a), /^ready, but degraded: the cluster's Redis is away/);
-  assert.match(a.server.stderr(), /cluster: redis:\/\/127\.0\.0\.1:\d+ cannot be reached, will be tried again: Connection refused/);
+  await logged(a.server, /cluster: redis:\/\/127\.0\.0\.1:\d+ cannot be reached, will be tried again: Connection refused/);
   await works(a);
   await redis.start();
   await Promise.all([isUp(a), isUp(b)]);
@@ -140,6 +140,7 @@ test('Redis hangs: the queue is bounded, what is too much is counted and logged 
     return (await metric(a, 'dropped_total')) >= 5;
   }, 60_000);
   assert.ok((await metric(a, 'pending_bytes')) <= 65536 + 20_000 * 2);
+  await logged(a.server, /messages to other nodes are dropped/);
   assert.equal(a.server.stderr().match(/messages to other nodes are dropped/g).length, 1);
   await works(a);
   redis.resume();
@@ -192,7 +193,7 @@ test('prefixes keep clusters apart', async (t) => {
   await crosses(b, c);
   await crosses(c, b);
   assert.deepEqual(a.box, []);
-  assert.match(c.server.stderr(), /joined as c\n/);
+  await logged(c.server, /joined as c\n/);
 });
 
 test('required: no start without Redis, and not ready', async (t) => {

@@ -8,7 +8,7 @@ import { describe, test } from 'node:test';
 import { closeAll, connect } from './lib/client.mjs';
 import { Polling, Socket, eioPath } from './lib/eio.mjs';
 import { metrics, startWithMetrics } from './lib/metrics.mjs';
-import { label, roomcastOnly, slow, until, within } from './lib/target.mjs';
+import { label, logged, roomcastOnly, slow, until, within } from './lib/target.mjs';
 import { RULES } from './lib/vocabulary.mjs';
 import { RawWs, Wire, request } from './lib/wire.mjs';
 
@@ -196,7 +196,7 @@ describe('limits on connections', roomcastOnly, () => {
     assert.equal(r.status, 503);
     assert.equal(r.headers['retry-after'], '5');
     assert.equal(await turnedAway(server, 'max_connections'), 1);
-    assert.match(server.stderr(), /limits\.max_connections is reached: turning clients away \(1 by now/);
+    await logged(server, /limits\.max_connections is reached: turning clients away \(1 by now/);
     for (const wire of held) wire.destroy();
   });
 });
@@ -246,6 +246,7 @@ describe('memory ceiling', roomcastOnly, () => {
       const m = await metrics(server);
       assert.equal(m['turned_away_total max_memory'], 1);
       assert.equal(m.memory_over_times_total, 1);
+      await logged(server, /limits\.max_memory = \d+ MiB is reached/);
       assert.equal(server.stderr().match(/limits\.max_memory = \d+ MiB is reached/g).length, 1);
       deaf.destroy();
       if (slow === 1) {
@@ -253,7 +254,7 @@ describe('memory ceiling', roomcastOnly, () => {
         await until('room', async () => !(await over()), 20_000);
         assert.equal((await request(server, { path: '/healthz' })).status, 200);
         assert.equal((await fetch(`${server.admin}/readyz`)).status, 200);
-        assert.match(server.stderr(), /memory: \d+ MiB; new connections are accepted again/);
+        await logged(server, /memory: \d+ MiB; new connections are accepted again/);
       }
       a.destroy();
     });

@@ -10,7 +10,7 @@ import { ask, client, closeAll, connect, event, inbox } from './lib/client.mjs';
 import { Polling, RS, Socket, eioPath } from './lib/eio.mjs';
 import { JsonClient } from './lib/jsonclient.mjs';
 import { metrics, startWithMetrics } from './lib/metrics.mjs';
-import { label, roomcastOnly, sleep, until, within } from './lib/target.mjs';
+import { label, logged, roomcastOnly, sleep, until, within } from './lib/target.mjs';
 import { RULES } from './lib/vocabulary.mjs';
 import { BINARY, PING, PONG, RawWs, TEXT, Wire, frame } from './lib/wire.mjs';
 
@@ -367,7 +367,7 @@ describe('bytes that wait for all', roomcastOnly, () => {
       await until('one is closed', done);
       const m = await metrics(server);
       assert.ok(m.queued <= 8 << 20, `${m.queued} bytes wait`);
-      assert.match(server.stderr(), /limits\.max_queued_total = 8388608 bytes is reached: closed the \d+ slowest/);
+      await logged(server, /limits\.max_queued_total = 8388608 bytes is reached: closed the \d+ slowest/);
       a.send('421["ask"]');
       assert.equal(await a.next(), '431[]');
       for (const ws of deaf) ws.destroy();

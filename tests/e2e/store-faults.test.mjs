@@ -10,7 +10,7 @@ import { ask, closeAll, connect } from './lib/client.mjs';
 import { freePort, run, slow, start, tempDir } from './lib/daemon.mjs';
 import { startMariadb } from './lib/mariadb.mjs';
 import { AUTH, ENGINES, as, openStore, sqlite } from './lib/store.mjs';
-import { until } from './lib/wait.mjs';
+import { logged, until } from './lib/wait.mjs';
 import { INI, acks, verify, writers } from './lib/writers.mjs';
 
 const USERS = 8;
@@ -119,7 +119,7 @@ describe('SQLite', () => {
     for (let i = 0; i < 3; i++) {
       limit(4096);
       await refused(all, 'nothing can be written');
-      assert.match(server.stderr(), /error store: sqlite: (requests fail until it works again|lost)/);
+      await logged(server, /error store: sqlite: (requests fail until it works again|lost)/);
       await responsive(server);
       limit('unlimited');
       await progress(all, 'files may grow again');
@@ -135,7 +135,7 @@ describe('SQLite', () => {
     for (let i = 0; i < 3; i++) {
       fill(dir);
       await refused(all, 'the disk is full');
-      assert.match(server.stderr(), /error store: sqlite: .*(full|disk I\/O error)/);
+      await logged(server, /error store: sqlite: .*(full|disk I\/O error)/);
       await responsive(server);
       rmSync(join(dir, 'filler'));
       await progress(all, 'there is room again');
@@ -225,7 +225,7 @@ describe('MariaDB', () => {
         await progress(all, 'started again');
       }
       await settles(all, db);
-      assert.match(server.stderr(), /store: mariadb: lost, [^]*store: mariadb: there again/);
+      await logged(server, /store: mariadb: lost, [^]*store: mariadb: there again/);
     });
 
   test('standing still: the queue is bounded, and the rest is told so', LIMITS, async (t) => {
@@ -291,7 +291,7 @@ require = member g-one
     const say = (text) => ask(socket, 'say', 'lobby', text, text);
     const { ok, error } = await say('too early');
     assert.deepEqual([ok, error], [false, 'store_down']);
-    assert.match(server.stderr(), /store: mariadb: cannot be reached/);
+    await logged(server, /store: mariadb: cannot be reached/);
     await db.start();
     const answer = await until('it is reached', async () => {
       const a = await say('at last');

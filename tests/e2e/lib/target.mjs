@@ -22,4 +22,4 @@ export async function startFor(t, options) {
   return server;
 }
 
-export { sleep, until, within } from './wait.mjs';
+export { logged, sleep, until, within } from './wait.mjs';

@@ -26,3 +26,6 @@ export async function until(what, check, ms = 5000) {
     await sleep(5);
   }
 }
+
+// The log is written by a thread of its own, and read from a pipe: what has happened need not be in it yet.
+export const logged = (server, line) => until(`in the log: ${line}; it is:\n${server.stderr()}`, () => line.test(server.stderr()));
