@@ -319,7 +319,7 @@ describe('end', roomcastOnly, () => {
       const ends = sockets.map((s) => event(s, 'disconnect'));
       const from = Date.now();
       await first.stop();
-      assert.ok(Date.now() - from < 3000 * slow, 'nothing held it up');
+      assert.ok(Date.now() - from < 7000 * slow, 'nothing held it up');
       for (const [reason] of await Promise.all(ends)) assert.match(reason, /^transport (close|error)$/);
       const { code } = await raw.close();
       assert.ok([1001, 1005].includes(code), String(code));
@@ -384,7 +384,7 @@ describe('end', roomcastOnly, () => {
     await post.write(`POST ${eioPath({ sid: 'x' })} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n`);
     const from = Date.now();
     await server.stop();
-    assert.ok(Date.now() - from < 3000 * slow, `${Date.now() - from} ms`);
+    assert.ok(Date.now() - from < 7000 * slow, `${Date.now() - from} ms`);
     deaf.destroy();
     post.destroy();
   });

@@ -8,7 +8,7 @@ import { ask, closeAll, connect, upgraded } from './lib/client.mjs';
 import { run, tempDir } from './lib/daemon.mjs';
 import { eioPath } from './lib/eio.mjs';
 import { reload } from './lib/reload.mjs';
-import { SHARDS, label, roomcastOnly, startFor, until } from './lib/target.mjs';
+import { label, logged, roomcastOnly, SHARDS, startFor, until } from './lib/target.mjs';
 import { RULES } from './lib/vocabulary.mjs';
 import { RawWs, Wire, request } from './lib/wire.mjs';
 
@@ -18,7 +18,6 @@ const TRUSTING = { 'server.trusted_proxies': '127.0.0.0/8' };
 const PROXIED = `${RULES}\n[listen front]\naddress = 127.0.0.1:0\nproxy_protocol = yes\n`;
 
 const from = (address) => ({ 'X-Forwarded-For': address });
-const logged = (server, text) => until(text, () => server.stderr().includes(text), 20_000);
 
 // A header of version 2; rest: addresses and what follows them.
 function v2(command, family, rest) {

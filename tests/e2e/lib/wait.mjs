@@ -28,4 +28,10 @@ export async function until(what, check, ms = 5000) {
 }
 
 // The log is written by a thread of its own, and read from a pipe: what has happened need not be in it yet.
-export const logged = (server, line) => until(`in the log: ${line}; it is:\n${server.stderr()}`, () => line.test(server.stderr()));
+// text: a string, or an expression.
+export const logged = (server, text) =>
+  until(
+    `the log: ${text}`,
+    () => (typeof text === 'string' ? server.stderr().includes(text) : text.test(server.stderr())),
+    20_000,
+  );
