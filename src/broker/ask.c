@@ -58,7 +58,7 @@ uint64_t rc_ask_begin(struct rc_shard *sh, struct rc_socket *k, uint64_t id, boo
     if (a == NULL)
         return 0;
     rc_random(&random, sizeof(random));
-    a->number = (random & 0x7fffffff) << 22 | (uint64_t)sh->index << 16 | a->hdr.slot;
+    a->number = (random & 0x3fffffff) << 22 | (uint64_t)sh->index << 16 | a->hdr.slot;
     if (a->number == 0) /* the first slot of the first shard, and all zeroes drawn */
         a->number = (uint64_t)1 << 22;
     a->socket = rc_socket_id(sh, k);
@@ -160,10 +160,31 @@ RC_ON_SHARD static void on_report(struct rc_shard *sh, uint64_t number, enum rc_
     finish_if_complete(sh, a);
 }
 
+/* To the cluster. Takes over what it owns. */
+static void submit(const struct rc_shard *sh, const struct rc_cluster_item *item)
+{
+    const struct rc_cluster_port *cluster = sh->app->cluster;
+    struct rc_pub *pub = item->pub;
+
+    if (cluster != NULL)
+        (void)cluster->submit(cluster->cluster, item);
+    else /* nobody has asked */
+        rc_pub_unref(&pub);
+}
+
 void rc_ask_report(struct rc_shard *sh, uint64_t number, enum rc_msg_type type, uint32_t count)
 {
     struct rc_msg msg = {.type = (uint8_t)type, .count = count, .u.ask.number = number};
 
+    if ((number & RC_ASK_BUS) != 0) {
+        const struct rc_cluster_item item = {
+            .type = type == RC_MSG_ASK_SHARDS ? RC_CLUSTER_ASK_SHARDS : RC_CLUSTER_ASK_SOCKETS,
+            .number = number,
+            .count = count};
+
+        submit(sh, &item);
+        return;
+    }
     if (shard_of(number) == sh->index)
         on_report(sh, number, type, count);
     else
@@ -250,7 +271,7 @@ void rc_ask_answer(struct rc_shard *sh, const struct rc_socket *k, uint64_t numb
     struct rc_msg msg = {.type = RC_MSG_ASK_ANSWER, .u.ask.number = number};
     struct rc_buf b = RC_BUF_INIT;
 
-    if (number >> 53 != 0 || shard_of(number) >= sh->nshards)
+    if (number >> 53 != 0 || ((number & RC_ASK_BUS) == 0 && shard_of(number) >= sh->nshards))
         return;
     put(&b, json);
     for (unsigned i = 0; i < nattachments; i++)
@@ -258,6 +279,15 @@ void rc_ask_answer(struct rc_shard *sh, const struct rc_socket *k, uint64_t numb
     msg.u.ask.socket = rc_socket_id(sh, k);
     msg.u.ask.pub = rc_pub_new(k->nsp, RC_STR_NONE, 0, b.data, b.len);
     rc_buf_deinit(&b);
+    if ((number & RC_ASK_BUS) != 0) {
+        const struct rc_cluster_item item = {.type = RC_CLUSTER_ASK_ANSWER,
+                                             .number = number,
+                                             .socket = msg.u.ask.socket,
+                                             .pub = msg.u.ask.pub};
+
+        submit(sh, &item);
+        return;
+    }
     if (shard_of(number) == sh->index)
         rc_ask_mail(sh, &msg);
     else

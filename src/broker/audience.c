@@ -4,6 +4,7 @@
 #include "rc/base/mem.h"
 #include "rc/broker/admin_ui.h"
 #include "rc/broker/ask.h"
+#include "rc/broker/bus.h"
 #include "rc/broker/form.h"
 #include "rc/broker/polling.h"
 #include "rc/broker/room.h"
@@ -89,6 +90,7 @@ struct handing {
     const struct rc_pub *pub;
     struct rc_seg *form[RC_FORM_COUNT];
     uint32_t given;
+    struct rc_ids *collected; /* nothing is given then */
 };
 
 /* A mark that no socket has: to be set on those that are excepted, or served. */
@@ -123,6 +125,10 @@ RC_ON_SHARD static void give(struct handing *h, struct rc_socket *k)
     if (k->mark == sh->mark)
         return;
     k->mark = sh->mark;
+    if (h->collected != NULL) {
+        rc_ids_add(h->collected, rc_socket_id(sh, k));
+        return;
+    }
     if (h->pub->audience->is_volatile && !is_writable(sh, s, h->pub->len)) {
         rc_stat_add(&sh->stats.dropped, 1);
         return;
@@ -191,20 +197,37 @@ static void unpin_pub(void *pub)
     rc_pub_unref(&p);
 }
 
+RC_ON_SHARD static void give_to_all(struct handing *h)
+{
+    const struct rc_audience *a = h->pub->audience;
+
+    new_mark(h->sh);
+    for (uint32_t i = 0; i < a->nexcept; i++)
+        leave_out(h->sh, h->pub, &a->part[a->nto + i]);
+    if (a->all)
+        give_to_room(h, h->sh->all[h->pub->nsp]);
+    for (uint32_t i = 0; i < a->nto; i++)
+        give_to_part(h, &a->part[i]);
+}
+
+void rc_audience_collect(struct rc_shard *sh, struct rc_pub *pub, struct rc_ids *sockets)
+{
+    struct handing h = {.sh = sh, .pub = pub, .collected = sockets};
+
+    give_to_all(&h);
+}
+
 void rc_audience_deliver(struct rc_shard *sh, struct rc_pub *pub)
 {
-    const struct rc_audience *a = pub->audience;
     struct handing h = {.sh = sh, .pub = pub};
 
     rc_batch_distribute(sh); /* what came before */
-    new_mark(sh);
-    for (uint32_t i = 0; i < a->nexcept; i++)
-        leave_out(sh, pub, &a->part[a->nto + i]);
+    if (pub->order != 0) {
+        rc_bus_carry_out(sh, pub);
+        return;
+    }
     h.form[RC_FORM_FRAMES] = rc_seg_pin(pub->data, pub->len, rc_pub_ref(pub), unpin_pub);
-    if (a->all)
-        give_to_room(&h, sh->all[pub->nsp]);
-    for (uint32_t i = 0; i < a->nto; i++)
-        give_to_part(&h, &a->part[i]);
+    give_to_all(&h);
     for (unsigned i = 0; i < RC_FORM_COUNT; i++)
         if (h.form[i] != NULL)
             rc_seg_unref(h.form[i]);

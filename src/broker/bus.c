@@ -139,6 +139,7 @@ void rc_bus_describe(const struct rc_app *app, const struct rc_pub *pub, rc_id e
     rc_bus_list_reset(&m->to.except);
     m->to.nsp = nsp->name;
     m->is_volatile = false;
+    m->ask = 0;
     label = label_of(nsp, rc_pub_room(pub), &m->to.nsp);
     if (pub->audience != NULL)
         describe_audience(nsp, pub->audience, m);
@@ -179,18 +180,19 @@ static void add_rooms(struct rc_audience_builder *b, bool except, const struct r
 }
 
 static struct rc_audience *audience_of(const struct rc_app *app, const struct rc_nsp *nsp,
-                                       struct rc_str home, const struct rc_bus_message *m)
+                                       struct rc_str home, const struct rc_bus_target *to,
+                                       bool is_volatile)
 {
     struct rc_audience_builder b = {.app = app,
                                     .nsp = nsp->index,
-                                    .nsp_name = m->to.nsp,
+                                    .nsp_name = to->nsp,
                                     .home = home,
-                                    .all = m->to.rooms.n == 0,
-                                    .is_volatile = m->is_volatile};
+                                    .all = to->rooms.n == 0,
+                                    .is_volatile = is_volatile};
     struct rc_audience *a;
 
-    add_rooms(&b, false, &m->to.rooms);
-    add_rooms(&b, true, &m->to.except);
+    add_rooms(&b, false, &to->rooms);
+    add_rooms(&b, true, &to->except);
     a = rc_audience_build(&b);
     rc_audience_deinit(&b);
     return a;
@@ -198,12 +200,43 @@ static struct rc_audience *audience_of(const struct rc_app *app, const struct rc
 
 static void build_frames(const struct rc_bus_message *m, struct rc_buf *to)
 {
+    struct rc_sio_head head;
+
     rc_frames_begin(to);
-    rc_buf_putc(to, '4');
-    rc_buf_puts(to, m->text);
+    if (m->ask != 0 && rc_sio_split(m->text, &head) == RC_OK) {
+        rc_sio_put_head(to, head.type, head.attachments, head.nsp, true, m->ask);
+        rc_buf_puts(to, head.data);
+    } else {
+        rc_buf_putc(to, '4');
+        rc_buf_puts(to, m->text);
+    }
     rc_frames_end(to);
     for (unsigned i = 0; i < m->nattachments; i++)
         rc_frames_attach(to, m->attachment[i]);
+}
+
+static void put_home(const struct rc_nsp *nsp, const struct rc_bus_target *to,
+                     struct rc_buf *home)
+{
+    if (!nsp->is_pattern)
+        return;
+    rc_buf_puts(home, to->nsp);
+    rc_buf_putc(home, '\0');
+}
+
+/* Takes over pub. */
+static void post(struct rc_mesh *mesh, struct rc_pub *pub)
+{
+    unsigned nshards = rc_mesh_shards(mesh);
+    struct rc_msg msg = {.type = RC_MSG_PUBLISH};
+
+    if (rc_union_needs_order(nshards, pub)) {
+        msg.type = RC_MSG_UNION;
+        msg.u.unite.pub = pub;
+    } else {
+        msg.u.deliver.pub = pub;
+    }
+    rc_mesh_post(mesh, rc_mesh_cluster(nshards), RC_UNION_SEQUENCER, &msg);
 }
 
 bool rc_bus_deliver(const struct rc_app *app, struct rc_mesh *mesh,
@@ -211,29 +244,45 @@ bool rc_bus_deliver(const struct rc_app *app, struct rc_mesh *mesh,
 {
     const struct rc_nsp *nsp = rc_bus_nsp(app, m->to.nsp);
     struct rc_buf home = RC_BUF_INIT, frames = RC_BUF_INIT;
-    struct rc_msg msg = {.type = RC_MSG_PUBLISH};
     struct rc_pub *pub;
     struct rc_str f;
 
     if (nsp == NULL)
         return false;
-    if (nsp->is_pattern) {
-        rc_buf_puts(&home, m->to.nsp);
-        rc_buf_putc(&home, '\0');
-    }
+    put_home(nsp, &m->to, &home);
     build_frames(m, &frames);
     f = rc_frames(&frames);
     pub = rc_pub_new(nsp->index, rc_buf_str(&home), 0, f.p, f.len);
     pub->from_bus = true;
-    pub->audience = audience_of(app, nsp, rc_buf_str(&home), m);
-    if (rc_union_needs_order(rc_mesh_shards(mesh), pub)) {
-        msg.type = RC_MSG_UNION;
-        msg.u.unite.pub = pub;
-    } else {
-        msg.u.deliver.pub = pub;
-    }
-    rc_mesh_post(mesh, rc_mesh_cluster(rc_mesh_shards(mesh)), RC_UNION_SEQUENCER, &msg);
+    pub->audience = audience_of(app, nsp, rc_buf_str(&home), &m->to, m->is_volatile);
+    pub->ask = m->ask;
+    post(mesh, pub);
     rc_buf_deinit(&home);
     rc_buf_deinit(&frames);
     return true;
+}
+
+unsigned rc_bus_order(const struct rc_app *app, struct rc_mesh *mesh, enum rc_bus_order order,
+                      uint64_t number, const struct rc_bus_target *to,
+                      const struct rc_bus_list *rooms)
+{
+    const struct rc_nsp *nsp = rc_bus_nsp(app, to->nsp);
+    unsigned nshards = rc_mesh_shards(mesh);
+    struct rc_buf home = RC_BUF_INIT, data = RC_BUF_INIT;
+    struct rc_pub *pub;
+
+    if (nsp == NULL)
+        return 0;
+    put_home(nsp, to, &home);
+    rc_buf_put(&data, &number, sizeof(number));
+    if (rooms != NULL)
+        rc_buf_puts(&data, rc_buf_str(&rooms->bytes));
+    pub = rc_pub_new(nsp->index, rc_buf_str(&home), 0, data.data, data.len);
+    pub->from_bus = true;
+    pub->order = (uint8_t)order;
+    pub->audience = audience_of(app, nsp, rc_buf_str(&home), to, false);
+    post(mesh, pub);
+    rc_buf_deinit(&home);
+    rc_buf_deinit(&data);
+    return order >= RC_BUS_JOIN ? nshards * nshards : nshards;
 }

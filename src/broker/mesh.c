@@ -57,6 +57,7 @@ static enum rc_mesh_class class_of(enum rc_msg_type type)
     case RC_MSG_MISSED:
     case RC_MSG_INBOX_READY:
     case RC_MSG_PRESENCE:
+    case RC_MSG_ORDER_PASS: /* behind the JOINs and LEAVEs */
     case RC_MSG_SURVEY:
     case RC_MSG_UI_WATCH:
     case RC_MSG_UI_LIST:
@@ -184,6 +185,7 @@ void rc_msg_drop(struct rc_msg *msg)
     case RC_MSG_UI_COMMAND: rc_pub_unref(&msg->u.ui.pub); return;
     case RC_MSG_ASK_SHARDS:
     case RC_MSG_ASK_SOCKETS:
+    case RC_MSG_ORDER_PASS:
     case RC_MSG_STOP:
     case RC_MSG_DRAIN:
     case RC_MSG_JOINED:

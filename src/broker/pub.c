@@ -17,6 +17,7 @@ struct rc_pub *rc_pub_new(uint16_t nsp, struct rc_str room, uint64_t hash, const
     p->nsp = nsp;
     p->is_page = false;
     p->shared = p->from_bus = false;
+    p->order = 0;
     p->hash = hash;
     p->message = 0;
     p->ask = 0;

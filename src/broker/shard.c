@@ -5,6 +5,7 @@
 #include "rc/base/mem.h"
 #include "rc/broker/admin_ui.h"
 #include "rc/broker/ask.h"
+#include "rc/broker/bus.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/front_int.h"
 #include "rc/broker/identity.h"
@@ -181,6 +182,7 @@ static void on_mail(struct rc_msg *msg, void *arg)
     case RC_MSG_MISSED:
     case RC_MSG_INBOX_READY: rc_inbox_mail(sh, msg); return;
     case RC_MSG_PRESENCE: rc_presence_mail(sh, msg); return;
+    case RC_MSG_ORDER_PASS: rc_bus_passed(sh, msg->u.ask.number); return;
     case RC_MSG_SURVEY:
     case RC_MSG_SURVEYED: rc_survey_mail(sh, msg); return;
     case RC_MSG_UI_LOGIN:

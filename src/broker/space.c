@@ -98,7 +98,21 @@ static bool same_space(const void *value, const void *key)
     return rc_str_eq(rc_str_make(space->home, space->home_len), k->home);
 }
 
-static struct rc_space *find_or_new(struct rc_shard *sh, uint16_t nsp, struct rc_str home)
+/* The cluster listens for it, or no longer does. */
+RC_ON_SHARD static void tell_cluster(const struct rc_shard *sh, const struct rc_space *space,
+                                     bool is_there)
+{
+    const struct rc_cluster_port *cluster = sh->app->cluster;
+    struct rc_cluster_item item = {.type = RC_CLUSTER_SPACE, .count = is_there};
+
+    if (cluster == NULL)
+        return;
+    item.pub = rc_pub_new(0, rc_str_make(space->home, space->home_len - 1), 0, NULL, 0);
+    (void)cluster->submit(cluster->cluster, &item);
+}
+
+RC_ON_SHARD static struct rc_space *find_or_new(struct rc_shard *sh, uint16_t nsp,
+                                                struct rc_str home)
 {
     const struct space_key key = {home};
     uint64_t hash = hash_of_home(nsp, home);
@@ -110,6 +124,7 @@ static struct rc_space *find_or_new(struct rc_shard *sh, uint16_t nsp, struct rc
     *space = (struct rc_space){.hash = hash, .home_len = (uint32_t)home.len};
     memcpy(space->home, home.p, home.len);
     rc_hmap_insert(&sh->space_by_name, hash, space);
+    tell_cluster(sh, space, true);
     return space;
 }
 
@@ -148,6 +163,7 @@ void rc_space_remove(struct rc_shard *sh, struct rc_room *r)
     if (--space->nrooms != 0)
         return;
     rc_hmap_remove(&sh->space_by_name, space->hash, space);
+    tell_cluster(sh, space, false);
     free_space(space);
 }
 

@@ -39,6 +39,8 @@ static uint64_t orderers_of(unsigned nshards, const struct rc_pub *pub)
 {
     uint64_t owners = owners_of(nshards, pub->nsp, pub->audience);
 
+    if (pub->order != 0)
+        return UINT64_MAX >> (64 - nshards);
     return pub->from_bus ? owners | bit(SEQUENCER) : owners;
 }
 
@@ -74,7 +76,7 @@ RC_ON_SHARD static uint64_t shards_of(struct rc_shard *sh, const struct rc_pub *
         else if (rc_id_shard(p->key) < sh->nshards)
             shards |= bit(rc_id_shard(p->key));
     }
-    if (a->all)
+    if (a->all || pub->order != 0)
         shards = UINT64_MAX >> (64 - sh->nshards);
     return shards;
 }

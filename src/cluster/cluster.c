@@ -122,6 +122,7 @@ static void renew(struct rc_cluster *c)
     for (unsigned i = last->nnsps; i < c->app->nnsps && rc_link_is_up(c->link); i++)
         if (c->pattern[i].len != 0)
             rc_link_subscribe(c->link, c->pattern[i], true, true);
+    rc_serve_subscribe(c, last->nnsps);
     rc_app_let_go(last);
 }
 
@@ -143,12 +144,23 @@ static void put_channel(struct rc_cluster *c, const char *kind, struct rc_str ns
     rc_buf_putc(&c->channel, '#');
 }
 
-static void publish(struct rc_cluster *c, struct rc_str payload)
+static void publish(struct rc_cluster *c, struct rc_str channel, struct rc_str payload)
 {
     c->under_way += payload.len;
     rc_cluster_count(&c->count.published, 1);
     rc_cluster_count(&c->count.published_bytes, payload.len);
-    rc_link_publish(c->link, rc_buf_str(&c->channel), payload);
+    rc_link_publish(c->link, channel, payload);
+}
+
+void rc_cluster_send(struct rc_cluster *c, const char *kind, struct rc_str nsp,
+                     struct rc_str payload)
+{
+    if (!rc_link_is_up(c->link)) {
+        rc_cluster_count(&c->count.dropped, 1);
+        return;
+    }
+    put_channel(c, kind, nsp);
+    publish(c, rc_buf_str(&c->channel), payload);
 }
 
 static void send_item(struct rc_cluster *c, const struct rc_cluster_item *item)
@@ -170,7 +182,7 @@ static void send_item(struct rc_cluster *c, const struct rc_cluster_item *item)
         rc_buf_puts(&c->channel, room);
         rc_buf_putc(&c->channel, '#');
     }
-    publish(c, rc_buf_str(&c->out));
+    publish(c, rc_buf_str(&c->channel), rc_buf_str(&c->out));
 }
 
 static void send_waiting(struct rc_cluster *c)
@@ -200,7 +212,7 @@ static void take_item(struct rc_cluster *c, struct rc_cluster_item *item)
     case RC_CLUSTER_ASK_SHARDS:
     case RC_CLUSTER_ASK_SOCKETS:
     case RC_CLUSTER_ASK_ANSWER:
-    case RC_CLUSTER_SPACE: break;
+    case RC_CLUSTER_SPACE: rc_serve_item(c, item); break;
     }
     free_item(item);
 }
@@ -215,50 +227,61 @@ static void take_items(struct rc_cluster *c)
 
 /* ---- what comes ---- */
 
-/* The namespace that a channel names; what follows it is in *rest. */
-static struct rc_str nsp_of(const struct rc_cluster *c, struct rc_str channel,
-                            struct rc_str *rest)
+/* The namespace that a channel names, which begins with the prefix and kind, or nothing. */
+static struct rc_str nsp_of(const struct rc_cluster *c, struct rc_str channel, const char *kind)
 {
-    struct rc_str name = rc_str_skip(channel, strlen(c->conf->cluster_prefix) + 1);
+    size_t prefix = strlen(c->conf->cluster_prefix), n = prefix + strlen(kind) + 1;
+    struct rc_str name = rc_str_skip(channel, n);
     const char *end = name.len != 0 ? memchr(name.p, '#', name.len) : NULL;
 
-    if (end == NULL)
+    if (end == NULL || channel.p[n - 1] != '#' ||
+        !rc_str_starts(rc_str_skip(channel, prefix), rc_str_of(kind)))
         return RC_STR_NONE;
     name.len = (size_t)(end - name.p);
-    *rest = rc_str_make(end + 1, channel.len - (size_t)(end + 1 - channel.p));
     return name;
 }
 
-static void on_broadcast(struct rc_cluster *c, struct rc_str nsp, struct rc_str payload)
+void rc_cluster_on_broadcast(struct rc_cluster *c, struct rc_str nsp, struct rc_str payload)
 {
     struct rc_bus_message *m = &c->message;
     struct rc_str uid;
 
-    if (rc_wire_read_uid(payload, &uid) == RC_OK && rc_str_eq(uid, rc_str_of(c->uid))) {
-        rc_cluster_count(&c->count.own, 1);
-        return;
-    }
-    rc_cluster_count(&c->count.received, 1);
-    rc_cluster_count(&c->count.received_bytes, payload.len);
-    if (payload.len > c->conf->cluster_max_message_size ||
-        rc_wire_read_broadcast(&c->reader, payload, &uid, m) != RC_OK)
+    if (rc_wire_read_broadcast(&c->reader, payload, &uid, m) != RC_OK)
         rc_cluster_count(&c->count.bad, 1);
     else if (!rc_str_eq(m->to.nsp, nsp) || !rc_bus_deliver(c->app, c->mesh, m))
         rc_cluster_count(&c->count.unknown, 1);
+}
+
+static bool is_own(const struct rc_cluster *c, struct rc_str payload)
+{
+    struct rc_str uid;
+
+    return rc_wire_read_uid(payload, &uid) == RC_OK && rc_str_eq(uid, rc_str_of(c->uid));
 }
 
 static void on_message(void *arg, struct rc_str pattern, struct rc_str channel,
                        struct rc_str payload)
 {
     struct rc_cluster *c = arg;
-    struct rc_str room, name = nsp_of(c, channel, &room);
+    bool is_request = pattern.len == 0;
+    struct rc_str name = nsp_of(c, channel, is_request ? "-request" : "");
     const struct rc_nsp *nsp;
 
     renew(c);
     nsp = name.len != 0 ? rc_bus_nsp(c->app, name) : NULL;
     /* Patterns may overlap: then the same message comes by each. */
-    if (nsp != NULL && rc_str_eq(pattern, c->pattern[nsp->index]))
-        on_broadcast(c, name, payload);
+    if (nsp == NULL || (!is_request && !rc_str_eq(pattern, c->pattern[nsp->index])))
+        return;
+    if (!is_request && is_own(c, payload)) {
+        rc_cluster_count(&c->count.own, 1);
+        return;
+    }
+    rc_cluster_count(&c->count.received, 1);
+    rc_cluster_count(&c->count.received_bytes, payload.len);
+    if (payload.len > c->conf->cluster_max_message_size)
+        rc_cluster_count(&c->count.bad, 1);
+    else
+        rc_serve_take(c, is_request, name, payload);
 }
 
 /* ---- what the link tells ---- */
@@ -294,8 +317,8 @@ static void on_channels(void *arg, struct rc_buf *channels, struct rc_buf *patte
 {
     struct rc_cluster *c = arg;
 
-    (void)channels;
     renew(c);
+    rc_serve_channels(c, channels);
     for (unsigned i = 0; i < c->app->nnsps; i++)
         if (c->pattern[i].len != 0)
             put_entry(patterns, c->pattern[i]);
@@ -356,7 +379,7 @@ static void end_turn(struct rc_cluster *c)
 
     send_waiting(c);
     clear = rc_mesh_wake(c->mesh, rc_mesh_cluster(c->nshards));
-    rc_link_rest(c->link, !clear);
+    rc_link_rest(c->link, !clear || rc_serve_waits(c));
     if (!clear)
         (void)event_add(c->retry, &soon);
 }
@@ -490,7 +513,7 @@ struct rc_cluster *rc_cluster_new(const struct rc_conf *conf, const struct rc_ap
     choose_uid(c);
     rc_app_hold(app);
     add_patterns(c, 0);
-    if (init_url(c) && init_events(c))
+    if (init_url(c) && init_events(c) && rc_serve_init(c) == RC_OK)
         return c;
     rc_cluster_free(c);
     return NULL;
@@ -562,6 +585,7 @@ void rc_cluster_free(struct rc_cluster *c)
         c->first = item->next;
         free_item(item);
     }
+    rc_serve_deinit(c);
     rc_link_free(c->link);
     if (c->mail != NULL)
         event_free(c->mail);

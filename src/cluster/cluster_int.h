@@ -8,6 +8,8 @@
 #define RC_CLUSTER_CLUSTER_INT_H
 
 #include "link.h"
+#include "rc/base/hmap.h"
+#include "rc/base/list.h"
 #include "rc/cluster/cluster.h"
 #include "rc/cluster/url.h"
 #include "rc/cluster/wire.h"
@@ -51,7 +53,45 @@ struct rc_cluster {
     struct rc_bus_message message;
     struct rc_buf out, channel;
     uint64_t end_at; /* when stopping */
+
+    /* See serve.c. */
+    struct rc_wire_request request;
+    struct rc_hmap spaces; /* of struct space: dynamic namespaces that are there */
+    struct rc_list orders; /* of order: given to the shards, and not done */
+    unsigned norders;
+    uint64_t number;     /* of the last one */
+    uint64_t barrier;    /* nothing is taken until this order is done; 0: there is none */
+    struct rc_list held; /* of held: what Redis had sent already then */
+    struct question **question; /* [QUESTIONS] of other nodes that clients are to answer */
+    struct event *tick;
 };
+
+/* ---- cluster.c, for serve.c ---- */
+
+/* Publishes, or drops it when Redis is away. kind: what follows the prefix. */
+void rc_cluster_send(struct rc_cluster *c, const char *kind, struct rc_str nsp,
+                     struct rc_str payload);
+/* A broadcast of another node, in its namespace. */
+void rc_cluster_on_broadcast(struct rc_cluster *c, struct rc_str nsp, struct rc_str payload);
+
+/* ---- serve.c: requests of other nodes ---- */
+
+int rc_serve_init(struct rc_cluster *c);
+void rc_serve_deinit(struct rc_cluster *c);
+/* Appends the channels by which requests come. */
+void rc_serve_channels(const struct rc_cluster *c, struct rc_buf *channels);
+/* There are more namespaces than before: from that one on. */
+void rc_serve_subscribe(struct rc_cluster *c, unsigned from);
+/* A message or a request has come; in the order in which they do. */
+void rc_serve_take(struct rc_cluster *c, bool is_request, struct rc_str nsp,
+                   struct rc_str payload);
+/* Is there an order that what comes must wait for? */
+static inline bool rc_serve_waits(const struct rc_cluster *c)
+{
+    return c->barrier != 0;
+}
+/* What the shards have submitted, other than messages. Borrows it. */
+void rc_serve_item(struct rc_cluster *c, const struct rc_cluster_item *item);
 
 static inline void rc_cluster_count(_Atomic uint64_t *counter, uint64_t n)
 {

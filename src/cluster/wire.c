@@ -86,7 +86,7 @@ int rc_wire_put_broadcast(struct rc_buf *to, struct rc_str uid, const struct rc_
 
 /* ---- reading ---- */
 
-static int read_list(struct rc_str whole, struct rc_bus_list *l)
+int rc_wire_read_list(struct rc_str whole, struct rc_bus_list *l)
 {
     struct rc_item head = rc_item_next(&whole);
 
@@ -123,9 +123,9 @@ static int read_opts(struct rc_str opts, struct rc_bus_message *m)
 
     if (head.kind != RC_ITEM_MAP)
         return RC_EPROTO;
-    rc = read_list(rc_item_get(opts, head.n, RC_STR("rooms")), &m->to.rooms);
+    rc = rc_wire_read_list(rc_item_get(opts, head.n, RC_STR("rooms")), &m->to.rooms);
     if (rc == RC_OK)
-        rc = read_list(rc_item_get(opts, head.n, RC_STR("except")), &m->to.except);
+        rc = rc_wire_read_list(rc_item_get(opts, head.n, RC_STR("except")), &m->to.except);
     m->is_volatile = flag_of(rc_item_get(opts, head.n, RC_STR("flags")), RC_STR("volatile"));
     return rc;
 }
@@ -145,8 +145,7 @@ static bool is_event(const struct rc_sio_head *head)
     return rc_json_type(first) == RC_JSON_STRING && !rc_sio_event_reserved(first);
 }
 
-/* Also of a name that is another item's. */
-static int read_packet(struct rc_wire_reader *r, struct rc_str bytes, struct rc_bus_message *m)
+int rc_wire_read_packet(struct rc_wire_reader *r, struct rc_str bytes, struct rc_bus_message *m)
 {
     struct rc_msgpack_packet p;
     struct rc_sio_head head;
@@ -160,6 +159,7 @@ static int read_packet(struct rc_wire_reader *r, struct rc_str bytes, struct rc_
     if (!is_event(&head) || head.has_id)
         return RC_EPROTO;
     m->to.nsp = head.nsp;
+    m->ask = 0;
     m->text = p.text;
     m->nattachments = p.nattachments;
     for (unsigned i = 0; i < p.nattachments; i++)
@@ -194,6 +194,6 @@ int rc_wire_read_broadcast(struct rc_wire_reader *r, struct rc_str bytes, struct
         return rc;
     packet = rc_item_whole(&bytes);
     opts = rc_item_whole(&bytes);
-    rc = read_packet(r, packet, m);
+    rc = rc_wire_read_packet(r, packet, m);
     return rc == RC_OK ? read_opts(opts, m) : rc;
 }

@@ -196,6 +196,35 @@ test('prefixes keep clusters apart', async (t) => {
   await logged(c.server, /joined as c\n/);
 });
 
+test('what is no message and no request is ignored, and counted', async (t) => {
+  const redis = await startOwn(t);
+  const a = await startMember(t, redis), b = await startMember(t, redis, { shards: 4 });
+  await Promise.all([isUp(a), isUp(b)]);
+  await crosses(a, b);
+  const client = redis.client();
+  await client.connect();
+  const hex = (text) => Buffer.from(text, 'hex');
+  const requests = [
+    '', '{', '{}', '[]', '{"type":99}', '{"type":"5"}', '{"type":5}', '{"type":5,"requestId":"x"}', '{"type":2,"opts":[]}',
+    '{"type":5,"requestId":"x","opts":{"rooms":7}}', '{"type":5,"requestId":"x","opts":{"rooms":[{}]}}', '{"type":7,"requestId":"x","opts":{"rooms":[]},"packet":{}}',
+    hex('93a161c0c0'), hex('81a474797065'), hex('81a47479706507'), hex('dfffffffff'), hex('7b22ff'),
+  ];
+  const messages = ['', '[]', hex('93a161c0c0'), hex('93a16182a47479706502a4646174619180'), hex('ddffffffff')];
+  for (const payload of requests) await client.publish('socket.io-request#/#', payload);
+  for (const payload of messages) await client.publish('socket.io#/#', payload);
+  // Rooms that clients cannot be in, or that are too long; moves of nobody.
+  for (const rooms of [['\u0002user:ann', '\u0001rooms', '', 'x'.repeat(5000), a.client.id]]) {
+    await client.publish('socket.io-request#/#', JSON.stringify({ type: 2, opts: { rooms: [], except: [] }, rooms }));
+    await client.publish('socket.io-request#/#', JSON.stringify({ type: 3, opts: { rooms: [], except: [] }, rooms }));
+    await client.publish('socket.io-request#/#', JSON.stringify({ type: 4, opts: { rooms: ['nobody'], except: [] }, close: true }));
+  }
+  await client.disconnect();
+  for (const n of [a, b])
+    await until('all of it is counted', async () => (await metric(n, 'bad_total')) === requests.length + messages.length, 20_000);
+  await crosses(a, b);
+  await crosses(b, a);
+});
+
 test('required: no start without Redis, and not ready', async (t) => {
   const redis = await startOwn(t);
   const options = { 'cluster.required': 'yes' };

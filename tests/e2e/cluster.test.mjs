@@ -7,7 +7,7 @@ import { Emitter } from '@socket.io/redis-emitter';
 
 import { ask, closeAll, connect, inbox } from './lib/client.mjs';
 import { start } from './lib/daemon.mjs';
-import { startNode, startRedis } from './lib/redis.mjs';
+import { joined, startNode, startRedis } from './lib/redis.mjs';
 import { until } from './lib/wait.mjs';
 
 const NAMESPACES = ['/', '/chat', '/tenant-7'];
@@ -64,7 +64,7 @@ before(async () => {
   redis = await startRedis();
   const daemon = (shards) => start({ ini: INI, shards, options: { 'cluster.redis': redis.url } });
   const one = await daemon(1), four = await daemon(4);
-  const node = await startNode(redis, { namespaces: ['/chat', /^\/tenant-\d+$/], install });
+  const node = await startNode(redis, { namespaces: ['/chat', /^\/tenant-\d+$/], install, options: { requestsTimeout: 60_000 } });
   nodes = { one, four, node };
 });
 after(async () => {
@@ -252,5 +252,134 @@ describe('emitters', () => {
         ],
         s.name,
       );
+  });
+});
+
+describe('requests of a Node server', () => {
+  // Waits until it counts all nodes as servers of the namespace.
+  const counted = (nsp) => joined(redis, 3, nsp);
+  const names = (all, ids) => ids.map((id) => all.find((s) => s.id === id)?.name ?? id).sort();
+
+  for (const nsp of NAMESPACES)
+    test(`fetchSockets, socketsJoin, socketsLeave, allRooms: ${nsp}`, async () => {
+      const all = await crowd(nsp);
+      const io = nodes.node.io.of(nsp);
+      await counted(nsp);
+      for (const s of all) await ask(s, 'join', s.name.endsWith('0') ? 'even' : 'odd');
+      const fetched = await io.fetchSockets();
+      assert.deepEqual(names(all, fetched.map((s) => s.id)), all.map((s) => s.name).sort());
+      for (const f of fetched) {
+        const s = all.find((one) => one.id === f.id);
+        assert.deepEqual([...f.rooms].sort(), [s.id, s.name.endsWith('0') ? 'even' : 'odd'].sort(), s.name);
+        assert.match(f.handshake.address, /127\.0\.0\.1/);
+      }
+      assert.deepEqual(names(all, (await io.in('odd').except(all[1].id).fetchSockets()).map((s) => s.id)), all.filter((s) => s.name.endsWith('1')).map((s) => s.name).slice(1).sort());
+
+      // What is said to a room at once is heard by those who have just joined it. (Not so on the Node server
+      // itself: its clients are told before its own request comes back from Redis.)
+      for (const s of all) s.box.length = 0;
+      for (let i = 0; i < 20; i++) {
+        io.in('even').socketsJoin([`both ${i}`, 'more']);
+        io.to(`both ${i}`).emit('said', i);
+        io.in('even').socketsLeave(`both ${i}`);
+        io.to(`both ${i}`).emit('said', 'nobody');
+      }
+      const got = await heard(all);
+      for (const s of all.filter((s) => s.at !== 'node'))
+        assert.deepEqual(got[s.name], s.name.endsWith('0') ? Array.from({ length: 20 }, (_, i) => [i]) : [], s.name);
+      const expected = ['even', 'more', 'odd', ...all.map((s) => s.id)].sort();
+      let rooms;
+      await until('all rooms', async () => {
+        rooms = [...(await io.adapter.allRooms())].sort();
+        return rooms.length === expected.length;
+      }).catch(() => {});
+      assert.deepEqual(rooms, expected);
+    });
+
+  test('a remote socket: emit, join, leave, disconnect', async () => {
+    const all = await crowd('/', 1);
+    await counted('/');
+    for (const s of all) s.box.length = 0;
+    const io = nodes.node.io;
+    for (const remote of await io.fetchSockets()) {
+      remote.join('remote');
+      remote.emit('said', 'to you', remote.id);
+      io.to('remote').emit('said', 'to the room', remote.id);
+      remote.leave('remote');
+      io.to('remote').emit('said', 'to nobody');
+    }
+    const got = await heard(all);
+    for (const s of all.filter((s) => s.at !== 'node')) assert.deepEqual(got[s.name], [['to you', s.id], ['to the room', s.id]], s.name);
+    const gone = all.map((s) => new Promise((done) => s.once('disconnect', done)));
+    for (const remote of await io.fetchSockets()) remote.disconnect();
+    assert.deepEqual(await Promise.all(gone), all.map(() => 'io server disconnect'));
+  });
+
+  test('disconnectSockets, of a room and with the connection', async () => {
+    const all = await crowd('/');
+    const others = [];
+    for (const s of all) {
+      const other = s.io.socket('/chat');
+      other.connect();
+      await new Promise((done) => other.once('connect', done));
+      others.push(other);
+      await ask(s, 'join', s.name.endsWith('0') ? 'soft' : 'hard');
+    }
+    const gone = all.map((s) => new Promise((done) => s.once('disconnect', done)));
+    const io = nodes.node.io;
+    io.in('soft').disconnectSockets();
+    io.in('hard').disconnectSockets(true);
+    assert.deepEqual(await Promise.all(gone), all.map(() => 'io server disconnect'));
+    await until('connections have ended', () => others.every((o, i) => o.connected === all[i].name.endsWith('0')));
+  });
+
+  test('serverSideEmit: roomcast answers null', async () => {
+    await counted('/');
+    assert.deepEqual(await nodes.node.io.serverSideEmitWithAck('hello', 1), [null, null]);
+    nodes.node.io.serverSideEmit('hello');
+  });
+
+  test('a broadcast with acknowledgements', async () => {
+    const all = await crowd('/');
+    await counted('/');
+    for (const s of all) {
+      await ask(s, 'join', s.name.endsWith('0') ? 'even' : 'odd');
+      s.on('question', (...args) => args.at(-1)({ from: s.name, got: args.slice(0, -1), bin: Buffer.from(s.name) }));
+    }
+    const io = nodes.node.io;
+    const sorted = (answers) => answers.sort((a, b) => (a.from < b.from ? -1 : 1));
+    const expected = (who, ...got) => who.map((s) => ({ from: s.name, got, bin: Buffer.from(s.name) }));
+    const everybody = [...all].sort((a, b) => (a.name < b.name ? -1 : 1));
+    assert.deepEqual(sorted(await io.timeout(60_000).emitWithAck('question', 'ü', 7)), expected(everybody, 'ü', 7));
+    assert.deepEqual(
+      sorted(await io.in('odd').timeout(60_000).emitWithAck('question', Buffer.from([1, 2]))),
+      expected(everybody.filter((s) => s.name.endsWith('1')), Buffer.from([1, 2])),
+    );
+    // Nobody on a node is in the room: it says so.
+    const one = all.find((s) => s.name === 'four0');
+    assert.deepEqual(await io.in(one.id).timeout(60_000).emitWithAck('question'), expected([one]));
+    for (const s of all) s.off('question');
+    await assert.rejects(io.in('even').timeout(300).emitWithAck('question'), /operation has timed out/);
+  });
+
+  test('@socket.io/redis-emitter moves and disconnects sockets', async () => {
+    const all = await crowd('/');
+    const client = redis.client();
+    await client.connect();
+    const emitter = new Emitter(client);
+    for (const s of all) await ask(s, 'join', s.name.endsWith('0') ? 'even' : 'odd');
+    for (const s of all) s.box.length = 0;
+    emitter.in('even').socketsJoin('moved');
+    emitter.to('moved').emit('said', 1);
+    emitter.in('even').socketsLeave(['moved']);
+    emitter.to('moved').emit('said', 2);
+    emitter.serverSideEmit('nothing');
+    await until('it has come', () => all.every((s) => texts(s).length >= (s.name.endsWith('0') ? 1 : 0)), 20_000);
+    const got = await heard(all);
+    for (const s of all) assert.deepEqual(got[s.name], s.name.endsWith('0') ? [[1]] : [], s.name);
+    const gone = all.filter((s) => s.name.endsWith('1')).map((s) => new Promise((done) => s.once('disconnect', done)));
+    emitter.in('odd').disconnectSockets(true);
+    await Promise.all(gone);
+    await client.disconnect();
   });
 });

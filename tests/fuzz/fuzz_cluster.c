@@ -1,4 +1,4 @@
-/* Messages of other nodes. A broadcast that was read is a packet of text that clients can be sent, and what
+/* Messages and requests of other nodes. A broadcast that was read is a packet of text that clients can be sent, and what
  * we write of it reads as the same; what is shorter is none. */
 #include "rc/base/utf8.h"
 #include "rc/cluster/item.h"
@@ -63,6 +63,24 @@ static void check_broadcast(struct rc_str bytes)
     rc_buf_deinit(&again);
 }
 
+/* A request is one that is known, has what it is about, and is none when it is shorter. */
+static void check_request(struct rc_str bytes)
+{
+    struct rc_wire_request q = {.close = false};
+    struct rc_wire_reader r;
+
+    rc_wire_reader_init(&r);
+    if (rc_wire_read_request(&r, bytes, &q) == RC_OK) {
+        CHECK(q.type <= RC_WIRE_BROADCAST);
+        CHECK(rc_utf8_valid(rc_buf_str(&q.id)));
+        if (q.type == RC_WIRE_BROADCAST)
+            check_message(&q.m);
+        CHECK(rc_wire_read_request(&r, rc_str_make(bytes.p, bytes.len / 2), &q) != RC_OK);
+    }
+    rc_wire_request_deinit(&q);
+    rc_wire_reader_deinit(&r);
+}
+
 /* An item is what its head says, and all of it is there; one that is cut off is none. */
 static void check_items(struct rc_str rest)
 {
@@ -83,5 +101,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     check_items(bytes);
     check_broadcast(bytes);
+    check_request(bytes);
     return 0;
 }

@@ -2,11 +2,13 @@
  * ask.h - events that ask their receivers for an acknowledgement (action ask).
  *
  * One number stands for the question in every receiver's packet. It names the asker's shard and
- * slot and has 31 random bits, so that nobody who was not asked can answer. The owner of the
+ * slot and has 30 random bits, so that nobody who was not asked can answer. The owner of the
  * room tells how many shards it reached, each shard how many sockets; when as many have answered, or
  * the time is over, the asker's own acknowledgement is sent with what there is.
  *
- *   number, 53 bits: {random:31, shard:6, slot:16}
+ *   number, 53 bits: {bus:1, random:30, shard:6, slot:16}
+ *
+ * With the bit `bus` it is another node's question, to which the cluster has the rest (cluster_port.h).
  *
  * Threads:   the asker's shard keeps the question; any shard reports to it.
  * Ownership: the shard's pool owns struct rc_ask.
@@ -22,6 +24,8 @@
 #include <stdint.h>
 
 struct rc_shard;
+
+#define RC_ASK_BUS (UINT64_C(1) << 52)
 
 /* A question of socket k, whose event has the ack id `id`. one: a single socket is asked, and
  * its answer is passed on as it is. 0: too many are open (limits.max_asks). */

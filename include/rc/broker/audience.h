@@ -67,6 +67,9 @@ void rc_audience_add_room(struct rc_audience_builder *b, bool except, struct rc_
 struct rc_audience *rc_audience_build(struct rc_audience_builder *b);
 void rc_audience_deinit(struct rc_audience_builder *b);
 
+/* The sockets of pub's audience that are on this shard: their ids, each once. */
+void rc_audience_collect(struct rc_shard *sh, struct rc_pub *pub,
+                         struct rc_ids *sockets) RC_ON_SHARD;
 /* Hands pub to those of its audience who are on this shard, and tells who asks how many these are. */
 void rc_audience_deliver(struct rc_shard *sh, struct rc_pub *pub) RC_ON_SHARD;
 

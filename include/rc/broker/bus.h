@@ -8,7 +8,13 @@
  *
  *   cluster ──UNION──> sequencer ──UNION_ORDER──> owners and sequencer ──UNION_PART──> every shard
  *
- * Threads:   publish: the shard.  list: any.  Others: the cluster's.
+ * Orders are what other nodes ask of all matching sockets, or about them. They go the way of a message
+ * that is for all shards, so that each carries them out behind what came before, and submits
+ * RC_CLUSTER_DONE. Of those that move sockets each shard tells each other one when its requests are taken
+ * (ORDER_PASS), and that one submits the DONE: what comes from the bus after the last of them meets the
+ * rooms as they are then.
+ *
+ * Threads:   publish, mail: the shard.  list: any.  Others: the cluster's.
  * Ownership: lists are the caller's; a message borrows its bytes.
  */
 #ifndef RC_BROKER_BUS_H
@@ -47,6 +53,7 @@ struct rc_bus_target {
 struct rc_bus_message {
     struct rc_bus_target to;
     bool is_volatile;
+    uint64_t ask;       /* number of the question that this puts, 0: none; see ask.h */
     struct rc_str text; /* a canonical packet, without the '4' of Engine.IO */
     struct rc_str attachment[RC_SIO_ATTACHMENTS_MAX];
     unsigned nattachments;
@@ -59,7 +66,28 @@ void rc_bus_message_deinit(struct rc_bus_message *m);
 /* pub has its place in the order of its rooms: other nodes get it, if it is for them, too. */
 void rc_bus_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except) RC_ON_SHARD;
 
+/* An order has come to this shard, behind all that came from the bus before. */
+void rc_bus_carry_out(struct rc_shard *sh, struct rc_pub *pub) RC_ON_SHARD;
+/* ORDER_PASS. */
+void rc_bus_passed(struct rc_shard *sh, uint64_t number) RC_ON_SHARD;
+
 /* ---- the cluster's thread ---- */
+
+enum rc_bus_order {
+    RC_BUS_NO_ORDER,
+    RC_BUS_SOCKETS,    /* DONE: their ids, as JSON strings by comma */
+    RC_BUS_ROOMS,      /* the same of the names of all rooms, own ids among them */
+    RC_BUS_FETCH,      /* what is known of the sockets: JSON objects by comma */
+    RC_BUS_JOIN,       /* they join the rooms */
+    RC_BUS_LEAVE,      /* they leave them */
+    RC_BUS_DISCONNECT, /* from their namespace */
+    RC_BUS_CLOSE,      /* with their connections */
+};
+/* Gives it to all shards. Returns how many DONEs with that number will come; 0: the namespace is not
+ * known here. rooms: NULL unless the order has some. */
+unsigned rc_bus_order(const struct rc_app *app, struct rc_mesh *mesh, enum rc_bus_order order,
+                      uint64_t number, const struct rc_bus_target *to,
+                      const struct rc_bus_list *rooms);
 
 /* What was submitted, for the bus; m is emptied first. Its slices point into pub and app. */
 void rc_bus_describe(const struct rc_app *app, const struct rc_pub *pub, rc_id except,

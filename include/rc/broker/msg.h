@@ -78,6 +78,8 @@ enum rc_msg_type {
     RC_MSG_UI_PAGE,    /* ui: the page, and where the next one begins, 0: there is none */
     RC_MSG_UI_TELL,    /* ui: frames for all operators; count: flags */
     RC_MSG_UI_COMMAND, /* ui: JSON; count: enum rc_ui_verb */
+    /* orders of other nodes: see broker/bus.h */
+    RC_MSG_ORDER_PASS, /* ask: its requests to this shard have been taken */
     RC_MSG_TYPE_COUNT,
 };
 

@@ -49,4 +49,33 @@ int rc_wire_read_uid(struct rc_str bytes, struct rc_str *uid) RC_MUSTCHECK;
 int rc_wire_read_broadcast(struct rc_wire_reader *r, struct rc_str bytes, struct rc_str *uid,
                            struct rc_bus_message *m) RC_MUSTCHECK;
 
+/* ---- requests: objects of JSON or maps of MessagePack ---- */
+
+struct rc_wire_request {
+    enum rc_wire_type type;
+    struct rc_buf uid; /* who asks; empty: it does not say */
+    struct rc_buf id;  /* what answers name; empty: none is awaited */
+    struct rc_bus_message
+        m; /* BROADCAST: the packet. Whom it is about: m.to, without a namespace */
+    struct rc_bus_list rooms; /* REMOTE_JOIN, REMOTE_LEAVE: where to and from */
+    bool close;               /* REMOTE_DISCONNECT: the connections, too */
+    uint32_t timeout_ms;      /* BROADCAST: 0: it does not say */
+};
+
+/* *q, zeroed at first, is emptied and filled. RC_EPROTO, RC_ELIMIT: it is none. */
+int rc_wire_read_request(struct rc_wire_reader *r, struct rc_str bytes,
+                         struct rc_wire_request *q) RC_MUSTCHECK;
+void rc_wire_request_deinit(struct rc_wire_request *q);
+
+/* Appends {type: 9, requestId, packet: the first argument of an acknowledgement}. args: a JSON array that
+ * was validated, which may refer to the attachments. RC_EPROTO: it refers to others. */
+int rc_wire_put_ack(struct rc_buf *to, struct rc_str id, struct rc_str args,
+                    const struct rc_str *attachment, unsigned nattachments) RC_MUSTCHECK;
+
+/* ---- of wire.c, for request.c ---- */
+
+int rc_wire_read_list(struct rc_str item, struct rc_bus_list *l) RC_MUSTCHECK;
+int rc_wire_read_packet(struct rc_wire_reader *r, struct rc_str item,
+                        struct rc_bus_message *m) RC_MUSTCHECK;
+
 #endif /* RC_CLUSTER_WIRE_H */

@@ -143,3 +143,100 @@ Test(wire, huge_counts_are_cut_off)
     cr_assert_eq(read_hex(UID EVENT "81a5726f6f6d7391dbffffffff"), RC_EPROTO);
     cr_assert_eq(read_hex(UID EVENT "81a5726f6f6d7391c9ffffffff00"), RC_EPROTO);
 }
+
+/* ---- requests ---- */
+
+static int read_request(const char *json, struct rc_wire_request *q)
+{
+    struct rc_wire_reader r;
+    int rc;
+
+    rc_wire_reader_init(&r);
+    rc = rc_wire_read_request(&r, rc_str_of(json), q);
+    rc_wire_reader_deinit(&r);
+    return rc;
+}
+
+Test(wire, requests_of_json)
+{
+    struct rc_wire_request q = {.close = false};
+
+    cr_assert_eq(
+        read_request("{\"uid\":\"u\",\"requestId\":\"q\\u0031\",\"type\":5,\"opts\":{\"rooms\":"
+                     "[\"a\",7],\"except\":[\"c\"]}}",
+                     &q),
+        RC_OK);
+    cr_assert_eq(q.type, RC_WIRE_REMOTE_FETCH);
+    cr_assert(rc_str_eq(rc_buf_str(&q.uid), RC_STR("u")));
+    cr_assert(rc_str_eq(rc_buf_str(&q.id), RC_STR("q1")));
+    check_list(&q.m.to.rooms, "a\n7\n");
+    check_list(&q.m.to.except, "c\n");
+    cr_assert_eq(read_request("{\"type\":2,\"opts\":{},\"rooms\":[\"r\"]}", &q), RC_OK);
+    check_list(&q.m.to.rooms, "");
+    check_list(&q.rooms, "r\n");
+    cr_assert_eq(q.uid.len + q.id.len, 0);
+    cr_assert_eq(read_request("{\"type\":4,\"opts\":{\"rooms\":[\"a\"]},\"close\":true}", &q),
+                 RC_OK);
+    cr_assert(q.close);
+    check_list(&q.rooms, "");
+    cr_assert_eq(read_request("{\"type\":2,\"sid\":\"s\",\"room\":\"r\"}", &q), RC_OK);
+    check_list(&q.m.to.rooms, "s\n");
+    check_list(&q.rooms, "r\n");
+    cr_assert_not(q.close);
+    cr_assert_eq(read_request("{\"type\":7,\"requestId\":\"q\"}", &q), RC_EPROTO);
+    cr_assert_eq(read_request("{\"type\":-1}", &q), RC_EPROTO);
+    cr_assert_eq(read_request("{\"type\":5,\"requestId\":\"q\"}", &q), RC_EPROTO);
+    cr_assert_eq(read_request("{\"type\":3}", &q), RC_EPROTO);
+    cr_assert_eq(read_request("{\"type\":1} ", &q), RC_OK);
+    cr_assert_eq(read_request("{\"type\":1}}", &q), RC_EPROTO);
+    rc_wire_request_deinit(&q);
+}
+
+Test(wire, requests_of_messagepack)
+{
+    /* {uid, requestId, type: 7, packet, opts: {rooms: ["a"], except: [], flags: {timeout: 1000}}} */
+    static const char hex[] = "85a3756964a66142332d5f39a9726571756573744964a27131a47479706507a6"
+                              "7061636b657483a47479706502"
+                              "a46461746192a165c40109a36e7370a12fa46f70747383a5726f6f6d7391a161"
+                              "a665786365707490a5666c6167"
+                              "7381a774696d656f7574cd03e8";
+    struct rc_wire_request q = {.close = false};
+    struct rc_buf bytes = RC_BUF_INIT;
+    struct rc_wire_reader r;
+
+    rc_wire_reader_init(&r);
+    put_hex(hex, &bytes);
+    cr_assert_eq(rc_wire_read_request(&r, rc_buf_str(&bytes), &q), RC_OK);
+    cr_assert_eq(q.type, RC_WIRE_BROADCAST);
+    cr_assert(rc_str_eq(rc_buf_str(&q.id), RC_STR("q1")));
+    cr_assert_eq(q.timeout_ms, 1000);
+    cr_assert(rc_str_eq(q.m.to.nsp, RC_STR("/")));
+    check_list(&q.m.to.rooms, "a\n");
+    check_attachments(&q.m, "09,");
+    for (size_t n = 0; n < bytes.len; n++)
+        cr_assert_neq(rc_wire_read_request(&r, rc_str_make(bytes.data, n), &q), RC_OK);
+    rc_wire_request_deinit(&q);
+    rc_wire_reader_deinit(&r);
+    rc_buf_deinit(&bytes);
+}
+
+static void check_ack(const char *args, struct rc_str attachment, unsigned n, const char *hex)
+{
+    struct rc_buf got = RC_BUF_INIT, expected = RC_BUF_INIT;
+
+    put_hex("83a47479706509a9726571756573744964a171a67061636b6574", &expected);
+    put_hex(hex, &expected);
+    cr_assert_eq(rc_wire_put_ack(&got, RC_STR("q"), rc_str_of(args), &attachment, n), RC_OK);
+    cr_assert(rc_str_eq(rc_buf_str(&got), rc_buf_str(&expected)));
+    rc_buf_deinit(&got);
+    rc_buf_deinit(&expected);
+}
+
+/* The first argument alone, as the adapter sends it. */
+Test(wire, acknowledgements)
+{
+    check_ack("[]", RC_STR_NONE, 0, "c0");
+    check_ack("[7,8]", RC_STR_NONE, 0, "07");
+    check_ack("[{\"a\":[1]}]", RC_STR_NONE, 0, "81a1619101");
+    check_ack("[{\"_placeholder\":true,\"num\":0}]", RC_STR("xy"), 1, "c4027879");
+}
