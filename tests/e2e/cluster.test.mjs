@@ -350,14 +350,14 @@ describe('requests of a Node server', () => {
     const sorted = (answers) => answers.sort((a, b) => (a.from < b.from ? -1 : 1));
     const expected = (who, ...got) => who.map((s) => ({ from: s.name, got, bin: Buffer.from(s.name) }));
     const everybody = [...all].sort((a, b) => (a.name < b.name ? -1 : 1));
-    assert.deepEqual(sorted(await io.timeout(60_000).emitWithAck('question', 'ü', 7)), expected(everybody, 'ü', 7));
+    assert.deepEqual(sorted(await io.timeout(20_000).emitWithAck('question', 'ü', 7)), expected(everybody, 'ü', 7));
     assert.deepEqual(
-      sorted(await io.in('odd').timeout(60_000).emitWithAck('question', Buffer.from([1, 2]))),
+      sorted(await io.in('odd').timeout(20_000).emitWithAck('question', Buffer.from([1, 2]))),
       expected(everybody.filter((s) => s.name.endsWith('1')), Buffer.from([1, 2])),
     );
     // Nobody on a node is in the room: it says so.
     const one = all.find((s) => s.name === 'four0');
-    assert.deepEqual(await io.in(one.id).timeout(60_000).emitWithAck('question'), expected([one]));
+    assert.deepEqual(await io.in(one.id).timeout(20_000).emitWithAck('question'), expected([one]));
     for (const s of all) s.off('question');
     await assert.rejects(io.in('even').timeout(300).emitWithAck('question'), /operation has timed out/);
   });
