@@ -410,8 +410,13 @@ test('the console reloads, says what came of it, and shows what is in effect', a
   await ask(s, 'join', 'r');
   await ask(s, 'say', 'r', 1, 2);
   assert.deepEqual(await box.wait(1), [['told', 1, 2]]);
-  writeFileSync(join(server.dir, 'roomcast.ini'), '[nonsense]\n');
+  const file = join(server.dir, 'roomcast.ini');
+  writeFileSync(file, `[admin]\nsocket = ${path}\n[nonsense]\n`);
   const failed = await ctl('RELOAD');
   assert.equal(failed.ok, false);
-  assert.match(failed.message, /roomcast\.ini:1: \[nonsense\]/);
+  assert.match(failed.message, /roomcast\.ini:3: \[nonsense\]/);
+  // The socket is found in a file that has faults, which are the server's to tell; once.
+  const { code, stdout, stderr } = await run(['ctl', '-c', file, 'RELOAD']);
+  assert.equal(code, 1);
+  assert.equal((stdout + stderr).match(/roomcast\.ini:3: \[nonsense\]/g).length, 1);
 });
