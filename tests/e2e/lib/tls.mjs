@@ -49,7 +49,7 @@ ${more}
 // The server as its clients see it by https and wss.
 export const secure = (server, port = server.port) => ({ url: `https://localhost:${port}`, ws: `wss://localhost:${port}`, port });
 
-// A TLS connection after its handshake; an error of it rejects. .said(n) waits for n bytes of text.
+// A TLS connection after its handshake; an error of it rejects. .said(pattern) waits for text, .forget() drops what has come.
 export async function dial(port, options = {}) {
   const socket = tlsConnect({ host: '127.0.0.1', port, servername: 'localhost', ...options });
   const waiting = new Set();
@@ -71,6 +71,7 @@ export async function dial(port, options = {}) {
     if (!pattern.test(text)) throw socket.fault ?? new Error(`closed; had ${text}`);
     return pattern.exec(text);
   };
+  socket.forget = () => (text = '');
   socket.gone = () => wait('the end of a TLS connection', () => socket.ended);
   await within(20_000, 'a TLS handshake', new Promise((done, fail) => {
     socket.once('secureConnect', done).once('error', fail).once('close', () => fail(new Error('closed in the handshake')));
