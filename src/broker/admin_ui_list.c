@@ -134,7 +134,7 @@ static void put_time(uint64_t ms, struct rc_buf *to)
 }
 
 /* The members of `handshake` but for the address. */
-static void put_handshake(const struct rc_shard *sh, const struct rc_http_req *req,
+static void put_handshake(const struct rc_shard *sh, const struct rc_http_req *req, bool secure,
                           struct rc_buf *to)
 {
     uint64_t now = rc_clock_wall_ms();
@@ -154,7 +154,7 @@ static void put_handshake(const struct rc_shard *sh, const struct rc_http_req *r
     rc_buf_puts(to, query.len != 0 ? rc_buf_str(&query) : RC_STR("{}"));
     rc_buf_putz(to, ",\"issued\":");
     rc_buf_put_u64(to, now);
-    rc_buf_putz(to, ",\"secure\":false,\"time\":");
+    rc_buf_printf(to, ",\"secure\":%s,\"time\":", secure ? "true" : "false");
     put_time(now, to);
     rc_buf_putz(to, ",\"url\":");
     rc_ui_put_latin1(hide ? req->path : req->target, to);
@@ -169,7 +169,7 @@ void rc_ui_request(struct rc_shard *sh, const struct rc_conn *c, const struct rc
 
     free(ui->next_peer);
     if (ui->all_events)
-        put_handshake(sh, req, &text);
+        put_handshake(sh, req, c->secure, &text);
     rc_buf_putc(&text, '\0');
     ui->next_peer = rc_malloc(sizeof(*ui->next_peer) + text.len);
     (void)rc_addr_text(&c->peer, ui->next_peer->address);
