@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { copyFileSync, existsSync, writeFileSync } from 'node:fs';
-import { connect as tcpConnect } from 'node:net';
+import { createServer, connect as tcpConnect } from 'node:net';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -11,8 +11,10 @@ import WebSocket from 'ws';
 
 import { launch, newPage } from './lib/browser.mjs';
 import { ask, client, closeAll, connect, connected, event, inbox, upgraded } from './lib/client.mjs';
+import { ctl, startWithConsole } from './lib/console.mjs';
 import { run, tempDir, top } from './lib/daemon.mjs';
-import { SHARDS, label, roomcastOnly, slow, startFor, until, within } from './lib/target.mjs';
+import { ADMIN, operator } from './lib/operator.mjs';
+import { SHARDS, label, logged, roomcastOnly, slow, startFor, until, within } from './lib/target.mjs';
 import { Authority, dial, get, listenTls, secure } from './lib/tls.mjs';
 import { RULES } from './lib/vocabulary.mjs';
 import { gather } from './lib/sockets.mjs';
@@ -51,6 +53,27 @@ function open(url, options) {
   }));
 }
 
+// A proxy that passes on bytes: head comes before them, in one piece with the first of them, or byte by byte.
+async function relay(t, to, head, trickle = false) {
+  const open = new Set();
+  const proxy = createServer((near) => {
+    const far = tcpConnect({ port: to, host: '127.0.0.1', noDelay: true });
+    for (const [one, other] of [[near, far], [far, near]])
+      open.add(one.on('error', () => {}).on('close', () => (open.delete(one), other.destroy())));
+    near.once('data', async (first) => {
+      near.pause();
+      const all = Buffer.concat([head, first]);
+      if (trickle) for (const byte of all) await new Promise((r) => far.write(Buffer.of(byte), r));
+      else far.write(all);
+      near.pipe(far);
+    });
+    far.pipe(near);
+  });
+  t.after(() => (proxy.close(), open.forEach((s) => s.destroy())));
+  await new Promise((done) => proxy.listen(0, '127.0.0.1', done));
+  return proxy.address().port;
+}
+
 const next = async (ws) => {
   await ws.heard.wait(1, 60_000);
   return ws.heard.shift();
@@ -83,6 +106,38 @@ describe('TLS', roomcastOnly, () => {
           }
         }
       });
+
+    test(`behind a PROXY header: who the client is; ${label(shards)}`, async (t) => {
+      const server = await startWithConsole(t, {
+        ini: RULES + listenTls(pair, 'proxy_protocol = yes'),
+        listen: null,
+        shards,
+        options: { ...DEBUG, 'server.trusted_proxies': '127.0.0.0/8' },
+      });
+      const v2 = Buffer.from('0d0a0d0a000d0a515549540a2111000cc000022c0a000001303901bb', 'hex');
+      const cases = [
+        [Buffer.from('PROXY TCP4 192.0.2.33 10.0.0.1 5555 443\r\n'), '192.0.2.33:5555'],
+        [Buffer.from('PROXY TCP6 2001:db8::33 ::1 5555 443\r\n'), '[2001:db8::33]:5555'],
+        [v2, '192.0.2.44:12345'],
+      ];
+      for (const [head, address] of cases)
+        for (const trickle of [false, true]) {
+          const at = secure(server, await relay(t, server.port, head, trickle));
+          for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']]) {
+            const socket = await connect(at, { ...trust(), transports });
+            if (transports.length === 2) await upgraded(socket);
+            assert.deepEqual(await ask(socket, 'ask', 'x'.repeat(20_000)), 'x'.repeat(20_000));
+            const { clients } = await ctl(server, `SHOW clients address=${address}`);
+            assert.deepEqual(clients.map((c) => [c.address, c.transport]), [[address, socket.io.engine.transport.name]]);
+            const from = server.stderr().length;
+            socket.disconnect();
+            await until('the log', () => server.stderr().slice(from).includes(`peer=${address} ${transports.at(-1)} closed`), 20_000);
+          }
+          await logged(server, `peer=${address} tls TLSv1.3`);
+        }
+      await assert.rejects(dial(server.port, trust()));
+      await closed(server, 'proxy_header');
+    });
 
     test(`16 MiB each way; ${label(shards)}`, async (t) => {
       const server = await start(t, { shards, options: { ...DEBUG, 'limits.max_queue': '64MiB' } });
@@ -186,6 +241,26 @@ describe('TLS', roomcastOnly, () => {
     assert.equal(socket.getProtocol(), 'TLSv1.3');
     assert.equal(socket.getCipher().name, 'TLS_CHACHA20_POLY1305_SHA256');
     socket.destroy();
+  });
+
+  test('the Admin UI is told who came by TLS', async (t) => {
+    const server = await start(t, { ini: '[listen plain]\naddress = 127.0.0.1:0\n', listeners: 2, shards: 2, options: { ...DEBUG, ...ADMIN } });
+    const [plain, tls] = server.ports;
+    const [near, at] = [{ url: `http://127.0.0.1:${plain}` }, secure(server, tls)];
+    const all = [];
+    for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']])
+      for (const where of [near, at]) {
+        const socket = await connect(where, { ...trust(), transports });
+        if (transports.length === 2) await upgraded(socket);
+        all.push([socket.id, where === at]);
+      }
+    const op = await operator(at, { ...trust(), transports: ['websocket'] });
+    const [, sockets] = await op.hears('all_sockets');
+    const told = (id) => sockets.find((s) => s.id === id).handshake.secure;
+    assert.deepEqual(all.map(([id]) => [id, told(id)]), all);
+    const late = await connect(at, { ...trust(), transports: ['websocket'] });
+    const [, socket] = await op.hears('socket_connected', (s) => s.id === late.id);
+    assert.equal(socket.handshake.secure, true);
   });
 
   test('certificates of clients', async (t) => {
