@@ -15,7 +15,7 @@ import { ctl, startWithConsole } from './lib/console.mjs';
 import { run, tempDir, top } from './lib/daemon.mjs';
 import { ADMIN, operator } from './lib/operator.mjs';
 import { SHARDS, label, logged, roomcastOnly, slow, startFor, until, within } from './lib/target.mjs';
-import { Authority, dial, get, listenTls, secure } from './lib/tls.mjs';
+import { Authority, NEW_RSA, dial, get, listenTls, secure } from './lib/tls.mjs';
 import { RULES } from './lib/vocabulary.mjs';
 import { gather } from './lib/sockets.mjs';
 import { Wire, request } from './lib/wire.mjs';
@@ -214,6 +214,21 @@ describe('TLS', roomcastOnly, () => {
       ['a.b.wild.test', 'server'], ['nobody.test', 'server'], ['', 'server']]) {
       const { socket } = await get(server.port, '/healthz', { ...trust(), servername, checkServerIdentity: () => {} });
       assert.equal(socket.getPeerCertificate()?.subject?.CN ?? socket.cn, cn, servername);
+    }
+  });
+
+  test('of two certificates for one name the first is shown, whatever the client can do', async (t) => {
+    const rsa = ca.issue('rsa', 'DNS:localhost,IP:127.0.0.1', NEW_RSA);
+    const can = { ecdsa: 'ECDHE-ECDSA-AES128-GCM-SHA256', rsa: 'ECDHE-RSA-AES128-GCM-SHA256' };
+    for (const [pairs, cn, good, bad] of [[[pair, rsa], 'server', can.ecdsa, can.rsa], [[rsa, pair], 'rsa', can.rsa, can.ecdsa]]) {
+      const server = await start(t, { pairs });
+      for (const options of [{}, { maxVersion: 'TLSv1.2' }, { maxVersion: 'TLSv1.2', ciphers: good }]) {
+        const socket = await dial(server.port, { ...trust(), ...options });
+        assert.equal(socket.getPeerCertificate().subject.CN, cn);
+        socket.destroy();
+      }
+      await assert.rejects(dial(server.port, { ...trust(), maxVersion: 'TLSv1.2', ciphers: bad }), /handshake failure/i);
+      await closed(server, 'tls_no_cipher');
     }
   });
 

@@ -9,6 +9,7 @@ import { within } from './target.mjs';
 
 const openssl = (...args) => execFileSync('openssl', args, { stdio: ['ignore', 'pipe', 'pipe'] });
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+export const NEW_RSA = ['-newkey', 'rsa:2048', '-nodes'];
 
 export class Authority {
   constructor(name = 'tests') {
@@ -26,9 +27,9 @@ export class Authority {
   }
 
   // names: 'DNS:localhost,IP:127.0.0.1'. Returns { cert, key }, paths of PEM files, and those files' texts.
-  issue(id, names = 'DNS:localhost,IP:127.0.0.1') {
+  issue(id, names = 'DNS:localhost,IP:127.0.0.1', newKey = NEW_KEY) {
     const [key, csr, cert, ext] = ['key', 'csr', 'pem', 'ext'].map((e) => this.at(`${id}.${e}`));
-    openssl('req', ...NEW_KEY, '-keyout', key, '-out', csr, '-subj', `/CN=${id}`);
+    openssl('req', ...newKey, '-keyout', key, '-out', csr, '-subj', `/CN=${id}`);
     writeFileSync(ext, `subjectAltName=${names}\n`);
     openssl('x509', '-req', '-in', csr, '-CA', this.file, '-CAkey', this.at('ca.key'), '-set_serial',
       String(++this.serial), '-days', '20', '-extfile', ext, '-out', cert);
