@@ -69,7 +69,7 @@ done
 
 build_programs() {
     mkdir -p "$build" "$results"
-    ${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -o "$build/load" bench/load/*.c &&
+    ${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -o "$build/load" bench/load/*.c -lssl -lcrypto &&
         ${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -o "$build/floor" bench/floor/*.c
 }
 

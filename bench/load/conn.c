@@ -109,6 +109,8 @@ bool load_conn_open(struct load *l, struct load_conn *c)
 
 void load_conn_close(struct load *l, struct load_conn *c)
 {
+    if (c->tls != NULL)
+        load_tls_end(c);
     if (c->fd >= 0)
         close(c->fd);
     c->fd = -1;
@@ -141,6 +143,16 @@ void load_conn_ready(struct load *l, struct load_conn *c)
     }
 }
 
+static ssize_t receive(struct load_conn *c, void *to, size_t len)
+{
+    return c->tls != NULL ? load_tls_read(c, to, len) : recv(c->fd, to, len, 0);
+}
+
+static ssize_t transmit(struct load_conn *c, const void *p, size_t len)
+{
+    return c->tls != NULL ? load_tls_write(c, p, len) : send(c->fd, p, len, MSG_NOSIGNAL);
+}
+
 void load_conn_send(struct load *l, struct load_conn *c, const void *p, size_t len)
 {
     ssize_t n = 0;
@@ -148,7 +160,7 @@ void load_conn_send(struct load *l, struct load_conn *c, const void *p, size_t l
     if (c->fd < 0)
         return;
     if (c->out_len == 0) {
-        n = send(c->fd, p, len, MSG_NOSIGNAL);
+        n = transmit(c, p, len);
         if (n < 0 && errno != EAGAIN && errno != EINTR) {
             load_conn_fail(l, c, "send");
             return;
@@ -161,7 +173,7 @@ void load_conn_send(struct load *l, struct load_conn *c, const void *p, size_t l
 
 static void flush_out(struct load *l, struct load_conn *c)
 {
-    ssize_t n = send(c->fd, c->out, c->out_len, MSG_NOSIGNAL);
+    ssize_t n = transmit(c, c->out, c->out_len);
 
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
@@ -181,7 +193,7 @@ static bool read_once(struct load *l, struct load_conn *c)
     if (have > 0)
         memcpy(l->buf, c->part, have);
     room = LOAD_BUF_SIZE - have;
-    n = recv(c->fd, l->buf + have, room, 0);
+    n = receive(c, l->buf + have, room);
     if (n <= 0) {
         if (n == 0)
             errno = 0;
@@ -210,7 +222,8 @@ static bool read_once(struct load *l, struct load_conn *c)
         if (l->sending)
             load_traffic_send(l, c->tx, owed, load_now_ns());
     }
-    return c->fd >= 0 && (size_t)n == room;
+    /* Of TLS a read gives one record. */
+    return c->fd >= 0 && (c->tls != NULL || (size_t)n == room);
 }
 
 static void stalled_end(struct load *l, struct load_conn *c)
@@ -225,7 +238,7 @@ void load_conn_discard(struct load *l, struct load_conn *c)
 
     if (c->fd < 0)
         return;
-    while ((n = recv(c->fd, l->buf, LOAD_BUF_SIZE, 0)) > 0)
+    while ((n = receive(c, l->buf, LOAD_BUF_SIZE)) > 0)
         continue;
     if (n == 0 || (errno != EAGAIN && errno != EINTR))
         stalled_end(l, c);
@@ -250,6 +263,8 @@ void load_conn_event(struct load *l, struct load_conn *c, uint32_t events)
             load_conn_fail(l, c, "connect");
             return;
         }
+        if (l->o->tls && !load_tls_handshake(l, c))
+            return;
         connected(l, c);
     }
     if (c->fd >= 0 && c->out_len > 0 && (events & EPOLLOUT))

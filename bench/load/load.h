@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* As much of a message as has to be seen at once; the rest of a long one is passed by. */
 #define LOAD_HEAD_MAX 256u
@@ -30,7 +31,7 @@
 
 enum load_state {
     LOAD_CLOSED,
-    LOAD_CONNECTING, /* TCP */
+    LOAD_CONNECTING, /* TCP, and TLS */
     LOAD_UPGRADING,  /* the answer to the WebSocket handshake is awaited */
     LOAD_OPENING,    /* Engine.IO open packet */
     LOAD_ENTERING,   /* Socket.IO CONNECT */
@@ -48,6 +49,7 @@ struct load_sender;
 
 struct load_conn {
     int fd;
+    struct ssl_st *tls; /* --tls, from the handshake on */
     enum load_state state;
     uint32_t room;
     uint32_t body;    /* where the message text starts in a payload */
@@ -98,6 +100,7 @@ struct load_counts {
 struct load {
     const struct load_options *o;
     int epoll;
+    struct ssl_ctx_st *tls; /* --tls */
     uint64_t start_ns;
     char *buf;
     struct load_conn *conns;
@@ -129,6 +132,14 @@ void load_conn_discard(struct load *l, struct load_conn *c);
 void load_conn_fail(struct load *l, struct load_conn *c, const char *why);
 void load_conn_ready(struct load *l, struct load_conn *c);
 void load_append(char **p, size_t *len, size_t *cap, const void *src, size_t n);
+
+/* tls.c */
+/* True once it is done; else it goes on with the next event, or has failed. */
+bool load_tls_handshake(struct load *l, struct load_conn *c);
+ssize_t load_tls_read(struct load_conn *c, void *to, size_t len);
+ssize_t load_tls_write(struct load_conn *c, const void *p, size_t len);
+void load_tls_end(struct load_conn *c);
+void load_tls_deinit(struct load *l);
 
 /* session.c: WebSocket. Input returns how many bytes it has used. */
 void load_session_connected(struct load *l, struct load_conn *c);

@@ -59,5 +59,6 @@ int main(int argc, char **argv)
     if (ok)
         ok = load_report(&load, &r);
     load_traffic_deinit(&load);
+    load_tls_deinit(&load);
     return ok ? 0 : 1;
 }

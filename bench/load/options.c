@@ -42,6 +42,7 @@ static const char usage[] =
     "came.\n"
     "                      Only sio; deliveries are counted as well\n"
     "  --auth JSON         what each client sends with its CONNECT: {\"token\":…}\n"
+    "  --tls               by TLS; whose certificate it is does not matter\n"
     "  --idle N            hold N connections, in rooms of M; reports bytes per connection\n"
     "  --churn N           N times a second: connect, join, leave; for the duration\n"
     "  --warmup S          default 1\n"
@@ -74,6 +75,7 @@ enum {
     OPT_EXCEPT,
     OPT_ACK,
     OPT_AUTH,
+    OPT_TLS,
     OPT_IDLE,
     OPT_CHURN,
     OPT_WARMUP,
@@ -106,6 +108,7 @@ static const struct option options[] = {
     {"except", no_argument, NULL, OPT_EXCEPT},
     {"ack", no_argument, NULL, OPT_ACK},
     {"auth", required_argument, NULL, OPT_AUTH},
+    {"tls", no_argument, NULL, OPT_TLS},
     {"idle", required_argument, NULL, OPT_IDLE},
     {"churn", required_argument, NULL, OPT_CHURN},
     {"warmup", required_argument, NULL, OPT_WARMUP},
@@ -219,6 +222,7 @@ static bool apply_word(struct load_options *o, int opt)
     case OPT_EXCEPT: o->except = true; return true;
     case OPT_ACK: o->ack = true; return true;
     case OPT_AUTH: o->auth = optarg; return true;
+    case OPT_TLS: o->tls = true; return true;
     case OPT_QUIET: o->quiet = true; return true;
     case OPT_HELP: fputs(usage, stdout); exit(0);
     default: fputs("try load --help\n", stderr); return false;

@@ -46,7 +46,7 @@ struct load_options {
     double churn; /* new connections per second; 0: no churn */
     enum load_wait wait;
     uint32_t nap_us;
-    bool echo, idle, except, ack, quiet;
+    bool echo, idle, except, ack, tls, quiet;
 };
 
 /* Returns false after it has written why to standard error. --help ends the program. */

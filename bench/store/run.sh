@@ -234,7 +234,7 @@ report() {
     done
     command -v sqlite3 >/dev/null || { echo 'bench: sqlite3 is missing: make deps-test' >&2; exit 1; }
     mkdir -p "$results" && rm -rf "$folder" && mkdir -p "$folder" && folder=$(realpath "$folder") || exit 1
-    ${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -o "$build/load" bench/load/*.c || exit 1
+    ${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -o "$build/load" bench/load/*.c -lssl -lcrypto || exit 1
     ${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -o "$build/store-floor" bench/store/floor.c bench/load/hist.c -lsqlite3 || exit 1
     trap clean_up EXIT
     trap 'exit 130' INT TERM

@@ -14,6 +14,7 @@ import { WebSocketServer } from 'ws';
 
 import { start, top } from './lib/daemon.mjs';
 import { load as run } from './lib/load.mjs';
+import { Authority, listenTls } from './lib/tls.mjs';
 
 const FLOOR = process.env.BENCH_FLOOR || join(top, 'build/release/bench-floor');
 const SHORT = '--warmup 0.1 --duration 0.5 --settle 0.1 --drain 0.5'.split(' ');
@@ -388,6 +389,31 @@ protocol = relay
       '--churn 200 --members 10',
     ])
       await clean(server.port, options);
+  });
+
+  test('roomcast by TLS', async (t) => {
+    const server = await start({ ini: INI + listenTls(new Authority().issue('server')), listen: null, shards: 2 });
+    t.after(() => server.stop());
+    for (const options of [
+      '--rooms 5 --members 10 --senders 10 --rate 100',
+      '--rooms 5 --members 10 --outstanding 4 --size 30000',
+      '--proto poll --members 5 --outstanding 2',
+      '--proto ws --path /echo --echo --members 10',
+      '--idle 50 --members 10',
+      '--churn 50 --members 10',
+    ]) {
+      const r = await load(server.port, `${options} --tls`, '--warmup 0 --duration 0.3 --settle 0 --drain 20'.split(' '));
+      assert.equal(r.code, 0, r.out + r.err);
+      assert.deepEqual(faults(r), none);
+      assert.ok(r.delivered > 0 || r.idle || r.churn > 0, r.out);
+    }
+    const plain = await load(server.port, '--idle 5');
+    assert.equal(plain.code, 1);
+    const other = await start({ ini: INI });
+    t.after(() => other.stop());
+    const refused = await load(other.port, '--idle 5 --tls');
+    assert.equal(refused.code, 1);
+    assert.match(refused.out + refused.err, /TLS handshake/);
   });
 
   for (const mode of ['send', 'coalesce', 'writev'])
