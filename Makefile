@@ -200,7 +200,10 @@ install: all man
 	install -m 644 build/client/socket.io* $(SHARE)/roomcast/client/
 	cd web && find . -type f ! -name '.*' ! -name 'package*.json' \
 	    -exec install -D -m 644 {} $(SHARE)/roomcast/web/{} \;
-	cp -R README.md LICENSE docs conf/examples conf/nginx.conf conf/grafana conf/prometheus-alerts.yml $(SHARE)/doc/roomcast/ && rm -r $(SHARE)/doc/roomcast/docs/man
+	install -d $(SHARE)/doc/roomcast/conf $(SHARE)/doc/roomcast/bench
+	cp -R README.md LICENSE docs $(SHARE)/doc/roomcast/ && rm -r $(SHARE)/doc/roomcast/docs/man
+	cp -R conf/examples conf/nginx.conf conf/grafana conf/prometheus-alerts.yml $(SHARE)/doc/roomcast/conf/
+	cp -R bench/README.md bench/results $(SHARE)/doc/roomcast/bench/
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|; s|@STATEDIR@|$(STATEDIR)|' conf/roomcast.service \
 	    >$(DESTDIR)$(PREFIX)/lib/systemd/system/roomcast.service

@@ -1,7 +1,7 @@
 // roomcast behind nginx, as conf/nginx.conf has it: every transport, its reload, slow clients, and ends of either.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { join } from 'node:path';
@@ -68,6 +68,10 @@ async function counted(server, name) {
   const { body } = await get(url);
   return [...body.matchAll(new RegExp(`^roomcast_${name}(?:{[^\\n]*})? (\\d+)$`, 'gm'))].reduce((n, m) => n + Number(m[1]), 0);
 }
+
+// A signal is sent sooner than it is met.
+const isStill = (pid) =>
+  readdirSync(`/proc/${pid}/task`).every((task) => / T /.test(readFileSync(`/proc/${pid}/task/${task}/stat`, 'latin1')));
 
 describe('nginx', roomcastOnly, () => {
   afterEach(closeAll);
@@ -260,6 +264,7 @@ describe('nginx', roomcastOnly, () => {
     const front = await nginxFor(t, { upstream: `127.0.0.1:${server.port}`, more });
     assert.equal((await get(`${front.url}/healthz`)).status, 200);
     process.kill(server.pid, 'SIGSTOP');
+    await until('all its threads stand still', () => isStill(server.pid));
     try {
       const answers = await Promise.all(range(8).map(() => get(`${front.url}/healthz`)));
       assert.deepEqual(answers.map((r) => r.status), Array(8).fill(504));
