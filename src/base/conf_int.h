@@ -102,6 +102,8 @@ void rc_conf_value_describe(const struct rc_conf_key *k, struct rc_buf *to);
 bool rc_conf_unquote(struct rc_str value, struct rc_buf *out);
 /* Quotes only where a line of the file would not keep the text as it is. */
 void rc_conf_put_text(struct rc_str s, struct rc_buf *to);
+/* Stars in place of a secret, or of the password in a URL: for logs and operators. */
+void rc_conf_mask(const char *key, struct rc_buf *value);
 
 /* conf_check.c: the forms of names, paths and addresses. False: out says what was expected. */
 

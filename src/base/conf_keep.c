@@ -17,12 +17,6 @@ struct keeper {
 
 /* ---- keys ---- */
 
-/* Secrets are not for the log. */
-static bool is_secret(const struct rc_conf_key *k)
-{
-    return strcmp(k->key, "password") == 0 || strcmp(k->key, "secret") == 0;
-}
-
 static void keep_key(struct keeper *k, const struct rc_conf_key *key)
 {
     struct rc_buf now = RC_BUF_INIT, wanted = RC_BUF_INIT, text = RC_BUF_INIT;
@@ -30,16 +24,14 @@ static void keep_key(struct keeper *k, const struct rc_conf_key *key)
     rc_conf_value_put(k->running, key, &now);
     rc_conf_value_put(k->conf, key, &wanted);
     if (!rc_str_eq(rc_buf_str(&now), rc_buf_str(&wanted))) {
-        struct rc_str shown = now.len != 0 ? rc_buf_str(&now) : RC_STR("empty");
-
         k->n++;
-        rc_buf_printf(k->said, "[%s] %s: the change needs a restart", key->section, key->key);
-        if (!is_secret(key))
-            rc_buf_printf(k->said, "; it stays %.*s", RC_STR_ARG(shown));
-        rc_buf_putc(k->said, '\n');
         (void)rc_conf_unquote(rc_buf_str(&now), &text);
         rc_buf_reset(&wanted);
         RC_ASSERT(rc_conf_value_set(k->conf, key, rc_buf_str(&text), "/", &wanted));
+        rc_conf_mask(key->key, &now);
+        rc_buf_printf(k->said, "[%s] %s: the change needs a restart; it stays %.*s\n",
+                      key->section, key->key,
+                      RC_STR_ARG(now.len != 0 ? rc_buf_str(&now) : RC_STR("empty")));
     }
     rc_buf_deinit(&now);
     rc_buf_deinit(&wanted);

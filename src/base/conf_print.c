@@ -83,7 +83,7 @@ static struct rc_str find_password(struct rc_str url)
                                          : RC_STR_NONE;
 }
 
-static void mask(const char *key, struct rc_buf *value)
+void rc_conf_mask(const char *key, struct rc_buf *value)
 {
     static const struct rc_str stars = {.p = "********", .len = 8};
     struct rc_buf masked = RC_BUF_INIT;
@@ -110,7 +110,7 @@ void rc_conf_each(const struct rc_conf *conf, rc_conf_each_fn *fn, void *arg)
 
         rc_buf_reset(&value);
         rc_conf_value_put(conf, k, &value);
-        mask(k->key, &value);
+        rc_conf_mask(k->key, &value);
         fn(k->section, k->key, rc_buf_str(&value), k->def, arg);
     }
     for (unsigned i = 0; i < conf->nsections; i++) {
@@ -123,7 +123,7 @@ void rc_conf_each(const struct rc_conf *conf, rc_conf_each_fn *fn, void *arg)
         for (unsigned j = 0; j < s->nentries; j++) {
             rc_buf_reset(&value);
             rc_buf_putz(&value, s->entry[j].value);
-            mask(s->entry[j].key, &value);
+            rc_conf_mask(s->entry[j].key, &value);
             fn((const char *)header.data + 1, s->entry[j].key, rc_buf_str(&value), NULL, arg);
         }
     }

@@ -355,10 +355,10 @@ void rc_verbs_event(struct rc_shard *sh, struct rc_socket *k, const struct rc_ev
     struct rc_buf name = RC_BUF_INIT;
 
     rc_stat_add(&sh->stats.events_in, 1);
-    if (sh->ui_live)
-        rc_ui_received(sh, k, ev->packet);
     begin(&x, sh, k, ev);
     x.env.event = event_name(ev->packet, &name);
+    if (sh->ui_live && !rc_identity_is_refresh(sh, x.nsp, x.env.event)) /* that is a token */
+        rc_ui_received(sh, k, ev->packet);
     x.rule = rc_ruleset_find(&x.nsp->rules, x.env.event);
     if (sh->over_rate)
         drop_event(&x);

@@ -119,7 +119,8 @@ static void renew(struct rc_cluster *c)
     c->app = rc_app_latest(last);
     rc_app_hold(c->app);
     add_patterns(c, last->nnsps);
-    for (unsigned i = last->nnsps; i < c->app->nnsps && rc_link_is_up(c->link); i++)
+    for (unsigned i = last->nnsps; i < c->app->nnsps;
+         i++) /* the link says whether now or later */
         if (c->pattern[i].len != 0)
             rc_link_subscribe(c->link, c->pattern[i], true, true);
     rc_serve_subscribe(c, last->nnsps);

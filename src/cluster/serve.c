@@ -1,6 +1,7 @@
 /* serve.c - what other nodes ask: about this node's sockets and rooms, to move them, and of its clients. */
 #include "cluster_int.h"
 #include "rc/base/hash.h"
+#include "rc/base/hmap.h"
 #include "rc/base/log.h"
 #include "rc/base/mem.h"
 #include "rc/base/timer.h"
@@ -41,7 +42,8 @@ struct question {
     uint64_t number, until_ms;
     int64_t shards, reported; /* -1: the owner has not told how many */
     uint32_t asked, answered;
-    bool told; /* how many were asked */
+    bool told;          /* how many were asked */
+    struct rc_hmap who; /* sockets that have answered, their ids as pointers */
     size_t nsp_len, id_len;
     char bytes[]; /* namespace, request id */
 };
@@ -242,6 +244,7 @@ static struct question *find(const struct rc_cluster *c, uint64_t number)
 static void drop(struct rc_cluster *c, struct question *q)
 {
     c->question[q->number & (QUESTIONS - 1)] = NULL;
+    rc_hmap_deinit(&q->who);
     free(q);
 }
 
@@ -289,12 +292,23 @@ static void tell_count(struct rc_cluster *c, struct question *q)
         drop(c, q);
 }
 
-/* {json length:4, json, {length:4, bytes} of each attachment}, as ask.c has it. */
-static void on_answer(struct rc_cluster *c, struct question *q, struct rc_str answer)
+static bool same_id(const void *value, const void *key)
+{
+    return value == key;
+}
+
+/* {json length:4, json, {length:4, bytes} of each attachment}, as ask.c has it. A socket has one. */
+static void on_answer(struct rc_cluster *c, struct question *q, rc_id socket,
+                      struct rc_str answer)
 {
     struct rc_str attachment[RC_SIO_ATTACHMENTS_MAX], json;
+    uint64_t hash = rc_hash(&socket, sizeof(socket), 0);
+    void *who = (void *)(uintptr_t)socket; /* NOLINT(performance-no-int-to-ptr): only a key */
     unsigned n = 0;
 
+    if (rc_hmap_find(&q->who, hash, same_id, who) != NULL)
+        return;
+    rc_hmap_insert(&q->who, hash, who);
     (void)rc_bus_list_next(&answer, &json);
     while (n < RC_SIO_ATTACHMENTS_MAX && rc_bus_list_next(&answer, &attachment[n]))
         n++;
@@ -314,7 +328,7 @@ static void on_report(struct rc_cluster *c, const struct rc_cluster_item *item)
     if (q == NULL)
         return;
     if (item->type == RC_CLUSTER_ASK_ANSWER) {
-        on_answer(c, q, rc_pub_data(item->pub));
+        on_answer(c, q, item->socket, rc_pub_data(item->pub));
         return;
     }
     if (item->type == RC_CLUSTER_ASK_SHARDS) {
@@ -464,7 +478,8 @@ void rc_serve_deinit(struct rc_cluster *c)
         free(RC_CONTAINER(l, struct held, link));
     }
     for (unsigned i = 0; i < QUESTIONS; i++)
-        free(c->question[i]);
+        if (c->question[i] != NULL)
+            drop(c, c->question[i]);
     free(c->question);
     while ((s = rc_hmap_next(&c->spaces, &cursor)) != NULL)
         free(s);

@@ -355,6 +355,13 @@ describe('requests of a Node server', () => {
       sorted(await io.in('odd').timeout(20_000).emitWithAck('question', Buffer.from([1, 2]))),
       expected(everybody.filter((s) => s.name.endsWith('1')), Buffer.from([1, 2])),
     );
+    // Who answers twice has answered once, and for nobody else.
+    const twice = (s) => (p) => p.type === 2 && p.data[0] === 'question' && s.packet({ type: 3, id: p.id, nsp: '/', data: ['again'] });
+    const daring = all.filter((s) => s.name.startsWith('four')).map((s) => [s, twice(s)]);
+    for (const [s, f] of daring) s.io.on('packet', f);
+    const answers = await io.timeout(20_000).emitWithAck('question');
+    assert.equal(answers.length, all.length);
+    for (const [s, f] of daring) s.io.off('packet', f);
     // Nobody on a node is in the room: it says so.
     const one = all.find((s) => s.name === 'four0');
     assert.deepEqual(await io.in(one.id).timeout(20_000).emitWithAck('question'), expected([one]));

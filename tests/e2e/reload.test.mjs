@@ -309,7 +309,7 @@ ${endpoints('echo')}${rules('told')}`;
     `[server] listen: the change needs a restart; it stays 127.0.0.1:${port}`,
     '[socketio] ping_interval: the change needs a restart; it stays 25s',
     '[socketio] max_payload: the change needs a restart; it stays 1MB',
-    '[store] password: the change needs a restart',
+    '[store] password: the change needs a restart; it stays empty',
     '[listen more]: a new one needs a restart',
     '[endpoint /ws]: the change needs a restart; it stays as it is',
   ]);

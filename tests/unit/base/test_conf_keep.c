@@ -42,7 +42,7 @@ Test(conf_keep, keys)
         "[server] listen: the change needs a restart; it stays 127.0.0.1:0, [::1]:3\n"
         "[server] backlog: the change needs a restart; it stays 1024\n"
         "[store] user: the change needs a restart; it stays \" a \\\"\"\n"
-        "[store] password: the change needs a restart\n",
+        "[store] password: the change needs a restart; it stays ********\n",
         &conf);
     cr_assert_eq(conf.server_listen.n, 2u);
     cr_assert_str_eq(conf.server_listen.item[1], "[::1]:3");
