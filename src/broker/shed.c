@@ -13,7 +13,13 @@ enum {
 
 struct behind {
     uint64_t cost;
-    rc_id session;
+    rc_id id;
+    bool conn; /* that is no session's */
+};
+
+struct behinds {
+    struct behind *list;
+    uint32_t n, cap;
 };
 
 static int by_cost(const void *a, const void *b)
@@ -33,28 +39,62 @@ static uint64_t total(const struct rc_shard *sh)
     return n;
 }
 
-/* Those that are behind, the furthest first; to be freed. */
-static struct behind *list_behind(struct rc_shard *sh, uint32_t *n)
+static void add(struct behinds *b, uint64_t cost, rc_id id, bool conn)
 {
-    struct behind *list = NULL;
-    uint32_t cursor = 0, cap = 0;
-    struct rc_session *s;
-
-    *n = 0;
-    while ((s = rc_pool_next(&sh->sessions, &cursor)) != NULL) {
-        uint64_t cost = s->closed ? 0 : rc_outq_cost(&s->out);
-
-        if (cost < LEAST)
-            continue;
-        if (*n == cap) {
-            cap = cap != 0 ? cap * 2 : 64;
-            list = rc_realloc(list, cap * sizeof(*list));
-        }
-        list[(*n)++] = (struct behind){.cost = cost, .session = rc_session_id(sh, s)};
+    if (cost < LEAST)
+        return;
+    if (b->n == b->cap) {
+        b->cap = b->cap != 0 ? b->cap * 2 : 64;
+        b->list = rc_realloc(b->list, b->cap * sizeof(*b->list));
     }
-    if (*n != 0)
-        qsort(list, *n, sizeof(*list), by_cost);
-    return list;
+    b->list[b->n++] = (struct behind){.cost = cost, .id = id, .conn = conn};
+}
+
+/* What a connection that is no session's keeps: HTTP answers, mostly. They are its own, so of one that is
+ * half read all is still there. */
+RC_ON_SHARD static uint64_t kept_by(const struct rc_conn *c)
+{
+    if (!rc_conn_open(c) || c->out == NULL || rc_wsconn_is(c))
+        return 0;
+    return rc_outq_cost(c->out) + c->out->off;
+}
+
+/* Those that are behind, the furthest first; the list is to be freed. */
+RC_ON_SHARD static struct behinds list_behind(struct rc_shard *sh)
+{
+    struct behinds b = {0};
+    uint32_t cursor = 0;
+    struct rc_session *s;
+    struct rc_conn *c;
+
+    while ((s = rc_pool_next(&sh->sessions, &cursor)) != NULL)
+        add(&b, s->closed ? 0 : rc_outq_cost(&s->out), rc_session_id(sh, s), false);
+    cursor = 0;
+    while ((c = rc_pool_next(&sh->loop.conns, &cursor)) != NULL)
+        add(&b, kept_by(c), rc_id_make(sh->index, c->hdr.slot, c->hdr.gen), true);
+    if (b.n != 0)
+        qsort(b.list, b.n, sizeof(*b.list), by_cost);
+    return b;
+}
+
+/* False: it has gone meanwhile. */
+RC_ON_SHARD static bool close_one(struct rc_shard *sh, const struct behind *b)
+{
+    struct rc_session *s = b->conn ? NULL : rc_session_find(sh, b->id);
+    struct rc_conn *c =
+        b->conn ? rc_pool_find(&sh->loop.conns, rc_id_slot(b->id), rc_id_gen(b->id)) : NULL;
+
+    if (s != NULL && !s->closed) {
+        if (s->conn != NULL)
+            rc_conn_close(s->conn, RC_CLOSE_QUEUED_TOTAL);
+        else
+            rc_session_close(sh, s, RC_CLOSE_QUEUED_TOTAL);
+        return true;
+    }
+    if (c == NULL || kept_by(c) == 0)
+        return false;
+    rc_conn_close(c, RC_CLOSE_QUEUED_TOTAL);
+    return true;
 }
 
 /* Those among whose clients are the slowest may be asleep. */
@@ -69,8 +109,7 @@ void rc_shed_now(struct rc_shard *sh, uint64_t own)
 {
     uint64_t ceiling = sh->app->max_queued, all = total(sh), closed = 0;
     uint64_t goal = ceiling / 100 * SHED_PERCENT, share = ceiling / sh->nshards;
-    struct behind *list;
-    uint32_t n;
+    struct behinds b;
 
     if (all <= ceiling)
         return;
@@ -79,21 +118,15 @@ void rc_shed_now(struct rc_shard *sh, uint64_t own)
         return;
     }
     all -= own;
-    list = list_behind(sh, &n);
-    for (uint32_t i = 0; i < n && own > share && all + own > goal; i++) {
-        struct rc_session *s = rc_session_find(sh, list[i].session);
-
-        if (s == NULL || s->closed)
-            continue;
-        if (s->conn != NULL)
-            rc_conn_close(s->conn, RC_CLOSE_QUEUED_TOTAL);
-        else
-            rc_session_close(sh, s, RC_CLOSE_QUEUED_TOTAL);
+    b = list_behind(sh);
+    for (uint32_t i = 0; i < b.n && own > share && all + own > goal; i++) {
+        closed += close_one(sh, &b.list[i]);
         own = rc_seg_live();
-        closed++;
     }
-    free(list);
+    free(b.list);
     atomic_store_explicit(&sh->stats.queued, own, memory_order_relaxed);
+    if (closed != 0 && all + own > ceiling)
+        wake_others(sh, share);
     if (closed != 0)
         rc_shard_log(sh, RC_LOG_WARN,
                      "limits.max_queued_total = %llu bytes is reached: closed the %llu slowest "

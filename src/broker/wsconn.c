@@ -251,6 +251,11 @@ static const struct rc_conn_ops ws_ops = {.on_data = on_data,
                                           .on_drain = on_drain,
                                           .on_close = on_close};
 
+bool rc_wsconn_is(const struct rc_conn *c)
+{
+    return c->ops == &ws_ops;
+}
+
 void rc_wsconn_attach(struct rc_shard *sh, struct rc_session *s, struct rc_conn *c,
                       const struct rc_wsin *in)
 {

@@ -1,7 +1,10 @@
 // How fast clients may send, what happens to those who never finish what they say, how much may wait for
 // all of them, and how many bad tokens they may bring. All of it is roomcast's own.
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as dial } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, test } from 'node:test';
 
 import jwt from 'jsonwebtoken';
@@ -373,6 +376,58 @@ describe('bytes that wait for all', roomcastOnly, () => {
       for (const ws of deaf) ws.destroy();
       listener.destroy();
       a.destroy();
+    });
+
+  for (const shards of [1, 2])
+    test(`HTTP answers that nobody reads go before clients with little; ${label(shards)}`, async (t) => {
+      const www = mkdtempSync(join(tmpdir(), 'roomcast-www-'));
+      t.after(() => rmSync(www, { recursive: true }));
+      writeFileSync(join(www, 'big.bin'), Buffer.alloc(12 << 20, 'b'));
+      const options = {
+        'server.static_root': www,
+        'limits.max_queued_total': '32MiB',
+        'limits.max_queue': '1GiB',
+        'socketio.ping_interval': '10m',
+      };
+      const server = await startWithMetrics(t, { ini: INI, shards, options });
+      const honest = [];
+      for (let i = 0; i < 4; i++) {
+        const ws = await RawWs.open(server, eioPath({ transport: 'websocket' }));
+        await ws.send(TEXT, '40');
+        for (let k = 0; k < 2; k++) await ws.frame();
+        await ws.send(TEXT, '421["join","r"]');
+        await ws.frame();
+        ws.wire.socket.pause();
+        honest.push(ws);
+      }
+      const a = await Socket.open(server, { namespace: '/' });
+      const text = 'x'.repeat(100_000);
+      for (let sent = 0; sent % 20 !== 0 || (await metrics(server)).queued < 512 << 10; sent++) {
+        a.send(`421["say","r","${text}"]`);
+        assert.match(await a.next(), /^431/);
+      }
+      const deaf = [];
+      const get = async () => {
+        const wire = await Wire.open(server);
+        wire.socket.pause();
+        deaf.push(wire);
+        await wire.write('GET /big.bin HTTP/1.1\r\nHost: x\r\n\r\n');
+      };
+      for (let i = 0; i < 16; i++) await get();
+      const m = await until('no more than two have room', async () => {
+        const now = await metrics(server);
+        if (now['closed_total queued_total'] >= 14 && now.queued <= 32 << 20) return now;
+        await get();
+        return null;
+      });
+      assert.equal(m.sessions, 5, 'clients are left alone');
+      await logged(server, /http closed reason=queued_total/);
+      for (const ws of honest) {
+        ws.wire.socket.resume();
+        await ws.send(TEXT, '427["ask"]');
+        while ((await ws.frame()).data.toString() !== '437[]');
+      }
+      for (const x of [...honest, ...deaf, a]) x.destroy();
     });
 
   test('nothing waits for those who read', async (t) => {

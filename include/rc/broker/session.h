@@ -190,6 +190,8 @@ void rc_wsconn_attach(struct rc_shard *sh, struct rc_session *s, struct rc_conn 
 /* Starts the closing handshake: code 0 sends a frame without one. Detaches the connection. */
 void rc_wsconn_end(struct rc_shard *sh, struct rc_session *s, unsigned code, struct rc_str text,
                    enum rc_close why) RC_ON_SHARD;
+/* Is it an open session's own? */
+bool rc_wsconn_is(const struct rc_conn *c);
 void rc_wsconn_init(struct rc_shard *sh);
 
 #endif /* RC_BROKER_SESSION_H */

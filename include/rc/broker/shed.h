@@ -5,6 +5,7 @@
  * it is kept. At the end of a turn a shard publishes what its queues hold; if that is a quarter of an equal
  * share or more, it looks at the sum. If that is over the ceiling, each shard whose share is more than an
  * equal one closes the clients for which most waits, until a tenth is free; those that sleep are given a turn.
+ * Whatever has a queue can be closed: sessions, and connections that are no session's, with their HTTP answers.
  *
  * Threads:   the shard.
  * Ownership: none.
