@@ -20,10 +20,11 @@
 #include <string.h>
 
 enum {
-    PACKET_MARGIN = 16384, /* of the server's max_allowed_packet, for all but the content */
-    PACKET_MAX = 1 << 30,  /* of what we take */
-    COLUMN_SIZE = 1024,    /* longer values are fetched by themselves */
-    IDLE_MARGIN_S = 60,    /* the server drops a connection of which it has heard nothing */
+    PACKET_MARGIN = 16384,  /* of the server's max_allowed_packet, for all but the content */
+    PACKET_MAX = 1 << 30,   /* of what we take */
+    COLUMN_SIZE = 1024,     /* longer values are fetched by themselves */
+    IDLE_MARGIN_S = 60,     /* the server drops a connection of which it has heard nothing */
+    MIGRATION_S = 6 * 3600, /* that one statement may take: an index of a large table */
 };
 
 struct column {
@@ -38,6 +39,7 @@ struct mariadb {
     struct rc_db engine;
     char *password;
     MYSQL *db;
+    bool patient; /* the connection is for a migration */
     MYSQL_STMT *statement[RC_STMT_COUNT];
     struct column column[RC_SQL_COLUMNS];
 };
@@ -287,12 +289,13 @@ static void set_options(struct mariadb *q, bool tls)
 {
     const struct rc_conf *conf = q->engine.conf;
     unsigned seconds = (conf->store_timeout + 999) / 1000, no = 0;
+    unsigned reading = q->patient ? MIGRATION_S : seconds;
     unsigned long packet = PACKET_MAX;
     my_bool on = 1, verify = conf->store_tls == RC_STORETLS_REQUIRED ? 1 : 0;
 
     (void)mysql_options(q->db, MYSQL_SET_CHARSET_NAME, "utf8mb4");
     (void)mysql_options(q->db, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
-    (void)mysql_options(q->db, MYSQL_OPT_READ_TIMEOUT, &seconds);
+    (void)mysql_options(q->db, MYSQL_OPT_READ_TIMEOUT, &reading);
     (void)mysql_options(q->db, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
     (void)mysql_options(q->db, MYSQL_OPT_MAX_ALLOWED_PACKET, &packet);
     (void)mysql_options(q->db, MYSQL_OPT_LOCAL_INFILE,
@@ -366,27 +369,54 @@ static enum rc_sql_result set_session(struct rc_db *g)
     return exec(g, sql);
 }
 
-/* Nodes that start together take turns. */
+static enum rc_sql_result begin(struct rc_db *g, bool patient)
+{
+    struct mariadb *q = mariadb_of(g);
+
+    q->patient = patient;
+    return connect_it(q) ? set_session(g) : RC_SQL_LOST;
+}
+
+/* True, too, of a database that has no versions yet. */
+static enum rc_sql_result is_outdated(struct rc_db *g, bool *outdated)
+{
+    uint64_t version = 0;
+    enum rc_sql_result rc = rc_db_number(g, RC_STMT_VERSION, NULL, &version);
+
+    *outdated = rc != RC_SQL_OK || version < RC_SCHEMA_VERSION;
+    return rc == RC_SQL_LOST ? rc : RC_SQL_OK;
+}
+
+/* Nodes that start together take turns. The lock goes with the connection, whose read time-out cannot
+ * be changed: so it is one for this alone. */
 static enum rc_sql_result migrate(struct rc_db *g)
 {
-    enum rc_sql_result rc = exec(g, "DO GET_LOCK('roomcast.schema', 5)");
+    uint64_t locked = 0;
+    enum rc_sql_result rc = begin(g, true);
 
     if (rc == RC_SQL_OK)
+        rc = rc_db_number(g, RC_STMT_SCHEMA_LOCK, NULL, &locked);
+    if (rc == RC_SQL_OK && locked != 1) {
+        rc_db_why(g, "another node is bringing its schema up to date: wait until it is done");
+        return RC_SQL_FAILED;
+    }
+    if (rc == RC_SQL_OK)
         rc = rc_migrate(g);
-    return rc == RC_SQL_OK ? exec(g, "DO RELEASE_LOCK('roomcast.schema')") : rc;
+    return rc == RC_SQL_OK ? begin(g, false) : rc;
 }
 
 static enum rc_sql_result open_it(struct rc_db *g)
 {
+    bool outdated = false;
     enum rc_sql_result rc;
 
     g->content_max = RC_STORE_CONTENT_MAX;
-    if (!connect_it(mariadb_of(g)))
-        return RC_SQL_LOST;
-    rc = set_session(g);
+    rc = begin(g, false);
     if (rc == RC_SQL_OK)
-        rc = read_packet_limit(g);
-    return rc == RC_SQL_OK ? migrate(g) : rc;
+        rc = is_outdated(g, &outdated);
+    if (rc == RC_SQL_OK)
+        rc = outdated ? migrate(g) : rc_migrate(g);
+    return rc == RC_SQL_OK ? read_packet_limit(g) : rc;
 }
 
 static enum rc_sql_result ping(struct rc_db *g)

@@ -220,6 +220,7 @@ const struct rc_dialect rc_dialect_mariadb = {
         {
             COMMON(MARIADB_BY),
             [RC_STMT_PACKET_LIMIT] = "SELECT @@max_allowed_packet",
+            [RC_STMT_SCHEMA_LOCK] = "SELECT GET_LOCK('roomcast.schema', 5)",
             [RC_STMT_TAKE_IDS] = TAKE_IDS("GREATEST"),
             [RC_STMT_PUT] = PUT "ON DUPLICATE KEY UPDATE format = format",
             [RC_STMT_CONVERSATIONS] = MARIADB_CONVERSATIONS,

@@ -38,6 +38,7 @@ enum rc_statement {
     RC_STMT_MEMBER_COUNT,  /* group -> how many */
     RC_STMT_MEMBERS,       /* group, limit -> users */
     RC_STMT_PACKET_LIMIT,  /* MariaDB -> bytes */
+    RC_STMT_SCHEMA_LOCK,   /* MariaDB -> 1: this connection has it */
     RC_STMT_COUNT,
 };
 

@@ -294,3 +294,55 @@ Test(mariadb, schema, .timeout = 120)
     cr_assert(refuses(&s, "its schema has version 99"));
     server_remove(&s);
 }
+
+/* A connection of root's that carries out these statements, which are not awaited. */
+static MYSQL *hold(const struct server *s, const char *sql)
+{
+    MYSQL *db = mysql_init(NULL);
+
+    cr_assert_not_null(mysql_real_connect(db, "localhost", "root", "", s->database, 0,
+                                          s->socket, CLIENT_MULTI_STATEMENTS));
+    cr_assert_eq(mysql_send_query(db, sql, strlen(sql)), 0);
+    while (query(s, "SELECT COUNT(*) FROM information_schema.processlist "
+                    "WHERE state = 'User sleep'") == 0)
+        (void)usleep(10000);
+    return db;
+}
+
+/* One node at a time, and for as long as it takes. */
+Test(mariadb, migration, .timeout = 120)
+{
+    struct server s;
+    struct bed k;
+    MYSQL *other;
+
+    server_start(&s, "");
+    use(&s, 1, s.socket);
+    s.engine.option[4] = "store.timeout=2s";
+    bed_open(&k, &s.engine);
+    bed_close(&k);
+
+    (void)query(&s, "DELETE FROM schema_version WHERE version = 3;"
+                    "ALTER TABLE message DROP KEY message_sent");
+    other = hold(&s, "DO GET_LOCK('roomcast.schema', 0); DO SLEEP(1000)");
+    bed_open(&k, &s.engine);
+    cr_assert_eq(bed_stats(&k).up, 0u);
+    cr_assert_eq(query(&s, "SELECT MAX(version) FROM schema_version"), 2);
+    mysql_close(other);
+    (void)query(&s, "SELECT id INTO @id FROM information_schema.processlist "
+                    "WHERE state = 'User sleep'; KILL @id");
+    bed_await_up(&k, true);
+    cr_assert_eq(query(&s, "SELECT MAX(version) FROM schema_version"), 3);
+    bed_close(&k);
+
+    /* Longer than store.timeout. */
+    (void)query(&s, "DELETE FROM schema_version WHERE version = 3;"
+                    "ALTER TABLE message DROP KEY message_sent");
+    other = hold(&s, "BEGIN; SELECT COUNT(*) FROM message; DO SLEEP(5); COMMIT");
+    bed_open(&k, &s.engine);
+    cr_assert_eq(bed_stats(&k).up, 1u);
+    cr_assert_eq(query(&s, "SELECT MAX(version) FROM schema_version"), 3);
+    bed_close(&k);
+    mysql_close(other);
+    server_remove(&s);
+}
