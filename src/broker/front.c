@@ -506,15 +506,19 @@ bool rc_front_admit(struct rc_shard *sh, struct rc_conn *c)
     return why == RC_ADMITTED;
 }
 
-/* What another shard had read of it. */
+/* What another shard had read of it. The end, if that has seen it, is seen again: without a FIN no event
+ * tells of it. */
 RC_ON_SHARD static void feed_kept(struct rc_conn *c, struct rc_tls *tls)
 {
+    bool ended = tls->ended;
     size_t len;
     uint8_t *kept = rc_tls_take_kept(tls, &len);
 
     if (kept != NULL)
         rc_conn_feed(c, kept, len);
     free(kept);
+    if (ended)
+        rc_conn_poll(c);
 }
 
 /* A handshake comes first, on a listener with certificates. */
