@@ -75,3 +75,21 @@ bool rc_cidr_has(const struct rc_cidr *net, unsigned family, const uint8_t *ip)
         return prefix_eq(net->ip, ip + sizeof(mapped), net->bits);
     return net->family == family && prefix_eq(net->ip, ip, net->bits);
 }
+
+/* The first 2^33 networks of IPv6 are nobody's. */
+uint64_t rc_cidr_key(unsigned family, const uint8_t *ip)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    unsigned n = family == AF_INET ? 4 : 8;
+    uint64_t key = 0;
+
+    if (family != AF_INET && family != AF_INET6)
+        return 0;
+    if (n == 8 && memcmp(ip, mapped, sizeof(mapped)) == 0) {
+        ip += sizeof(mapped);
+        n = 4;
+    }
+    for (unsigned i = 0; i < n; i++)
+        key = key << 8 | ip[i];
+    return n == 4 ? key | (uint64_t)1 << 32 : key != 0 ? key : (uint64_t)1 << 33;
+}

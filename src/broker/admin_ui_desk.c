@@ -2,6 +2,7 @@
  *
  * bcrypt takes tens of milliseconds, which no shard has. Requests come by a ring of each shard, answers
  * go by the mesh. */
+#include "rc/base/cidr.h"
 #include "rc/base/hash.h"
 #include "rc/base/mem.h"
 #include "rc/base/spsc.h"
@@ -30,6 +31,7 @@ enum {
     FAILURES_MAX = 10, /* of an address, before it has to wait */
     FORGIVE_MS = 6000, /* one of them is forgotten */
     ADDRESSES = 256,
+    PLACES = 8, /* of them, that an address may have */
     COST_MIN = 4,
     COST_MAX = 14, /* of bcrypt: about 1 s */
     HASH_LEN = 60,
@@ -48,7 +50,7 @@ struct session {
 
 /* Wrong passwords from an address. */
 struct failures {
-    uint64_t hash;
+    uint64_t key;   /* see rc_cidr_key: of IPv6 a /64 has one */
     uint64_t since; /* when the oldest that is not forgotten yet was, so to speak */
     unsigned n;
 };
@@ -207,20 +209,42 @@ static const char *new_session(struct rc_ui_desk *d, uint64_t now)
 
 /* ---- passwords ---- */
 
-static struct failures *failures_of(struct rc_ui_desk *d, const char *address, uint64_t now)
+static uint64_t key_of(const char *address)
 {
-    uint64_t hash = rc_hash(address, strlen(address), 0);
-    struct failures *f = &d->failures[hash % ADDRESSES];
+    struct rc_cidr one;
 
-    if (f->hash != hash)
-        *f = (struct failures){.hash = hash, .since = now};
+    return rc_cidr_parse(rc_str_of(address), &one) ? rc_cidr_key(one.family, one.ip) : 0;
+}
+
+static void forgive(struct failures *f, uint64_t now)
+{
     while (f->n != 0 && now - f->since >= FORGIVE_MS) {
         f->n--;
         f->since += FORGIVE_MS;
     }
     if (f->n == 0)
         f->since = now;
-    return f;
+}
+
+/* Those that are counted keep their place: one for whom there is none shares one. */
+static struct failures *failures_of(struct rc_ui_desk *d, const char *address, uint64_t now)
+{
+    uint64_t key = key_of(address), hash = rc_hash(&key, sizeof(key), 0);
+    struct failures *unused = NULL;
+
+    for (unsigned i = 0; i < PLACES; i++) {
+        struct failures *f = &d->failures[(hash + i) % ADDRESSES];
+
+        forgive(f, now);
+        if (f->n != 0 && f->key == key)
+            return f;
+        if (f->n == 0 && unused == NULL)
+            unused = f;
+    }
+    if (unused == NULL)
+        return &d->failures[hash % ADDRESSES];
+    *unused = (struct failures){.key = key, .since = now};
+    return unused;
 }
 
 static bool password_fits(struct rc_ui_desk *d, const char *password)

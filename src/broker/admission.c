@@ -162,26 +162,13 @@ void rc_admission_free(struct rc_admission *ad)
 
 /* ---- addresses ---- */
 
-/* IPv4 as it is, IPv6 by /64, of which the first 2^33 networks are nobody's. 0: not to be counted. */
+/* 0: not to be counted. */
 static uint64_t key_of(const struct rc_admission *ad, const struct rc_addr *a)
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    const uint8_t *ip = a->ip;
-    unsigned n = a->family == AF_INET ? 4 : 8;
-    uint64_t key = 0;
-
-    if (a->family != AF_INET && a->family != AF_INET6)
-        return 0;
     for (unsigned i = 0; i < ad->nexempt; i++)
         if (rc_cidr_has(&ad->exempt[i], a->family, a->ip))
             return 0;
-    if (n == 8 && memcmp(ip, mapped, sizeof(mapped)) == 0) {
-        ip += sizeof(mapped);
-        n = 4;
-    }
-    for (unsigned i = 0; i < n; i++)
-        key = key << 8 | ip[i];
-    return n == 4 ? key | (uint64_t)1 << 32 : key != 0 ? key : (uint64_t)1 << 33;
+    return rc_cidr_key(a->family, a->ip);
 }
 
 static uint32_t part_of(uint64_t hash)

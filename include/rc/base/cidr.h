@@ -22,5 +22,8 @@ struct rc_cidr {
 bool rc_cidr_parse(struct rc_str text, struct rc_cidr *out) RC_MUSTCHECK;
 /* ip: 4 or 16 bytes, by family. An IPv4 address inside of IPv6 (::ffff:0:0/96) is in IPv4 networks too. */
 bool rc_cidr_has(const struct rc_cidr *net, unsigned family, const uint8_t *ip);
+/* A number for whoever has this address: IPv4 as it is, IPv6 by /64, all of which one client may have. 0: of
+ * another family. */
+uint64_t rc_cidr_key(unsigned family, const uint8_t *ip);
 
 #endif /* RC_BASE_CIDR_H */

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <string.h>
 
 static bool is_in(const char *net, const char *ip)
 {
@@ -43,4 +44,27 @@ Test(cidr, what_is_no_network)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         cr_assert_not(rc_cidr_parse(rc_str_of(bad[i]), &c), "%s", bad[i]);
     cr_assert_not(rc_cidr_parse(rc_str_make("10.0.0.1\0/32", 12), &c));
+}
+
+static uint64_t key_of(const char *ip)
+{
+    unsigned family = strchr(ip, ':') != NULL ? AF_INET6 : AF_INET;
+    uint8_t bytes[16];
+
+    cr_assert_eq(inet_pton((int)family, ip, bytes), 1);
+    return rc_cidr_key(family, bytes);
+}
+
+Test(cidr, key_of_an_address)
+{
+    static const uint8_t none[16];
+
+    cr_assert_neq(key_of("10.0.0.1"), key_of("10.0.0.2"));
+    cr_assert_eq(key_of("10.0.0.1"), key_of("::ffff:10.0.0.1"));
+    cr_assert_eq(key_of("2001:db8::1"), key_of("2001:db8::ffff:0:0:2"));
+    cr_assert_neq(key_of("2001:db8::1"), key_of("2001:db8:0:1::1"));
+    cr_assert_neq(key_of("0.0.0.0"), 0);
+    cr_assert_neq(key_of("::1"), 0);
+    cr_assert_neq(key_of("::1"), key_of("0.0.0.1"));
+    cr_assert_eq(rc_cidr_key(AF_UNIX, none), 0);
 }
