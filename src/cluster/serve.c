@@ -14,6 +14,7 @@
 enum {
     ORDERS_MAX = 1024, /* given to the shards at once; more are not answered */
     QUESTIONS = 4096,  /* open ones of other nodes, a power of two */
+    PATIENCE = 10,     /* times cluster.request_timeout: what another node may ask for */
     TICK_MS = 1000,
     REQUEST_ID_MAX = 256, /* bytes */
 };
@@ -248,11 +249,19 @@ static void drop(struct rc_cluster *c, struct question *q)
     free(q);
 }
 
+/* A place for so long, and no longer than PATIENCE times what we would wait ourselves. */
+static uint32_t time_for(const struct rc_cluster *c, uint32_t asked)
+{
+    uint32_t own = c->conf->cluster_request_timeout, most = own * PATIENCE;
+
+    return asked == 0 ? own : asked < most ? asked : most;
+}
+
 /* Puts what a node asks of its and our clients to ours. */
 static void put_question(struct rc_cluster *c, struct rc_str nsp)
 {
     struct rc_wire_request *r = &c->request;
-    uint32_t within = r->timeout_ms != 0 ? r->timeout_ms : c->conf->cluster_request_timeout;
+    uint32_t within = time_for(c, r->timeout_ms);
     unsigned slot = 0;
     struct question *q;
 
