@@ -409,17 +409,22 @@ describe('bytes that wait for all', roomcastOnly, () => {
       const deaf = [];
       const get = async () => {
         const wire = await Wire.open(server);
-        wire.socket.pause();
         deaf.push(wire);
+        const begun = new Promise((done) => {
+          wire.socket.once('data', () => done(wire.socket.pause()));
+        });
         await wire.write('GET /big.bin HTTP/1.1\r\nHost: x\r\n\r\n');
+        await within(20_000, 'the beginning of an answer', begun);
       };
-      for (let i = 0; i < 16; i++) await get();
-      const m = await until('no more than two have room', async () => {
-        const now = await metrics(server);
-        if (now['closed_total queued_total'] >= 14 && now.queued <= 32 << 20) return now;
-        await get();
-        return null;
-      });
+      for (let i = 0; i < 10; i++) await get();
+      const m = await until(
+        'no more than two have room',
+        async () => {
+          const now = await metrics(server);
+          return now['closed_total queued_total'] >= 8 && now.queued <= 32 << 20 ? now : null;
+        },
+        20_000,
+      );
       assert.equal(m.sessions, 5, 'clients are left alone');
       await logged(server, /http closed reason=queued_total/);
       for (const ws of honest) {
