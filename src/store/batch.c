@@ -81,10 +81,11 @@ static enum rc_sql_result execute(struct rc_db *g, struct rc_store_batch *b)
     for (unsigned i = 0; rc == RC_SQL_OK && i < b->n; i++) {
         rc_request_reset(b->req[i]);
         rc = rc_request_run(g, b->req[i]);
-        if (rc == RC_SQL_REFUSED) {
-            rc_log(RC_LOG_WARN, "store: one request failed: %s", g->why);
+        if (rc == RC_SQL_REFUSED || (rc == RC_SQL_SLOW && g->slow == 1))
+            rc_log(RC_LOG_WARN, "store: one request failed: %s%s", g->why,
+                   rc == RC_SQL_SLOW ? "; further ones are only counted" : "");
+        if (rc == RC_SQL_REFUSED || rc == RC_SQL_SLOW)
             rc = RC_SQL_OK;
-        }
     }
     return rc;
 }

@@ -20,6 +20,7 @@
 enum rc_sql_result {
     RC_SQL_OK,
     RC_SQL_REFUSED, /* this statement alone did nothing: a constraint, too long */
+    RC_SQL_SLOW,    /* the same: query_until is over */
     RC_SQL_AGAIN,   /* the transaction lost against another one, and may be tried again */
     RC_SQL_FAILED,  /* the transaction is lost: disk full, read-only */
     RC_SQL_LOST,    /* so is the connection: close, and open */
@@ -63,11 +64,14 @@ struct rc_db_ops {
 struct rc_db {
     const struct rc_db_ops *ops;
     const struct rc_conf *conf;
-    size_t content_max;            /* bytes of a message's content */
-    uint64_t changed;              /* rows that the last statement changed */
-    uint64_t next_id;              /* in a transaction that writes: of the next message */
-    uint64_t batch;                /* number of the last transaction that wrote, or tried to */
-    char why[RC_DB_WHY];           /* of the last result but OK, for the log */
+    size_t content_max; /* bytes of a message's content */
+    uint64_t changed;   /* rows that the last statement changed */
+    uint64_t next_id;   /* in a transaction that writes: of the next message */
+    uint64_t
+        query_until;     /* of rc_clock_ms(): what reads has to be done by then; 0: no matter */
+    uint64_t slow;       /* queries that were not */
+    uint64_t batch;      /* number of the last transaction that wrote, or tried to */
+    char why[RC_DB_WHY]; /* of the last result but OK, for the log */
     char writer[RC_DB_WRITER + 1]; /* names this process in store_writer */
 };
 

@@ -2,6 +2,7 @@
 #include "request.h"
 
 #include "rc/base/mem.h"
+#include "rc/base/timer.h"
 #include "rc/proto/json.h"
 
 #include <stdio.h>
@@ -610,8 +611,11 @@ enum rc_sql_result rc_request_run(struct rc_db *g, struct rc_store_req *req)
         req->fault = RC_STORE_TOO_LONG;
         return RC_SQL_OK;
     }
+    if (!rc_request_writes(req))
+        g->query_until = rc_clock_ms() + g->conf->store_query_timeout;
     rc = run_typed(g, req);
-    if (rc == RC_SQL_REFUSED)
-        req->fault = RC_STORE_FAILED;
+    g->query_until = 0;
+    if (rc == RC_SQL_REFUSED || rc == RC_SQL_SLOW)
+        req->fault = rc == RC_SQL_SLOW ? RC_STORE_SLOW : RC_STORE_FAILED;
     return rc;
 }

@@ -15,7 +15,7 @@
 enum { RC_TIME_TEXT = 32 };
 
 bool rc_request_writes(const struct rc_store_req *req);
-/* Carries it out in a transaction that was begun, one that writes if it does. With OK and REFUSED the
+/* Carries it out in a transaction that was begun, one that writes if it does. With OK, REFUSED and SLOW the
  * request has its answer or its fault; anything else ends the transaction. */
 enum rc_sql_result rc_request_run(struct rc_db *g, struct rc_store_req *req);
 /* Bytes of rows that it asks for at most, give or take the last one. */

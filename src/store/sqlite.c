@@ -5,6 +5,7 @@
 #include "db.h"
 #include "rc/base/mem.h"
 #include "rc/base/thread.h"
+#include "rc/base/timer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,12 +19,15 @@ enum {
     CACHE_KIB = 16384,
     CHECKPOINT_PAGES = 4096,   /* of the log, then they are copied into the file */
     LOG_SIZE_LIMIT = 64 << 20, /* a log that was longer, for a time, is cut to it */
+    LOOK_STEPS = 50000,        /* of a query before the next look at the clock: milliseconds */
 };
 
 struct sqlite {
     struct rc_db engine;
     sqlite3 *db;
     sqlite3_stmt *statement[RC_STMT_COUNT];
+    uint64_t
+        looked; /* query_until that was looked at once: what is short is never broken off */
 };
 
 static struct sqlite *sqlite_of(struct rc_db *g)
@@ -43,6 +47,10 @@ static enum rc_sql_result result_of(struct sqlite *q, int rc)
     case SQLITE_CONSTRAINT:
     case SQLITE_TOOBIG:
     case SQLITE_MISMATCH: return RC_SQL_REFUSED;
+    case SQLITE_INTERRUPT:
+        rc_db_why(g, "a query took longer than store.query_timeout");
+        g->slow++;
+        return RC_SQL_SLOW;
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
     case SQLITE_CORRUPT:
@@ -155,6 +163,17 @@ static int take_text(void *arg, int n, char **text, char **names)
     return 0;
 }
 
+/* Not 0: it is broken off. Only what reads gets here with a time. */
+static int look_at_clock(void *arg)
+{
+    struct sqlite *q = arg;
+    uint64_t until = q->engine.query_until;
+    bool again = q->looked == until;
+
+    q->looked = until;
+    return until != 0 && again && rc_clock_ms() >= until;
+}
+
 static enum rc_sql_result set_up(struct sqlite *q)
 {
     char pragmas[192], mode[16] = "";
@@ -162,6 +181,7 @@ static enum rc_sql_result set_up(struct sqlite *q)
 
     (void)sqlite3_extended_result_codes(q->db, 1);
     (void)sqlite3_busy_timeout(q->db, (int)q->engine.conf->store_timeout);
+    sqlite3_progress_handler(q->db, LOOK_STEPS, look_at_clock, q);
     (void)sqlite3_db_config(q->db, SQLITE_DBCONFIG_DEFENSIVE, 1, (int *)NULL);
     rc = sqlite3_exec(q->db, "PRAGMA journal_mode = WAL", take_text, mode, NULL);
     if (rc != SQLITE_OK)

@@ -41,7 +41,7 @@ struct producer {
 
 /* Written by the store's thread, read by any. */
 struct counters {
-    _Atomic uint64_t stored, repeated, failed, batches, lost, connects, up, busy_us;
+    _Atomic uint64_t stored, repeated, failed, slow, batches, lost, connects, up, busy_us;
 };
 
 struct rc_store {
@@ -144,6 +144,7 @@ static void read_stats(const void *store, struct rc_store_stats *to)
         .stored = get(&s->counters.stored),
         .repeated = get(&s->counters.repeated),
         .failed = get(&s->counters.failed),
+        .slow = get(&s->counters.slow),
         .batches = get(&s->counters.batches),
         .lost = get(&s->counters.lost),
         .connects = get(&s->counters.connects),
@@ -200,8 +201,11 @@ static void count_answer(struct rc_store *s, const struct rc_store_req *req)
 {
     if (req->fault == RC_STORE_OK && req->type == RC_STORE_PUT)
         add(req->repeated ? &s->counters.repeated : &s->counters.stored, 1);
-    if (req->fault == RC_STORE_FAILED || req->fault == RC_STORE_UNKNOWN)
+    if (req->fault == RC_STORE_FAILED || req->fault == RC_STORE_SLOW ||
+        req->fault == RC_STORE_UNKNOWN)
         add(&s->counters.failed, 1);
+    if (req->fault == RC_STORE_SLOW)
+        add(&s->counters.slow, 1);
     if (req->fault == RC_STORE_DOWN)
         add(&s->producer[req->producer].down, 1);
 }

@@ -75,6 +75,7 @@ enum rc_store_format {
     X(RC_STORE_BUSY, "store_busy", "the store has too much to do, try again later")          \
     X(RC_STORE_DOWN, "store_down", "the store cannot be reached, try again later")           \
     X(RC_STORE_FAILED, "store_failed", "the store could not do it, nothing was stored")      \
+    X(RC_STORE_SLOW, "store_failed", "the query took too long")                              \
     X(RC_STORE_UNKNOWN, "store_unknown", "the store was lost: it may be stored, or may not") \
     X(RC_STORE_TOO_LONG, "too_long", "a name or the content is too long to be stored")       \
     X(RC_STORE_NOT_A_MEMBER, "not_a_member", "the sender is not a member of the group")      \
@@ -191,6 +192,7 @@ void rc_store_put_user(struct rc_store_req *req, struct rc_str user);
     X(busy, counter, "requests refused because too many waited")                        \
     X(down, counter, "requests refused because the engine could not be reached")        \
     X(failed, counter, "requests handed back as failed, or with their outcome unknown") \
+    X(slow, counter, "queries that took longer than store.query_timeout")               \
     X(batches, counter, "transactions committed")                                       \
     X(lost, counter, "transactions lost: disk full, connection broken")                 \
     X(connects, counter, "times that the engine was opened or reached")                 \

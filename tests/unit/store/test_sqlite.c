@@ -392,3 +392,50 @@ Test(sqlite, becomes_read_only, .timeout = 120)
     cr_assert_eq(sqlite3_vfs_unregister(&read_only_vfs), SQLITE_OK);
     file_remove(&f);
 }
+
+/* A query that takes too long fails by itself, and what is asked with it does not. */
+Test(sqlite, slow_query, .timeout = 120)
+{
+    static const char *const quick[] = {"store.query_timeout=1ms", NULL};
+    struct rc_store_in of_ann = {.user = RC_STR("ann")}, of_bob = {.user = RC_STR("bob")};
+    const struct rc_store_req *slow, *other, *put;
+    struct file f;
+    struct bed k;
+
+    file_make(&f);
+    bed_open(&k, &f.engine);
+    bed_close(&k);
+    sql(&f.engine, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < "
+                   "40000) INSERT INTO message (id, conversation_type, sender_id, receiver_id, "
+                   "content, created_at) SELECT i, 'private', 'ann', 'u' || i, 'hi', "
+                   "'2023-11-14T22:13:20.123Z' FROM n");
+    bed_make(&k, &f.engine, quick);
+    slow = bed_submit(&k, RC_STORE_CONVERSATIONS, of_ann);
+    other = bed_submit(&k, RC_STORE_CONVERSATIONS, of_bob);
+    put = bed_submit(&k, RC_STORE_PUT,
+                     (struct rc_store_in){.conversation = RC_STORE_PRIVATE,
+                                          .user = RC_STR("bob"),
+                                          .receiver = RC_STR("ann"),
+                                          .content = RC_STR("hi")});
+    bed_start(&k);
+    bed_await(&k, 3);
+    cr_assert_eq(slow->fault, RC_STORE_SLOW);
+    cr_assert_str_eq(rc_store_fault_code(slow->fault), "store_failed");
+    cr_assert_str_eq(rc_store_fault_text(slow->fault), "the query took too long");
+    cr_assert_eq(other->fault, RC_STORE_OK);
+    cr_assert_eq(put->fault, RC_STORE_OK);
+    cr_assert_eq(put->id, 40001u);
+    cr_assert_eq(bed_stats(&k).slow, 1u);
+    cr_assert_eq(bed_stats(&k).failed, 1u);
+    cr_assert_eq(bed_stats(&k).up, 1u);
+    bed_close(&k);
+
+    /* There was nothing wrong with it but the time. */
+    bed_make(&k, &f.engine, (const char *const[]){"store.query_timeout=10m", NULL});
+    bed_start(&k);
+    slow = bed_ask(&k, RC_STORE_CONVERSATIONS, of_ann);
+    cr_assert_eq(slow->fault, RC_STORE_OK);
+    cr_assert(slow->more);
+    bed_close(&k);
+    file_remove(&f);
+}
