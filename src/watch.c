@@ -103,8 +103,8 @@ void rc_drain(struct rc_server *s)
 
     if (conf->server_drain_time == 0 || sessions == 0)
         return;
-    rc_log(RC_LOG_INFO, "ending %llu sessions over %u ms", (unsigned long long)sessions,
-           conf->server_drain_time);
+    rc_log(RC_LOG_INFO, "ending %llu session%s over %u ms", (unsigned long long)sessions,
+           sessions == 1 ? "" : "s", conf->server_drain_time);
     for (unsigned i = 0; i < s->nstarted; i++) {
         struct rc_msg msg = {.type = RC_MSG_DRAIN, .count = conf->server_drain_time};
 

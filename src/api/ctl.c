@@ -593,7 +593,7 @@ static bool open_socket(struct rc_ctl *ctl, struct rc_conf_errors *e)
     text = rc_str_of(ctl->address);
     ok = rc_conf_listen(text, true, &expected);
     if (!ok)
-        rc_conf_error(e, ctl->conf->file, 0,
+        rc_conf_fault(e, ctl->conf, "admin", "socket",
                       "[admin] socket = %s: expected a path of at most 107 bytes",
                       ctl->conf->admin_socket);
     rc_buf_deinit(&expected);

@@ -216,8 +216,8 @@ static bool parse_show(struct words *w, struct rc_ctl_command *cmd)
     }
     return wrong(
         w->why,
-        "SHOW %.*s: expected clients, rooms, namespaces, shards, rings, config or stats",
-        RC_STR_ARG(word));
+        "SHOW%s%.*s: expected clients, rooms, namespaces, shards, rings, config or stats",
+        any ? " " : "", RC_STR_ARG(any ? word : RC_STR_NONE));
 }
 
 static bool parse_kick(struct words *w, struct rc_ctl_command *cmd)

@@ -27,7 +27,7 @@ struct revoked {
 static void fault(struct rc_conf_errors *e, const struct rc_conf *conf, const char *key,
                   const char *value, const char *why)
 {
-    rc_conf_error(e, conf->file, 0, "[auth] %s = %s: %s", key, value, why);
+    rc_conf_fault(e, conf, "auth", key, "[auth] %s = %s: %s", key, value, why);
 }
 
 /* False: it cannot be read, and that was told. */
@@ -39,7 +39,7 @@ static bool read_file(const struct rc_conf *conf, const char *key, const char *f
 
     if (err == 0)
         return true;
-    fault(e, conf, key, file, strerror_r(err, why, sizeof(why)));
+    fault(e, conf, key, file, rc_conf_reason(err, why, sizeof(why)));
     return false;
 }
 
@@ -171,7 +171,7 @@ static void check_keys(const struct rc_auth *a, struct rc_conf_errors *e)
     uint32_t have = rc_keys_algs(&a->keys);
 
     if (a->keys.n == 0) {
-        rc_conf_error(e, a->conf->file, 0,
+        rc_conf_fault(e, a->conf, "auth", "mode",
                       "[auth]: expected a key to verify tokens with: secret, secret_file, "
                       "public_key or jwks");
         return;
@@ -186,7 +186,7 @@ static void check_keys(const struct rc_auth *a, struct rc_conf_errors *e)
     }
     for (unsigned i = 0; i < a->keys.n; i++)
         if ((a->keys.key[i].algs & a->policy.algs) == 0)
-            rc_conf_error(e, a->conf->file, 0,
+            rc_conf_fault(e, a->conf, "auth", "algorithms",
                           "[auth] algorithms: there is a key for %s and the like, but none of "
                           "them is listed",
                           rc_alg_name((enum rc_alg)__builtin_ctz(a->keys.key[i].algs)));

@@ -101,10 +101,11 @@ static int load_signer(const struct rc_conf *conf, struct rc_signer *s,
     if (file[0] != '\0') {
         err = rc_conf_read_file(file, RC_KEY_FILE_MAX, &text);
         if (err != 0)
-            rc_conf_error(e, conf->file, 0, "[auth] private_key = %s: %s", file,
-                          strerror_r(err, reason, sizeof(reason)));
+            rc_conf_fault(e, conf, "auth", "private_key", "[auth] private_key = %s: %s", file,
+                          rc_conf_reason(err, reason, sizeof(reason)));
         else if (rc_signer_pem(s, rc_buf_str(&text), why) != RC_OK)
-            rc_conf_error(e, conf->file, 0, "[auth] private_key = %s: %s", file, why);
+            rc_conf_fault(e, conf, "auth", "private_key", "[auth] private_key = %s: %s", file,
+                          why);
     } else {
         rc = rc_auth_read_secret(conf, &text, e);
         if (rc == RC_ENOENT)
@@ -112,7 +113,7 @@ static int load_signer(const struct rc_conf *conf, struct rc_signer *s,
                           "[auth]: expected a key to sign with: secret, secret_file or "
                           "private_key");
         else if (rc == RC_OK && rc_signer_secret(s, rc_buf_str(&text), why) != RC_OK)
-            rc_conf_error(e, conf->file, 0, "[auth] secret: %s", why);
+            rc_conf_fault(e, conf, "auth", "secret", "[auth] secret: %s", why);
     }
     if (text.data != NULL)
         OPENSSL_cleanse(text.data, text.cap);

@@ -26,7 +26,7 @@ const struct rc_conf_key rc_conf_keys[] = {
     RC_CONF_MAP(KEY_ROW)
 #undef KEY_ROW
 };
-enum { NKEYS = sizeof(rc_conf_keys) / sizeof(rc_conf_keys[0]) };
+enum { NKEYS = RC_CONF_NKEYS };
 const unsigned rc_conf_nkeys = NKEYS;
 
 static const char command_line[] = "command line";
@@ -40,7 +40,6 @@ struct loader {
     struct rc_str header;            /* between the brackets; NULL before the first */
     const char *scalar;              /* a section of the table, or NULL */
     struct rc_conf_section *section; /* a section of rules, or NULL; both NULL: unknown */
-    struct rc_conf_place set_at[NKEYS];
 };
 
 void rc_conf_error(struct rc_conf_errors *e, const char *file, unsigned line, const char *fmt,
@@ -68,6 +67,26 @@ void rc_conf_error(struct rc_conf_errors *e, const char *file, unsigned line, co
             rc_buf_putc(&e->text, *c);
     }
     rc_buf_putc(&e->text, '\n');
+}
+
+void rc_conf_fault(struct rc_conf_errors *e, const struct rc_conf *conf, const char *section,
+                   const char *key, const char *fmt, ...)
+{
+    const struct rc_conf_place *at = NULL;
+    char text[2048];
+    va_list ap;
+
+    for (unsigned i = 0; i < NKEYS; i++)
+        if (strcmp(rc_conf_keys[i].section, section) == 0 &&
+            strcmp(rc_conf_keys[i].key, key) == 0)
+            at = &conf->set_at[i];
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (at != NULL && at->file != NULL)
+        rc_conf_error(e, at->file, at->line, "%s", text);
+    else
+        rc_conf_error(e, conf->file, 0, "%s", text);
 }
 
 /* The part of a value that a message repeats, cut between characters. */
@@ -210,9 +229,9 @@ static void set_scalar(struct loader *l, struct rc_str key, struct rc_str value)
         unknown_key(l, key, value);
         return;
     }
-    if (set_before(l, key, value, l->set_at[i].line))
+    if (set_before(l, key, value, l->conf->set_at[i].line))
         return;
-    l->set_at[i] = (struct rc_conf_place){.file = l->file, .line = l->line};
+    l->conf->set_at[i] = (struct rc_conf_place){.file = l->file, .line = l->line};
     if (unquote(l, key, value, &text)) {
         rc_buf_putz(&why, "expected ");
         if (!rc_conf_value_set(l->conf, &rc_conf_keys[i], rc_buf_str(&text), l->dir, &why))
@@ -393,7 +412,7 @@ static void drop_default_listen(struct loader *l)
 
     for (unsigned i = 0; i < NKEYS; i++)
         if (rc_conf_keys[i].offset == offsetof(struct rc_conf, server_listen) &&
-            l->set_at[i].file == NULL && rc_conf_has_listener(l->conf))
+            l->conf->set_at[i].file == NULL && rc_conf_has_listener(l->conf))
             (void)rc_conf_value_set(l->conf, &rc_conf_keys[i], RC_STR(""), "/", &why);
     rc_buf_deinit(&why);
 }
@@ -414,7 +433,7 @@ int rc_conf_load_text(struct rc_conf *conf, const char *name, struct rc_str text
     for (unsigned i = 0; i < noptions; i++)
         read_option(&l, rc_str_of(options[i]));
     drop_default_listen(&l);
-    rc_conf_check_all(conf, l.set_at, e);
+    rc_conf_check_all(conf, e);
     free(file_dir);
     free(dir);
     return e->n == 0 ? RC_OK : RC_EINVAL;

@@ -219,9 +219,10 @@ static void check_section(const struct rc_conf *conf, const struct rc_conf_secti
     rc_buf_deinit(&header);
 }
 
-void rc_conf_check_all(const struct rc_conf *conf, const struct rc_conf_place *set_at,
-                       struct rc_conf_errors *e)
+void rc_conf_check_all(const struct rc_conf *conf, struct rc_conf_errors *e)
 {
+    const struct rc_conf_place *set_at = conf->set_at;
+
     for (unsigned i = 0; i < rc_conf_nkeys; i++) {
         if (rc_conf_keys[i].offset == offsetof(struct rc_conf, server_listen) &&
             conf->server_listen.n == 0 && !rc_conf_has_listener(conf))

@@ -116,13 +116,8 @@ bool rc_conf_check_event(struct rc_str s, struct rc_buf *expected);
 bool rc_conf_check_token(struct rc_str s, struct rc_buf *expected);
 bool rc_conf_check_namespace(struct rc_str s, struct rc_buf *expected);
 
-/* The checks that need more than one value. set_at[i] is where key i was set. */
-struct rc_conf_place {
-    const char *file;
-    unsigned line;
-};
-void rc_conf_check_all(const struct rc_conf *conf, const struct rc_conf_place *set_at,
-                       struct rc_conf_errors *e);
+/* The checks that need more than one value. */
+void rc_conf_check_all(const struct rc_conf *conf, struct rc_conf_errors *e);
 
 /* conf_path.c: files and folders. */
 

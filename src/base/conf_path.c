@@ -36,6 +36,18 @@ int rc_conf_read_file(const char *file, size_t max, struct rc_buf *text)
     return err;
 }
 
+const char *rc_conf_reason(int err, char *text, size_t size)
+{
+    char sys[128];
+
+    (void)snprintf(text, size, "%s%s", strerror_r(err, sys, sizeof(sys)),
+                   err == ENOENT || err == ENOTDIR ? ": create it, or correct the path"
+                   : err == EACCES                 ? ": let the server's account read it"
+                   : err == EFBIG                  ? ": is this the right file?"
+                                                   : "");
+    return text;
+}
+
 char *rc_conf_folder_of(const char *file)
 {
     const char *slash = file != NULL ? strrchr(file, '/') : NULL;

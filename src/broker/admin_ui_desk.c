@@ -104,16 +104,18 @@ void rc_ui_check(const struct rc_conf *conf, struct rc_conf_errors *e)
     if (!conf->admin_ui)
         return;
     if (conf->admin_ui_namespace[0] == '\0' || strpbrk(conf->admin_ui_namespace, "*?,") != NULL)
-        rc_conf_error(
-            e, conf->file, 0,
+        rc_conf_fault(
+            e, conf, "admin", "ui_namespace",
             "[admin] ui_namespace = %s: expected a namespace such as /admin, which is "
             "no pattern",
             conf->admin_ui_namespace);
     if (conf->admin_ui_username[0] == '\0')
-        rc_conf_error(e, conf->file, 0, "[admin] ui_username: expected a name, since ui = yes");
+        rc_conf_fault(e, conf, "admin", "ui",
+                      "[admin] ui_username: expected a name, since ui = yes");
     if (!is_bcrypt(conf->admin_ui_password_hash))
-        rc_conf_error(
-            e, conf->file, 0,
+        rc_conf_fault(
+            e, conf, "admin",
+            conf->admin_ui_password_hash[0] != '\0' ? "ui_password_hash" : "ui",
             "[admin] ui_password_hash: expected a bcrypt hash ($2b$10$ and 53 "
             "characters, cost %d to %d), since ui = yes; htpasswd -nbBC 10 '' PASSWORD "
             "makes one",

@@ -11,6 +11,7 @@
 #include "rc/broker/admin_ui.h"
 #include "rc/net/tls.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -483,6 +484,19 @@ static void load_auth(struct rc_app *app, const struct rc_app *last, struct rc_c
 
 static const char bundle[] = "/socket.io.min.js";
 
+/* The reason begins with the path of what could not be read: mostly the folder itself. */
+static void site_fault(struct rc_conf_errors *e, const struct rc_conf *conf,
+                       const char *section, const char *key, const char *dir, const char *why)
+{
+    size_t n = strlen(dir);
+    bool missing = access(dir, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR);
+
+    if (strncmp(why, dir, n) == 0 && strncmp(why + n, ": ", 2) == 0)
+        why += n + 2;
+    rc_conf_fault(e, conf, section, key, "[%s] %s = %s: %s%s", section, key, dir, why,
+                  missing ? ": create it, or correct the path" : "");
+}
+
 static void load_static(struct rc_app *app, struct rc_conf_errors *e)
 {
     const char *root = app->conf->server_static_root;
@@ -495,7 +509,7 @@ static void load_static(struct rc_app *app, struct rc_conf_errors *e)
         return;
     app->site = rc_site_load(root, marks, SITE_MAX, why, sizeof(why));
     if (app->site == NULL)
-        rc_conf_error(e, NULL, 0, "[server] static_root = %s: %s", root, why);
+        site_fault(e, app->conf, "server", "static_root", root, why);
 }
 
 /* The version that the bundle names in its first line, or else a hash of its content. */
@@ -555,10 +569,11 @@ static void load_client(struct rc_app *app, const char *exe_dir, struct rc_conf_
     if (dir != NULL)
         app->client = rc_site_load(dir, NULL, SITE_MAX, why, sizeof(why));
     if (is_set && app->client == NULL)
-        rc_conf_error(e, NULL, 0, "[socketio] client_dir = %s: %s", dir, why);
+        site_fault(e, conf, "socketio", "client_dir", dir, why);
     else if (is_set && rc_site_find(app->client, rc_str_of(bundle)) == NULL)
-        rc_conf_error(e, NULL, 0, "[socketio] client_dir = %s: expected a folder that has %s",
-                      dir, bundle + 1);
+        rc_conf_fault(e, conf, "socketio", "client_dir",
+                      "[socketio] client_dir = %s: expected a folder that has %s", dir,
+                      bundle + 1);
     else if (app->client == NULL)
         rc_log(RC_LOG_WARN,
                "no client bundles to serve at %s%s: %s; set socketio.client_dir to the folder "

@@ -108,7 +108,8 @@ void rc_devtoken_check(const struct rc_app *app, struct rc_conf_errors *e)
     else if (app->auth == NULL && e->n == 0)
         why = "nobody looks at tokens: expected auth.mode = optional or required";
     if (why != NULL)
-        rc_conf_error(e, conf->file, 0, "[auth] dev_tokens_path = %s: %s", path.p, why);
+        rc_conf_fault(e, conf, "auth", "dev_tokens_path", "[auth] dev_tokens_path = %s: %s",
+                      path.p, why);
     else
         rc_log(RC_LOG_WARN,
                "auth.dev_tokens_path = %s: anybody can be anybody; for development only",

@@ -415,6 +415,16 @@ static void on_drain(struct rc_conn *c)
         rc_conn_later(c);
 }
 
+/* The everyday ends: a line for each request of a browser or a probe would bury the others. */
+static enum rc_loglevel level_of(enum rc_close reason)
+{
+    bool everyday = reason == RC_CLOSE_DONE || reason == RC_CLOSE_PEER ||
+                    reason == RC_CLOSE_IDLE || reason == RC_CLOSE_MOVED ||
+                    reason == RC_CLOSE_UPGRADED;
+
+    return everyday ? RC_LOG_DEBUG : RC_LOG_INFO;
+}
+
 static void on_close(struct rc_conn *c, enum rc_close reason)
 {
     struct rc_shard *sh = rc_shard_of(c);
@@ -425,7 +435,7 @@ static void on_close(struct rc_conn *c, enum rc_close reason)
     rc_route_cancel(sh, c, true);
     rc_stat_add(&sh->stats.closed[reason], 1);
     rc_front_gone(sh, c);
-    rc_shard_log(sh, RC_LOG_INFO, "conn=%u.%u peer=%s http closed reason=%s", sh->index,
+    rc_shard_log(sh, level_of(reason), "conn=%u.%u peer=%s http closed reason=%s", sh->index,
                  c->hdr.slot, rc_addr_text(&c->peer, peer), rc_close_text(reason));
     rc_http_free(h);
     c->user = NULL;

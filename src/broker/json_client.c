@@ -289,7 +289,11 @@ RC_ON_SHARD static void on_event(struct rc_shard *sh, struct rc_session *s,
     struct rc_buf packet = RC_BUF_INIT;
 
     if (s->sockets == NULL) {
-        on_bad(sh, s, "auth_first", RC_STR("the first message must be auth"), m);
+        on_bad(sh, s, "auth_first",
+               namespace_of(sh, s)->rules.connect_uses_auth
+                   ? RC_STR("the first message must be auth, since [connect] reads {auth...}")
+                   : RC_STR("the first message must be auth, since auth is required"),
+               m);
         return;
     }
     put_packet(m, namespace_of(sh, s)->name, &packet);

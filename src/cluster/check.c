@@ -10,7 +10,7 @@ enum { PASSWORD_MAX = 1024, NODE_MAX = 32, PREFIX_MAX = 128 };
 static void fault(const struct rc_conf *conf, struct rc_conf_errors *e, const char *key,
                   const char *value, const char *why)
 {
-    rc_conf_error(e, conf->file, 0, "[cluster] %s = %s: %s", key, value, why);
+    rc_conf_fault(e, conf, "cluster", key, "[cluster] %s = %s: %s", key, value, why);
 }
 
 int rc_cluster_password(const struct rc_conf *conf, struct rc_buf *password)
@@ -32,7 +32,7 @@ static void check_url(const struct rc_conf *conf, struct rc_conf_errors *e)
     const char *expected;
 
     if (rc_redis_url_parse(rc_str_of(conf->cluster_redis), &url, &expected) != RC_OK) {
-        rc_conf_error(e, conf->file, 0, "[cluster] redis: expected %s", expected);
+        rc_conf_fault(e, conf, "cluster", "redis", "[cluster] redis: expected %s", expected);
         return;
     }
     if (url.password[0] != '\0' && conf->cluster_password_file[0] != '\0')
@@ -66,6 +66,6 @@ void rc_cluster_check(const struct rc_conf *conf, struct rc_conf_errors *e)
     err = rc_cluster_password(conf, &password);
     if (err != 0)
         fault(conf, e, "password_file", conf->cluster_password_file,
-              strerror_r(err, why, sizeof(why)));
+              rc_conf_reason(err, why, sizeof(why)));
     rc_buf_deinit(&password);
 }

@@ -12,7 +12,8 @@ enum { PASSWORD_MAX = 1024 };
 static void fault(const struct rc_conf *conf, struct rc_conf_errors *e, const char *key,
                   const char *value, const char *why)
 {
-    rc_conf_error(e, conf->file, 0, "[store] %s = %s: %s", key, value, why);
+    rc_conf_fault(e, conf, "store", *value != '\0' ? key : "engine", "[store] %s = %s: %s", key,
+                  value, why);
 }
 
 static void drop_line_end(struct rc_buf *text)
@@ -60,7 +61,7 @@ static void check_mariadb(const struct rc_conf *conf, struct rc_conf_errors *e)
     err = rc_store_password(conf, &password);
     if (err != 0)
         fault(conf, e, "password_file", conf->store_password_file,
-              strerror_r(err, why, sizeof(why)));
+              rc_conf_reason(err, why, sizeof(why)));
     rc_store_password_wipe(&password);
     if (ca[0] != '\0' && access(ca, R_OK) != 0)
         fault(conf, e, "tls_ca", ca, "expected a file that can be read");

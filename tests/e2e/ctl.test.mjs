@@ -233,7 +233,7 @@ test('what is wrong is told', async (t) => {
   const server = await startWithConsole(t, { ini: INI });
   for (const [command, message] of [
     ['DANCE', 'there is no command DANCE: HELP lists them'],
-    ['SHOW', 'SHOW : expected clients, rooms, namespaces, shards, rings, config or stats'],
+    ['SHOW', 'SHOW: expected clients, rooms, namespaces, shards, rings, config or stats'],
     ['SHOW money', 'SHOW money: expected clients, rooms, namespaces, shards, rings, config or stats'],
     ['SHOW clients usr=x', 'SHOW clients: there is no key usr; there are: client user address room namespace transport limit sort'],
     ['SHOW clients ann', 'SHOW clients: expected KEY=VALUE instead of ann'],

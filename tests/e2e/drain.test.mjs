@@ -9,7 +9,7 @@ import WebSocket from 'ws';
 
 import { ask, closeAll, connect } from './lib/client.mjs';
 import { AUTH, as, openStore } from './lib/store.mjs';
-import { SHARDS, label, slow, start, until, within } from './lib/target.mjs';
+import { SHARDS, label, logged, slow, start, until, within } from './lib/target.mjs';
 
 const range = (n) => [...Array(n).keys()];
 
@@ -111,6 +111,7 @@ for (const shards of SHARDS)
 test('the delay: not ready, but who comes is served', async () => {
   const { server, ready } = await withAdmin({ shards: 2, ini: '[event hi]\nack = 1\n', options: { 'server.drain_delay': '10m' } });
   server.child.kill('SIGTERM');
+  await logged(server, 'SIGTERM: ending');
   await until('not ready', async () => (await ready()) === 503);
   assert.equal(await ask(await connect(server), 'hi'), 1);
   assert.equal(server.ended, null);

@@ -448,7 +448,7 @@ for (const shards of SHARDS) {
       a.send({ type: 'ping' }, { type: 'who', ack: 3 });
       assert.deepEqual(await a.take(2), [
         { type: 'pong' },
-        { type: 'error', code: 'auth_first', message: 'the first message must be auth', ack: 3 },
+        { type: 'error', code: 'auth_first', message: 'the first message must be auth, since [connect] reads {auth...}', ack: 3 },
       ]);
       a.send({ type: 'auth', name: 'ann', ack: 4 });
       const [hello, ...rest] = await a.take(3);

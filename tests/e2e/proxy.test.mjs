@@ -119,7 +119,7 @@ describe('PROXY headers', roomcastOnly, () => {
   afterEach(closeAll);
 
   const start = (t, more = {}) =>
-    startFor(t, { ini: PROXIED, listen: null, ...more, options: { ...TRUSTING, ...more.options } });
+    startFor(t, { ini: PROXIED, listen: null, ...more, options: { ...TRUSTING, 'log.level': 'debug', ...more.options } });
 
   for (const shards of SHARDS)
     test(`versions 1 and 2, in one piece and byte by byte; ${label(shards)}`, async (t) => {
@@ -268,7 +268,7 @@ describe('PROXY headers', roomcastOnly, () => {
 
   test('a Unix socket takes them without a list', async (t) => {
     const ini = `${RULES}\n[listen front]\naddress = unix:f\nproxy_protocol = yes\n`;
-    const server = await startFor(t, { ini, listen: null });
+    const server = await startFor(t, { ini, listen: null, options: { 'log.level': 'debug' } });
     const wire = await Wire.open({ socketPath: server.sockets[0] });
     await wire.write(Buffer.concat([V2_TCP4, Buffer.from(GET)]));
     assert.equal((await wire.response()).status, 200);

@@ -182,7 +182,7 @@
     X(store, history_limit, INT, "100", 1, 1000, 0, "messages in one answer at most")         \
     X(store, group_limit, INT, "1000", 1, 100000, 0, "members of a group at most")            \
     X(cluster, redis, STRING, "", 0, 0, 0,                                                    \
-      "URL of the Redis that joins nodes; empty: this node is alone")                         \
+      "URL of the Redis that joins nodes; empty: alone; a password: better in a file")        \
     X(cluster, password_file, FILE, "", 0, 0, 0,                                              \
       "file of its password, in one line, instead of one in the URL")                         \
     X(cluster, required, BOOL, "no", 0, 0, 0,                                                 \
@@ -321,6 +321,16 @@ struct rc_conf_section {
     unsigned line; /* of the header */
 };
 
+/* Where a key of the table was set. */
+struct rc_conf_place {
+    const char *file; /* or "command line"; NULL: it has its default */
+    unsigned line;    /* 0: none */
+};
+
+#define RC_CONF_COUNT(section, key, type, def, min, max, reload, help) +1
+enum { RC_CONF_NKEYS = 0 RC_CONF_MAP(RC_CONF_COUNT) };
+#undef RC_CONF_COUNT
+
 struct rc_conf {
 #define RC_CONF_FIELD_BOOL         bool
 #define RC_CONF_FIELD_INT          uint32_t
@@ -358,7 +368,8 @@ struct rc_conf {
 #undef RC_CONF_FIELD
     struct rc_conf_section *section; /* in file order */
     unsigned nsections;
-    char *file; /* what was loaded, NULL for defaults only */
+    char *file;                                 /* what was loaded, NULL for defaults only */
+    struct rc_conf_place set_at[RC_CONF_NKEYS]; /* in the order of the table */
 };
 
 /* Collects faults, all of them at once: "roomcast.ini:12: [socketio] ping_interval = 25 parsecs:
@@ -370,6 +381,11 @@ struct rc_conf_errors {
 /* Line 0 is left out; control characters in the text are written as \xNN. */
 void rc_conf_error(struct rc_conf_errors *e, const char *file, unsigned line, const char *fmt,
                    ...) RC_PRINTF(4, 5);
+/* The same about a key of the table: file and line are where it was set, or only the file. */
+void rc_conf_fault(struct rc_conf_errors *e, const struct rc_conf *conf, const char *section,
+                   const char *key, const char *fmt, ...) RC_PRINTF(5, 6);
+/* What an errno means for a file or folder of the configuration, and what to do about it. */
+const char *rc_conf_reason(int err, char *text, size_t size);
 /* "[event /chat talk]" */
 void rc_conf_header_put(const struct rc_conf_section *s, struct rc_buf *to);
 

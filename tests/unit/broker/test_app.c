@@ -364,11 +364,11 @@ Test(app, all_faults)
     cr_assert_not_null(
         strstr((const char *)f.e.text.data, "/t.ini:9: [connect /c] join = {1}: "));
     cr_assert_not_null(strstr((const char *)f.e.text.data,
-                              "[server] static_root = /nowhere/at/all: /nowhere/at/all: No "
-                              "such file or directory\n"));
+                              "/t.ini:2: [server] static_root = /nowhere/at/all: No such "
+                              "file or directory: create it, or correct the path\n"));
     cr_assert_not_null(strstr((const char *)f.e.text.data,
-                              "[socketio] client_dir = /nowhere/too: /nowhere/too: No such "
-                              "file or directory\n"));
+                              "/t.ini:4: [socketio] client_dir = /nowhere/too: No such file "
+                              "or directory: create it, or correct the path\n"));
     tear_down(&f);
 }
 
@@ -557,7 +557,7 @@ Test(app, client_dir)
     load_tree(&f, &t, "[socketio]\nclient_dir = $\n", "bin");
     cr_assert_null(f.app);
     (void)snprintf(expected, sizeof(expected),
-                   "[socketio] client_dir = %s: expected a folder that has "
+                   "/t.ini:2: [socketio] client_dir = %s: expected a folder that has "
                    "socket.io.min.js\n",
                    t.root);
     rc_buf_putc(&f.e.text, '\0');
@@ -584,25 +584,25 @@ Test(app, dev_tokens_need_what_signs_them)
     struct fixture f;
 
     check_faults(
-        DEV, "/t.ini: [auth] dev_tokens_path = /dev/token: nobody looks at tokens: expected "
+        DEV, "/t.ini:2: [auth] dev_tokens_path = /dev/token: nobody looks at tokens: expected "
              "auth.mode = optional or required\n");
-    check_faults(DEV "mode = optional\n", "/t.ini: [auth]: expected a key to verify tokens "
+    check_faults(DEV "mode = optional\n", "/t.ini:3: [auth]: expected a key to verify tokens "
                                           "with: secret, secret_file, public_key or "
                                           "jwks\n"
-                                          "/t.ini: [auth] dev_tokens_path = /dev/token: "
+                                          "/t.ini:2: [auth] dev_tokens_path = /dev/token: "
                                           "expected secret or secret_file to sign "
                                           "with\n");
     check_faults(
         DEV "mode = optional\nalgorithms = HS512\n"
             "secret = "
             "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n",
-        "/t.ini: [auth] dev_tokens_path = /dev/token: expected HS256 among algorithms\n");
-    check_faults(
-        DEV "mode = optional\n" SECRET "[server]\nhealth_path = /dev/token\n",
-        "/t.ini: [auth] dev_tokens_path = /dev/token: expected a path that nothing else has\n");
-    check_faults(
-        DEV "mode = optional\n" SECRET "[endpoint /dev/token]\nprotocol = echo\n",
-        "/t.ini: [auth] dev_tokens_path = /dev/token: expected a path that nothing else has\n");
+        "/t.ini:2: [auth] dev_tokens_path = /dev/token: expected HS256 among algorithms\n");
+    check_faults(DEV "mode = optional\n" SECRET "[server]\nhealth_path = /dev/token\n",
+                 "/t.ini:2: [auth] dev_tokens_path = /dev/token: expected a path that nothing "
+                 "else has\n");
+    check_faults(DEV "mode = optional\n" SECRET "[endpoint /dev/token]\nprotocol = echo\n",
+                 "/t.ini:2: [auth] dev_tokens_path = /dev/token: expected a path that nothing "
+                 "else has\n");
     load_ok(&f, DEV "mode = optional\n" SECRET);
     tear_down(&f);
     load_ok(&f, DEV "secret = auto\n[namespace /a]\nauth = required\n");

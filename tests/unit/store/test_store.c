@@ -33,17 +33,20 @@ Test(store, checks_its_keys)
 {
     cr_assert_str_eq(FAULTS("store.engine=none"), "");
     cr_assert_str_eq(FAULTS("store.engine=sqlite"),
-                     "[store] path = : expected a file with engine = sqlite\n");
+                     "command line: [store] path = : expected a file with engine = sqlite\n");
     cr_assert_str_eq(FAULTS("store.engine=sqlite", "store.path=/tmp/x"), "");
     cr_assert_str_eq(FAULTS("store.engine=mariadb"), "");
     cr_assert_str_eq(FAULTS("store.engine=mariadb", "store.host=", "store.socket=/tmp/x"), "");
-    cr_assert_str_eq(FAULTS("store.engine=mariadb", "store.host=", "store.database="),
-                     "[store] host = : expected a host or a socket with engine = mariadb\n"
-                     "[store] database = : expected a name with engine = mariadb\n");
+    cr_assert_str_eq(
+        FAULTS("store.engine=mariadb", "store.host=", "store.database="),
+        "command line: [store] host = : expected a host or a socket with engine = mariadb\n"
+        "command line: [store] database = : expected a name with engine = mariadb\n");
     cr_assert_str_eq(FAULTS("store.engine=mariadb", "store.password_file=/nowhere"),
-                     "[store] password_file = /nowhere: No such file or directory\n");
-    cr_assert_str_eq(FAULTS("store.engine=mariadb", "store.tls_ca=/nowhere"),
-                     "[store] tls_ca = /nowhere: expected a file that can be read\n");
+                     "command line: [store] password_file = /nowhere: No such file or "
+                     "directory: create it, or correct the path\n");
+    cr_assert_str_eq(
+        FAULTS("store.engine=mariadb", "store.tls_ca=/nowhere"),
+        "command line: [store] tls_ca = /nowhere: expected a file that can be read\n");
     cr_assert_str_eq(FAULTS("store.engine=oracle"), "command line: [store] engine = oracle: "
                                                     "expected none, sqlite or mariadb\n");
     cr_assert_str_eq(FAULTS("store.engine=mariadb", "store.tls=maybe"),
@@ -52,7 +55,7 @@ Test(store, checks_its_keys)
 
 Test(store, one_password)
 {
-    char path[] = "/tmp/roomcast-password-XXXXXX", option[64], fault[160];
+    char path[] = "/tmp/roomcast-password-XXXXXX", option[64], fault[192];
     int fd = mkstemp(path);
 
     cr_assert_geq(fd, 0);
@@ -60,7 +63,8 @@ Test(store, one_password)
     (void)close(fd);
     (void)snprintf(option, sizeof(option), "store.password_file=%s", path);
     (void)snprintf(fault, sizeof(fault),
-                   "[store] password_file = %s: expected either password or password_file\n",
+                   "command line: [store] password_file = %s: expected either password or "
+                   "password_file\n",
                    path);
     cr_assert_str_eq(FAULTS("store.engine=mariadb", option), "");
     cr_assert_str_eq(FAULTS("store.engine=mariadb", option, "store.password=x"), fault);
