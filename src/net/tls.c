@@ -205,7 +205,7 @@ static void explain(struct rc_tls *t, int rc, char text[RC_TLS_WHY])
         t->why = RC_CLOSE_RESET;
         (void)snprintf(text, RC_TLS_WHY, "the connection was reset");
     } else {
-        t->why = why_failed(err);
+        t->why = (uint8_t)why_failed(err);
         (void)snprintf(text, RC_TLS_WHY, "%s%s%s", reason != NULL ? reason : "unknown error",
                        ERR_GET_REASON(err) == SSL_R_CERTIFICATE_VERIFY_FAILED ? ": " : "",
                        ERR_GET_REASON(err) == SSL_R_CERTIFICATE_VERIFY_FAILED

@@ -74,8 +74,8 @@ int rc_wire_put_ack(struct rc_buf *to, struct rc_str id, struct rc_str args,
 
 /* ---- of wire.c, for request.c ---- */
 
-int rc_wire_read_list(struct rc_str item, struct rc_bus_list *l) RC_MUSTCHECK;
-int rc_wire_read_packet(struct rc_wire_reader *r, struct rc_str item,
+int rc_wire_read_list(struct rc_str whole, struct rc_bus_list *l) RC_MUSTCHECK;
+int rc_wire_read_packet(struct rc_wire_reader *r, struct rc_str bytes,
                         struct rc_bus_message *m) RC_MUSTCHECK;
 
 #endif /* RC_CLUSTER_WIRE_H */
