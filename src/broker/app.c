@@ -569,7 +569,7 @@ static void load_client(struct rc_app *app, const char *exe_dir, struct rc_conf_
     if (dir != NULL)
         app->client = rc_site_load(dir, NULL, SITE_MAX, why, sizeof(why));
     if (is_set && app->client == NULL)
-        site_fault(e, conf, "socketio", "client_dir", dir, why);
+        site_fault(e, conf, "socketio", "client_dir", conf->socketio_client_dir, why);
     else if (is_set && rc_site_find(app->client, rc_str_of(bundle)) == NULL)
         rc_conf_fault(e, conf, "socketio", "client_dir",
                       "[socketio] client_dir = %s: expected a folder that has %s", dir,
