@@ -1,153 +1,15 @@
 #include "rc/net/tls.h"
+#include "tls_files.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum { ROUNDS = 100000 }; /* turns of both sides until something must have happened */
-
-/* ---- certificates, made as they are needed ---- */
-
-static char dir[64];
-static char paths[16][128];
-static unsigned npaths;
-
-static const char *path_of(const char *name, const char *ending)
-{
-    char *path = paths[npaths++ % 16];
-
-    (void)snprintf(path, sizeof(paths[0]), "%s/%s%s", dir, name, ending);
-    return path;
-}
-
-static FILE *create(const char *name, const char *ending)
-{
-    FILE *f = fopen(path_of(name, ending), "w");
-
-    cr_assert_not_null(f);
-    return f;
-}
-
-static X509 *sign_cert(EVP_PKEY *key, const char *names, long days)
-{
-    X509 *cert = X509_new();
-
-    cr_assert(key != NULL && cert != NULL);
-    (void)X509_set_version(cert, 2);
-    (void)ASN1_INTEGER_set(X509_get_serialNumber(cert), 7);
-    (void)X509_gmtime_adj(X509_getm_notBefore(cert), -2L * 86400);
-    (void)X509_gmtime_adj(X509_getm_notAfter(cert), days * 86400);
-    (void)X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
-                                     (const unsigned char *)"cn.test", -1, -1, 0);
-    (void)X509_set_issuer_name(cert, X509_get_subject_name(cert));
-    (void)X509_set_pubkey(cert, key);
-    if (names != NULL) {
-        X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, names);
-
-        cr_assert_not_null(ext);
-        cr_assert_eq(X509_add_ext(cert, ext, -1), 1);
-        X509_EXTENSION_free(ext);
-    }
-    cr_assert_neq(X509_sign(cert, key, EVP_sha256()), 0);
-    return cert;
-}
-
-/* NAME.pem and NAME.key. names: "DNS:a.test, DNS:*.b.test"; NULL: only the common name, cn.test. */
-static void make_pair(const char *name, const char *names, long days, const char *passphrase)
-{
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *cert = sign_cert(key, names, days);
-    char pass[32];
-    FILE *f = create(name, ".pem");
-    int len = snprintf(pass, sizeof(pass), "%s", passphrase != NULL ? passphrase : "");
-
-    cr_assert_eq(PEM_write_X509(f, cert), 1);
-    (void)fclose(f);
-    f = create(name, ".key");
-    cr_assert_eq(PEM_write_PrivateKey(f, key, passphrase != NULL ? EVP_aes_128_cbc() : NULL,
-                                      passphrase != NULL ? (unsigned char *)pass : NULL, len,
-                                      NULL, NULL),
-                 1);
-    (void)fclose(f);
-    X509_free(cert);
-    EVP_PKEY_free(key);
-}
-
-/* ---- sets ---- */
-
-struct said {
-    unsigned faults, warnings;
-    char text[2048];
-};
-
-static void say(void *arg, bool warning, const char *key, const char *value, const char *why)
-{
-    struct said *said = arg;
-    size_t n = strlen(said->text);
-
-    if (warning)
-        said->warnings++;
-    else
-        said->faults++;
-    (void)snprintf(said->text + n, sizeof(said->text) - n, "%s = %s: %s\n", key, value, why);
-}
-
-static struct rc_conf_list list_of(const char *text)
-{
-    struct rc_conf_list list;
-
-    rc_conf_list_parse(rc_str_of(text), &list);
-    return list;
-}
-
-/* certificates and keys: names of pairs by comma, whose files are in dir. */
-static struct rc_tls_set *load(struct rc_tls_conf conf, const char *certificates,
-                               const char *keys, struct said *said)
-{
-    struct rc_conf_list names = list_of(certificates), key_names = list_of(keys);
-    struct rc_conf_list cert = {0}, key = {0};
-    struct rc_tls_set *set;
-
-    *said = (struct said){0};
-    cert.item = calloc(names.n + 1, sizeof(char *));
-    key.item = calloc(key_names.n + 1, sizeof(char *));
-    for (unsigned i = 0; i < names.n; i++)
-        cert.item[cert.n++] = strdup(path_of(names.item[i], ".pem"));
-    for (unsigned i = 0; i < key_names.n; i++)
-        key.item[key.n++] = strdup(path_of(key_names.item[i], ".key"));
-    conf.certificate = &cert;
-    conf.key = &key;
-    if (conf.client_ca == NULL)
-        conf.client_ca = "";
-    if (conf.ciphers == NULL)
-        conf.ciphers = "";
-    set = rc_tls_set_new(&conf, say, said);
-    rc_conf_list_free(&names);
-    rc_conf_list_free(&key_names);
-    rc_conf_list_free(&cert);
-    rc_conf_list_free(&key);
-    return set;
-}
-
-static struct rc_tls_set *good_set(void)
-{
-    struct rc_tls_conf conf = {.certificate = NULL};
-    struct said said;
-    struct rc_tls_set *set;
-
-    make_pair("good", "DNS:good.test", 30, NULL);
-    set = load(conf, "good", "good", &said);
-    cr_assert_not_null(set, "%s", said.text);
-    cr_assert_eq(said.warnings + said.faults, 0u);
-    return set;
-}
 
 /* ---- both sides ---- */
 
@@ -253,8 +115,7 @@ static void set_up(void) RC_TSA(assert_capability(rc_role_shard))
 {
     rc_thread_enter("test", &loop);
     rc_assert_on_shard(&loop);
-    (void)snprintf(dir, sizeof(dir), "/tmp/rc-tls-XXXXXX");
-    cr_assert_not_null(mkdtemp(dir));
+    tls_files_begin();
     cr_assert_eq(rc_loop_init(&loop, &loop, 16), RC_OK);
     cr_assert_eq(pipe(idle_pipe), 0);
     idle = event_new(loop.base, idle_pipe[0], EV_READ | EV_PERSIST, on_idle, NULL);
@@ -263,15 +124,12 @@ static void set_up(void) RC_TSA(assert_capability(rc_role_shard))
 
 static void tear_down(void)
 {
-    char command[128];
-
     rc_loop_remove(&loop, idle);
     event_free(idle);
     (void)close(idle_pipe[0]);
     (void)close(idle_pipe[1]);
     rc_loop_deinit(&loop);
-    (void)snprintf(command, sizeof(command), "rm -rf %s", dir);
-    cr_assert_eq(system(command), 0);
+    tls_files_end();
 }
 
 RC_ON_SHARD static void adopt(struct side *s, int fd, struct rc_tls *t)
@@ -406,7 +264,7 @@ Test(tls, both_ways)
 
     set_up();
     rc_assert_on_shard(&loop);
-    set = good_set();
+    set = tls_good_set();
     for (unsigned i = 0; i < 2; i++) {
         open_side(&s, set);
         (void)SSL_set_max_proto_version(s.ssl, version[i]);
@@ -440,7 +298,7 @@ Test(tls, byte_by_byte)
 
     set_up();
     rc_assert_on_shard(&loop);
-    set = good_set();
+    set = tls_good_set();
     open_side(&s, set);
     in = BIO_new(BIO_s_mem());
     out = BIO_new(BIO_s_mem());
@@ -478,7 +336,7 @@ Test(tls, early_words)
 
     set_up();
     rc_assert_on_shard(&loop);
-    set = good_set();
+    set = tls_good_set();
     open_side(&s, set);
     while (!SSL_is_init_finished(s.ssl)) {
         (void)SSL_do_handshake(s.ssl);
@@ -503,7 +361,7 @@ Test(tls, small_segments_share_records)
 
     set_up();
     rc_assert_on_shard(&loop);
-    set = good_set();
+    set = tls_good_set();
     open_side(&s, set);
     cr_assert_eq(shake_hands(&s), SSL_ERROR_NONE);
     for (size_t i = 0; i < 200; i++)
@@ -537,7 +395,7 @@ Test(tls, full_socket)
 
     set_up();
     rc_assert_on_shard(&loop);
-    set = good_set();
+    set = tls_good_set();
     open_side(&s, set);
     cr_assert_eq(shake_hands(&s), SSL_ERROR_NONE);
     while (!s.c->writing) {
@@ -576,7 +434,7 @@ Test(tls, read_waits_for_write)
 
     set_up();
     rc_assert_on_shard(&loop);
-    set = good_set();
+    set = tls_good_set();
     open_side(&s, set);
     cr_assert_eq(shake_hands(&s), SSL_ERROR_NONE);
     while (!s.c->writing) {
@@ -612,7 +470,7 @@ Test(tls, much_at_once)
 
     set_up();
     rc_assert_on_shard(&loop);
-    set = good_set();
+    set = tls_good_set();
     open_side(&s, set);
     SSL_set_mode(s.ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     cr_assert_eq(shake_hands(&s), SSL_ERROR_NONE);
@@ -641,7 +499,7 @@ Test(tls, ends)
 
     set_up();
     rc_assert_on_shard(&loop);
-    set = good_set();
+    set = tls_good_set();
     /* Ours, in order: close_notify comes behind the last bytes. */
     open_side(&s, set);
     cr_assert_eq(shake_hands(&s), SSL_ERROR_NONE);
@@ -703,7 +561,7 @@ Test(tls, broken_records)
 
     set_up();
     rc_assert_on_shard(&loop);
-    set = good_set();
+    set = tls_good_set();
     open_side(&s, set);
     cr_assert_eq(shake_hands(&s), SSL_ERROR_NONE);
     cr_assert_eq(write(s.peer, "\x17\x03\x03\x00\x14 twenty bytes of lies", 25), 25);
@@ -723,7 +581,7 @@ Test(tls, no_renegotiation)
 
     set_up();
     rc_assert_on_shard(&loop);
-    set = good_set();
+    set = tls_good_set();
     open_side(&s, set);
     (void)SSL_set_max_proto_version(s.ssl, TLS1_2_VERSION);
     cr_assert_eq(shake_hands(&s), SSL_ERROR_NONE);
@@ -746,7 +604,7 @@ Test(tls, plain_http)
 
     set_up();
     rc_assert_on_shard(&loop);
-    set = good_set();
+    set = tls_good_set();
     open_side(&s, set);
     cr_assert_eq(write(s.peer, ask, sizeof(ask) - 1), (ssize_t)sizeof(ask) - 1);
     turn();
@@ -767,18 +625,18 @@ Test(tls, failed_handshakes)
 {
     struct rc_tls_conf conf = {.min = RC_TLSMIN_13};
     struct rc_tls_set *set, *strict, *narrow;
-    struct said said;
+    struct tls_said said;
     struct side s;
 
     set_up();
     rc_assert_on_shard(&loop);
-    set = good_set();
-    conf.client_ca = path_of("good", ".pem");
+    set = tls_good_set();
+    conf.client_ca = tls_path("good", ".pem");
     conf.client_auth = RC_CLIENTAUTH_REQUIRED;
-    strict = load(conf, "good", "good", &said);
+    strict = tls_load(conf, "good", "good", &said);
     cr_assert_not_null(strict, "%s", said.text);
     conf = (struct rc_tls_conf){.ciphers = "ECDHE-ECDSA-AES256-GCM-SHA384"};
-    narrow = load(conf, "good", "good", &said);
+    narrow = tls_load(conf, "good", "good", &said);
     cr_assert_not_null(narrow, "%s", said.text);
 
 #define FAILS(with, client, why)                                    \
@@ -812,16 +670,16 @@ Test(tls, client_certificates)
 {
     struct rc_tls_conf conf = {.client_auth = RC_CLIENTAUTH_OPTIONAL};
     struct rc_tls_set *set;
-    struct said said;
+    struct tls_said said;
     struct side s;
 
     set_up();
     rc_assert_on_shard(&loop);
-    make_pair("good", NULL, 30, NULL);
-    make_pair("client", NULL, 30, NULL);
-    make_pair("other", NULL, 30, NULL);
-    conf.client_ca = path_of("client", ".pem");
-    set = load(conf, "good", "good", &said);
+    tls_make_pair("good", NULL, 30, NULL);
+    tls_make_pair("client", NULL, 30, NULL);
+    tls_make_pair("other", NULL, 30, NULL);
+    conf.client_ca = tls_path("client", ".pem");
+    set = tls_load(conf, "good", "good", &said);
     cr_assert_not_null(set, "%s", said.text);
     for (unsigned i = 0; i < 3; i++) {
         const char *const who[] = {NULL, "client", "other"};
@@ -829,9 +687,9 @@ Test(tls, client_certificates)
         open_side(&s, set);
         if (who[i] != NULL) {
             cr_assert_eq(
-                SSL_use_certificate_file(s.ssl, path_of(who[i], ".pem"), SSL_FILETYPE_PEM), 1);
+                SSL_use_certificate_file(s.ssl, tls_path(who[i], ".pem"), SSL_FILETYPE_PEM), 1);
             cr_assert_eq(
-                SSL_use_PrivateKey_file(s.ssl, path_of(who[i], ".key"), SSL_FILETYPE_PEM), 1);
+                SSL_use_PrivateKey_file(s.ssl, tls_path(who[i], ".key"), SSL_FILETYPE_PEM), 1);
         }
         (void)shake_hands(&s);
         (void)shutdown(s.peer, SHUT_WR);
@@ -858,7 +716,7 @@ Test(tls, moves)
 
     set_up();
     rc_assert_on_shard(&loop);
-    set = good_set();
+    set = tls_good_set();
     open_side(&a, set);
     cr_assert_eq(shake_hands(&a), SSL_ERROR_NONE);
     a.move = true;
@@ -937,17 +795,17 @@ Test(tls, sessions)
     struct rc_tls_conf conf = {.client_auth = RC_CLIENTAUTH_OPTIONAL};
     struct rc_tls_set *set, *same, *other;
     struct rc_tls_side *old;
-    struct said said;
+    struct tls_said said;
 
     set_up();
     rc_assert_on_shard(&loop);
-    set = good_set();
+    set = tls_good_set();
     rc_tls_side_free(loop.tls_side); /* now that there is a seed */
     loop.tls_side = rc_tls_side_new();
-    conf.client_ca = path_of("good", ".pem");
-    other = load(conf, "good", "good", &said);
+    conf.client_ca = tls_path("good", ".pem");
+    other = tls_load(conf, "good", "good", &said);
     conf.client_auth = RC_CLIENTAUTH_OFF;
-    same = load(conf, "good", "good", &said);
+    same = tls_load(conf, "good", "good", &said);
     cr_assert(same != NULL && other != NULL);
     for (unsigned i = 0; i < 2; i++) {
         uint64_t now = rc_clock_ms();
@@ -977,89 +835,5 @@ Test(tls, sessions)
     rc_tls_set_unref(set);
     rc_tls_set_unref(same);
     rc_tls_set_unref(other);
-    tear_down();
-}
-
-/* ---- certificates ---- */
-
-Test(tls, names)
-{
-    struct rc_tls_conf conf = {.certificate = NULL};
-    struct rc_tls_set *set;
-    struct said said;
-
-    set_up();
-    make_pair("a", "DNS:a.test, DNS:www.a.test", 30, NULL);
-    make_pair("b", "DNS:*.b.test, IP:127.0.0.1", 30, NULL);
-    make_pair("c", "DNS:one.b.test, DNS:*.c.test", 30, NULL);
-    make_pair("d", NULL, 30, NULL);
-    set = load(conf, "a, b, c, d", "a, b, c, d", &said);
-    cr_assert_not_null(set, "%s", said.text);
-    cr_assert_eq(rc_tls_set_find(set, "a.test"), 0u);
-    cr_assert_eq(rc_tls_set_find(set, "x.b.test"), 1u);
-    cr_assert_eq(rc_tls_set_find(set, "X.B.Test"), 1u);
-    cr_assert_eq(rc_tls_set_find(set, "one.b.test"), 2u); /* the whole name wins */
-    cr_assert_eq(rc_tls_set_find(set, "x.c.test"), 2u);
-    cr_assert_eq(rc_tls_set_find(set, "cn.test"), 3u);
-    cr_assert_eq(rc_tls_set_find(set, "b.test"), 0u);
-    cr_assert_eq(rc_tls_set_find(set, "x.y.b.test"), 0u);
-    cr_assert_eq(rc_tls_set_find(set, ".b.test"), 0u);
-    cr_assert_eq(rc_tls_set_find(set, "nobody.test"), 0u);
-    cr_assert_eq(rc_tls_set_find(set, ""), 0u);
-    rc_tls_set_unref(set);
-    tear_down();
-}
-
-static void check_fault(struct rc_tls_conf conf, const char *certificates, const char *keys,
-                        const char *text)
-{
-    struct said said;
-
-    cr_assert_null(load(conf, certificates, keys, &said), "%s", text);
-    cr_assert_gt(said.faults, 0u);
-    cr_assert_not_null(strstr(said.text, text), "%s", said.text);
-}
-
-Test(tls, bad_files)
-{
-    struct rc_tls_conf conf = {.certificate = NULL};
-    struct rc_tls_set *set;
-    struct said said;
-    FILE *f;
-
-    set_up();
-    make_pair("a", "DNS:a.test", 30, NULL);
-    make_pair("b", "DNS:b.test", 30, NULL);
-    make_pair("sealed", "DNS:c.test", 30, "secret");
-    make_pair("old", "DNS:old.test", -1, NULL);
-    f = create("empty", ".pem");
-    (void)fclose(f);
-    f = create("empty", ".key");
-    (void)fputs("no key\n", f);
-    (void)fclose(f);
-    check_fault(conf, "", "", "tls = yes needs a certificate and its key");
-    check_fault(conf, "a, b", "a",
-                "expected as many files as certificate has, in the same order: 2");
-    check_fault(conf, "missing", "a", "missing.pem: No such file or directory");
-    check_fault(conf, "a", "missing", "missing.key: No such file or directory");
-    check_fault(conf, "empty", "a", "empty.pem: there is no certificate in it");
-    check_fault(conf, "a", "empty", "empty.key: there is no private key in it");
-    check_fault(conf, "a, b", "b, a", "it is not the key of the certificate");
-    check_fault(conf, "sealed", "sealed", "sealed.key: it is encrypted");
-    conf.ciphers = "NO-SUCH-CIPHER";
-    check_fault(conf, "a", "a", "ciphers = NO-SUCH-CIPHER: expected names");
-    conf.ciphers = "TLS_NO_SUCH";
-    check_fault(conf, "a", "a", "ciphers = TLS_NO_SUCH: expected names");
-    conf.ciphers = "TLS_AES_128_GCM_SHA256, ECDHE-ECDSA-AES128-GCM-SHA256";
-    conf.client_auth = RC_CLIENTAUTH_OPTIONAL;
-    check_fault(conf, "a", "a", "client_auth needs it");
-    conf.client_ca = path_of("empty", ".pem");
-    check_fault(conf, "a", "a", "client_ca = ");
-    conf.client_auth = RC_CLIENTAUTH_OFF;
-    set = load(conf, "old", "old", &said);
-    cr_assert_not_null(set);
-    cr_assert_eq(said.warnings, 1u);
-    cr_assert_not_null(strstr(said.text, "old.pem: it has expired on 20"));
-    rc_tls_set_unref(set);
     tear_down();
 }
