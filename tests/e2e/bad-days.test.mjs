@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { connect as tcp } from 'node:net';
+import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, test } from 'node:test';
@@ -35,6 +36,18 @@ const descriptors = (server) => readdirSync(`/proc/${server.pid}/fd`).length;
 const daemon = (t, options, more) =>
   startWithMetrics(t, { conf, shards: 2, options: { 'log.level': 'error', ...options }, ...more });
 
+// Troublemakers share the processors with the daemon: what is asked is how it delays its clients, not how the
+// machine does. So they get what time is left, where that can be taken back.
+async function politely(bad) {
+  if (process.getuid() !== 0) return bad();
+  setPriority(10);
+  try {
+    return await bad();
+  } finally {
+    setPriority(0);
+  }
+}
+
 // A quiet time and a bad one for the same number of seconds; bad() runs in the midst of the second. What the
 // clients got is exact in both.
 async function honest(t, server, duration, bad, port = server.port) {
@@ -43,13 +56,14 @@ async function honest(t, server, duration, bad, port = server.port) {
     assert.equal(figures.code, 0, `${when}: ${figures.out}${figures.err}`);
     assert.ok(figures.delivered > 0 && figures.delivered === figures.expected, `${when}: ${figures.out}`);
   };
+  const before = (await metrics(server)).conns;
   const quiet = FULL ? await load(port, [...HONEST, ...times]) : null;
   if (quiet) exact(quiet, 'the quiet time');
-  const before = (await metrics(server)).conns;
+  await until('the clients of the quiet time are gone', async () => (await metrics(server)).conns <= before);
   const running = startLoad(port, [...HONEST, ...times]);
   await until('the clients', async () => running.child.exitCode !== null || (await metrics(server)).conns >= before + CLIENTS, 20_000);
   await sleep(500); // the load's pause after the last join
-  const more = await bad(running);
+  const more = await politely(() => bad(running));
   const figures = await within((duration + 90) * 1000, 'the end of the load', running.done);
   exact(figures, 'the bad time');
   const told = { test: t.name, sent: figures.sent, delivered: figures.delivered, p50_ms: figures.p50_us / 1000, p99_ms: figures.p99_us / 1000, ...more };
