@@ -76,8 +76,7 @@ void rc_bus_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except)
     (void)cluster->submit(cluster->cluster, &item);
 }
 
-/* The names of a namespace and a room out of a room's key. */
-static struct rc_str label_of(const struct rc_nsp *nsp, struct rc_str key, struct rc_str *name)
+struct rc_str rc_bus_label(const struct rc_nsp *nsp, struct rc_str key, struct rc_str *name)
 {
     const char *end = nsp->is_pattern ? memchr(key.p, '\0', key.len) : NULL;
 
@@ -116,7 +115,7 @@ static void describe_audience(const struct rc_nsp *nsp, const struct rc_audience
             add_socket(l, m->to.nsp, rc_audience_address(p));
             continue;
         }
-        label = label_of(nsp, rc_audience_name(a, p), &m->to.nsp);
+        label = rc_bus_label(nsp, rc_audience_name(a, p), &m->to.nsp);
         if (label.len != 0)
             rc_bus_list_add(l, label);
         else if (i < a->nto)
@@ -140,7 +139,7 @@ void rc_bus_describe(const struct rc_app *app, const struct rc_pub *pub, rc_id e
     m->to.nsp = nsp->name;
     m->is_volatile = false;
     m->ask = 0;
-    label = label_of(nsp, rc_pub_room(pub), &m->to.nsp);
+    label = rc_bus_label(nsp, rc_pub_room(pub), &m->to.nsp);
     if (pub->audience != NULL)
         describe_audience(nsp, pub->audience, m);
     else if (label.len != 0)
@@ -222,6 +221,16 @@ static void put_home(const struct rc_nsp *nsp, const struct rc_bus_target *to,
         return;
     rc_buf_puts(home, to->nsp);
     rc_buf_putc(home, '\0');
+}
+
+void rc_bus_put_key(const struct rc_nsp *nsp, struct rc_str name, struct rc_str label,
+                    struct rc_buf *key)
+{
+    const struct rc_bus_target to = {.nsp = name};
+
+    if (!rc_str_eq(name, nsp->name)) /* else it is no dynamic one, or all of a pattern */
+        put_home(nsp, &to, key);
+    rc_buf_puts(key, label);
 }
 
 /* Takes over pub. */

@@ -58,6 +58,10 @@ static enum rc_mesh_class class_of(enum rc_msg_type type)
     case RC_MSG_INBOX_READY:
     case RC_MSG_PRESENCE:
     case RC_MSG_ORDER_PASS: /* behind the JOINs and LEAVEs */
+    case RC_MSG_PEER_HERE:
+    case RC_MSG_PEER_GONE:
+    case RC_MSG_PEER_AGAIN:
+    case RC_MSG_PEER:
     case RC_MSG_SURVEY:
     case RC_MSG_UI_WATCH:
     case RC_MSG_UI_LIST:
@@ -183,6 +187,10 @@ void rc_msg_drop(struct rc_msg *msg)
     case RC_MSG_UI_PAGE:
     case RC_MSG_UI_TELL:
     case RC_MSG_UI_COMMAND: rc_pub_unref(&msg->u.ui.pub); return;
+    case RC_MSG_PEER_HERE:
+    case RC_MSG_PEER_GONE:
+    case RC_MSG_PEER_AGAIN:
+    case RC_MSG_PEER: rc_pub_unref(&msg->u.peer.pub); return;
     case RC_MSG_ASK_SHARDS:
     case RC_MSG_ASK_SOCKETS:
     case RC_MSG_ORDER_PASS:

@@ -12,6 +12,7 @@
 #include "rc/broker/inbox.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/meter.h"
+#include "rc/broker/peers.h"
 #include "rc/broker/polling.h"
 #include "rc/broker/presence.h"
 #include "rc/broker/room.h"
@@ -183,6 +184,10 @@ static void on_mail(struct rc_msg *msg, void *arg)
     case RC_MSG_INBOX_READY: rc_inbox_mail(sh, msg); return;
     case RC_MSG_PRESENCE: rc_presence_mail(sh, msg); return;
     case RC_MSG_ORDER_PASS: rc_bus_passed(sh, msg->u.ask.number); return;
+    case RC_MSG_PEER_HERE:
+    case RC_MSG_PEER_GONE:
+    case RC_MSG_PEER_AGAIN:
+    case RC_MSG_PEER: rc_peers_mail(sh, msg); return;
     case RC_MSG_SURVEY:
     case RC_MSG_SURVEYED: rc_survey_mail(sh, msg); return;
     case RC_MSG_UI_LOGIN:
@@ -347,6 +352,7 @@ static void init_timers(struct rc_shard *sh)
     rc_front_init(sh);
     rc_engine_init(sh);
     rc_endpoint_init(sh);
+    rc_peers_init(sh);
     rc_directory_init(sh);
     rc_ask_init(sh);
     rc_inbox_init(sh);
@@ -465,6 +471,7 @@ void rc_shard_free(struct rc_shard *sh)
     put_back_dead(sh);
     rc_space_deinit(sh);
     rc_directory_deinit(sh);
+    rc_peers_deinit(sh);
     rc_ask_deinit(sh);
     rc_inbox_deinit(sh);
     rc_presence_deinit(sh);

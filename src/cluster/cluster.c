@@ -59,7 +59,7 @@ static bool submit(void *cluster, const struct rc_cluster_item *item)
     struct rc_cluster_item *copy;
 
     /* Several may look at once: then it is a few too many. */
-    if (item->type == RC_CLUSTER_PUBLISH) {
+    if (item->type == RC_CLUSTER_PUBLISH || item->type == RC_CLUSTER_PEER) {
         if (get(&c->waiting_size) + size > c->conf->cluster_max_pending_size)
             return refuse(c, item->pub);
         atomic_fetch_add_explicit(&c->waiting_size, size, memory_order_relaxed);
@@ -79,6 +79,7 @@ static void read_stats(const void *cluster, struct rc_cluster_stats *to)
 
     *to = (struct rc_cluster_stats){
         .up = get(&c->count.up),
+        .nodes = get(&c->count.nodes),
         .connects = get(&c->count.connects),
         .published = get(&c->count.published),
         .published_bytes = get(&c->count.published_bytes),
@@ -93,6 +94,11 @@ static void read_stats(const void *cluster, struct rc_cluster_stats *to)
         .pending_bytes = get(&c->waiting_size),
         .timeouts = get(&c->count.timeouts),
     };
+}
+
+static uint16_t read_tag(const void *cluster)
+{
+    return rc_cluster_tag(cluster);
 }
 
 /* ---- reloads ---- */
@@ -145,8 +151,10 @@ static void put_channel(struct rc_cluster *c, const char *kind, struct rc_str ns
     rc_buf_putc(&c->channel, '#');
 }
 
-static void publish(struct rc_cluster *c, struct rc_str channel, struct rc_str payload)
+void rc_cluster_publish(struct rc_cluster *c, struct rc_str channel, struct rc_str payload)
 {
+    if (!rc_link_is_up(c->link))
+        return;
     c->under_way += payload.len;
     rc_cluster_count(&c->count.published, 1);
     rc_cluster_count(&c->count.published_bytes, payload.len);
@@ -161,7 +169,7 @@ void rc_cluster_send(struct rc_cluster *c, const char *kind, struct rc_str nsp,
         return;
     }
     put_channel(c, kind, nsp);
-    publish(c, rc_buf_str(&c->channel), payload);
+    rc_cluster_publish(c, rc_buf_str(&c->channel), payload);
 }
 
 static void send_item(struct rc_cluster *c, const struct rc_cluster_item *item)
@@ -170,6 +178,10 @@ static void send_item(struct rc_cluster *c, const struct rc_cluster_item *item)
     struct rc_str rest, room;
 
     renew(c);
+    if (item->type == RC_CLUSTER_PEER) {
+        rc_nodes_tell(c, item);
+        return;
+    }
     rc_bus_describe(c->app, item->pub, item->socket, m);
     rc_buf_reset(&c->out);
     if (rc_wire_put_broadcast(&c->out, rc_str_of(c->uid), m) != RC_OK) {
@@ -183,7 +195,7 @@ static void send_item(struct rc_cluster *c, const struct rc_cluster_item *item)
         rc_buf_puts(&c->channel, room);
         rc_buf_putc(&c->channel, '#');
     }
-    publish(c, rc_buf_str(&c->channel), rc_buf_str(&c->out));
+    rc_cluster_publish(c, rc_buf_str(&c->channel), rc_buf_str(&c->out));
 }
 
 static void send_waiting(struct rc_cluster *c)
@@ -204,6 +216,7 @@ static void send_waiting(struct rc_cluster *c)
 static void take_item(struct rc_cluster *c, struct rc_cluster_item *item)
 {
     switch (item->type) {
+    case RC_CLUSTER_PEER:
     case RC_CLUSTER_PUBLISH:
         item->next = NULL;
         *c->last = item;
@@ -269,6 +282,10 @@ static void on_message(void *arg, struct rc_str pattern, struct rc_str channel,
     const struct rc_nsp *nsp;
 
     renew(c);
+    if (is_request && rc_str_eq(channel, rc_buf_str(&c->own_channel))) {
+        rc_nodes_take(c, payload);
+        return;
+    }
     nsp = name.len != 0 ? rc_bus_nsp(c->app, name) : NULL;
     /* Patterns may overlap: then the same message comes by each. */
     if (nsp == NULL || (!is_request && !rc_str_eq(pattern, c->pattern[nsp->index])))
@@ -295,6 +312,7 @@ static void on_up(void *arg)
     rc_cluster_count(&c->count.connects, 1);
     atomic_store_explicit(&c->count.up, 1, memory_order_relaxed);
     atomic_store_explicit(&c->told_dropping, false, memory_order_relaxed);
+    rc_nodes_up(c);
 }
 
 static void on_down(void *arg)
@@ -320,6 +338,7 @@ static void on_channels(void *arg, struct rc_buf *channels, struct rc_buf *patte
 
     renew(c);
     rc_serve_channels(c, channels);
+    put_entry(channels, rc_buf_str(&c->own_channel));
     for (unsigned i = 0; i < c->app->nnsps; i++)
         if (c->pattern[i].len != 0)
             put_entry(patterns, c->pattern[i]);
@@ -381,6 +400,8 @@ static void end_turn(struct rc_cluster *c)
     send_waiting(c);
     clear = rc_mesh_wake(c->mesh, rc_mesh_cluster(c->nshards));
     rc_link_rest(c->link, !clear || rc_serve_waits(c));
+    if (!clear || rc_serve_waits(c))
+        rc_nodes_deaf(c);
     if (!clear)
         (void)event_add(c->retry, &soon);
 }
@@ -395,8 +416,10 @@ static bool has_ended(struct rc_cluster *c)
         return false;
     take_items(c);
     send_waiting(c);
-    if (c->end_at == 0)
+    if (c->end_at == 0) {
         c->end_at = rc_clock_ms() + STOP_MS;
+        rc_nodes_bye(c);
+    }
     if (!rc_link_is_up(c->link) || (c->first == NULL && c->under_way == 0) ||
         rc_clock_ms() >= c->end_at)
         return true;
@@ -502,7 +525,8 @@ struct rc_cluster *rc_cluster_new(const struct rc_conf *conf, const struct rc_ap
 
     RC_ASSERT(c != NULL);
     memset(c, 0, size);
-    c->port = (struct rc_cluster_port){.cluster = c, .submit = submit, .stats = read_stats};
+    c->port = (struct rc_cluster_port){
+        .cluster = c, .submit = submit, .stats = read_stats, .tag = read_tag};
     c->conf = conf;
     c->app = app;
     c->mesh = mesh;
@@ -514,7 +538,7 @@ struct rc_cluster *rc_cluster_new(const struct rc_conf *conf, const struct rc_ap
     choose_uid(c);
     rc_app_hold(app);
     add_patterns(c, 0);
-    if (init_url(c) && init_events(c) && rc_serve_init(c) == RC_OK)
+    if (init_url(c) && init_events(c) && rc_serve_init(c) == RC_OK && rc_nodes_init(c) == RC_OK)
         return c;
     rc_cluster_free(c);
     return NULL;
@@ -587,6 +611,7 @@ void rc_cluster_free(struct rc_cluster *c)
         free_item(item);
     }
     rc_serve_deinit(c);
+    rc_nodes_deinit(c);
     rc_link_free(c->link);
     if (c->mail != NULL)
         event_free(c->mail);

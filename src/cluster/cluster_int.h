@@ -10,6 +10,7 @@
 #include "link.h"
 #include "rc/base/hmap.h"
 #include "rc/base/list.h"
+#include "rc/broker/peers.h"
 #include "rc/cluster/cluster.h"
 #include "rc/cluster/url.h"
 #include "rc/cluster/wire.h"
@@ -28,6 +29,9 @@ struct rc_cluster {
     struct rc_redis_url url;
     char uid[64];
     struct rc_str *pattern; /* [app->nnsps]: by which broadcasts come; empty: it takes none */
+    char address[RC_PEER_ADDRESS]; /* of the pipe listener, or "" */
+    uint8_t token[RC_PEER_TOKEN];
+    uint64_t nonce; /* of this process, to others */
     int efd;
 
     /* Shared with the shards. */
@@ -36,9 +40,10 @@ struct rc_cluster {
     _Atomic bool stopping;      /* main has set it */
     _Atomic bool told_dropping; /* since it last came up */
     _Atomic uint64_t waiting_n, waiting_size;
+    _Atomic uint16_t tag; /* see cluster_port.h */
     struct {
-        _Atomic uint64_t up, connects, published, published_bytes, received, received_bytes,
-            own, bad, unknown, dropped, lost, timeouts;
+        _Atomic uint64_t up, nodes, connects, published, published_bytes, received,
+            received_bytes, own, bad, unknown, dropped, lost, timeouts;
     } count;
     pthread_t thread;
     bool started;
@@ -64,6 +69,16 @@ struct rc_cluster {
     struct rc_list held; /* of held: what Redis had sent already then */
     struct question **question; /* [QUESTIONS] of other nodes that clients are to answer */
     struct event *tick;
+
+    /* See nodes.c. */
+    struct rc_list nodes; /* of node: the other ones */
+    unsigned nnodes;
+    uint32_t node_number; /* the last one given to one */
+    struct rc_buf own_channel;
+    struct event *beat;
+    uint64_t beat_ms;      /* the last one */
+    bool was_up, was_deaf; /* ever; since the last beat */
+    bool told_many;
 };
 
 /* ---- cluster.c, for serve.c ---- */
@@ -71,6 +86,8 @@ struct rc_cluster {
 /* Publishes, or drops it when Redis is away. kind: what follows the prefix. */
 void rc_cluster_send(struct rc_cluster *c, const char *kind, struct rc_str nsp,
                      struct rc_str payload);
+/* The same to that channel, while Redis is there. */
+void rc_cluster_publish(struct rc_cluster *c, struct rc_str channel, struct rc_str payload);
 /* A broadcast of another node, in its namespace. */
 void rc_cluster_on_broadcast(struct rc_cluster *c, struct rc_str nsp, struct rc_str payload);
 
@@ -92,6 +109,25 @@ static inline bool rc_serve_waits(const struct rc_cluster *c)
 }
 /* What the shards have submitted, other than messages. Borrows it. */
 void rc_serve_item(struct rc_cluster *c, const struct rc_cluster_item *item);
+
+/* ---- nodes.c: roomcast nodes ---- */
+
+int rc_nodes_init(struct rc_cluster *c);
+void rc_nodes_deinit(struct rc_cluster *c);
+/* The link is up, perhaps again. */
+void rc_nodes_up(struct rc_cluster *c);
+/* Others may have been heard and were not listened to: nobody is forgotten because of that. */
+void rc_nodes_deaf(struct rc_cluster *c);
+/* What came by own_channel. */
+void rc_nodes_take(struct rc_cluster *c, struct rc_str payload);
+/* RC_CLUSTER_PEER, while the link is up. Borrows it. */
+void rc_nodes_tell(struct rc_cluster *c, const struct rc_cluster_item *item);
+void rc_nodes_bye(struct rc_cluster *c);
+
+static inline uint16_t rc_cluster_tag(const struct rc_cluster *c)
+{
+    return atomic_load_explicit(&c->tag, memory_order_relaxed);
+}
 
 static inline void rc_cluster_count(_Atomic uint64_t *counter, uint64_t n)
 {

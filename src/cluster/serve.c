@@ -454,6 +454,7 @@ void rc_serve_item(struct rc_cluster *c, const struct rc_cluster_item *item)
     case RC_CLUSTER_ASK_SOCKETS:
     case RC_CLUSTER_ASK_ANSWER: on_report(c, item); break;
     case RC_CLUSTER_SPACE: on_space(c, rc_pub_room(item->pub), item->count != 0); break;
+    case RC_CLUSTER_PEER:
     case RC_CLUSTER_PUBLISH: break;
     }
 }

@@ -191,6 +191,8 @@
       "how channels begin: the key of the Redis adapters of other servers")                   \
     X(cluster, node, TOKEN, "", 0, 0, 0,                                                      \
       "id of this node among all; empty takes a random one")                                  \
+    X(cluster, lease, DURATION, "5s", 100, 600000, 0,                                         \
+      "a node that is not heard for so long is gone")                                         \
     X(cluster, request_timeout, DURATION, "5s", 100, 600000, 0,                               \
       "time that other nodes have to answer a question")                                      \
     X(cluster, max_pending_size, SIZE, "16MiB", 65536, 17179869184, 0,                        \

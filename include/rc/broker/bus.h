@@ -95,6 +95,11 @@ void rc_bus_describe(const struct rc_app *app, const struct rc_pub *pub, rc_id e
 
 /* The namespace of that name, if clients may be in it; or NULL. */
 const struct rc_nsp *rc_bus_nsp(const struct rc_app *app, struct rc_str name);
+/* A room's key is put together of both, and taken apart: the name of the namespace, unless the key has none,
+ * and of the room. */
+void rc_bus_put_key(const struct rc_nsp *nsp, struct rc_str name, struct rc_str label,
+                    struct rc_buf *key);
+struct rc_str rc_bus_label(const struct rc_nsp *nsp, struct rc_str key, struct rc_str *name);
 /* A message from the bus, in the order of the calls. False: its namespace is not known here. */
 bool rc_bus_deliver(const struct rc_app *app, struct rc_mesh *mesh,
                     const struct rc_bus_message *m);

@@ -8,7 +8,7 @@
  * leave in its owner's order, and what a session sends by way of two owners in the order in which it
  * was sent.
  *
- * Threads:   submit: any shard.  stats: any.
+ * Threads:   submit: any shard.  stats, tag: any.
  * Ownership: submit takes over what the item owns, whether or not there is room for it.
  */
 #ifndef RC_BROKER_CLUSTER_PORT_H
@@ -28,6 +28,7 @@ enum rc_cluster_type {
     RC_CLUSTER_ASK_SOCKETS, /* number, count */
     RC_CLUSTER_ASK_ANSWER,  /* number, socket, pub */
     RC_CLUSTER_SPACE,       /* pub: its room names a dynamic namespace; count: it is there */
+    RC_CLUSTER_PEER,        /* number: the node, 0: all; count: kind, pub: see peers.h */
 };
 
 struct rc_cluster_item {
@@ -45,6 +46,7 @@ struct rc_cluster_item {
 /* X(name, kind of a metric, help) */
 #define RC_CLUSTER_STATS_MAP(X)                                                              \
     X(up, gauge, "1 while both connections to Redis are there and subscribed, else 0")       \
+    X(nodes, gauge, "other roomcast nodes that are there")                                   \
     X(connects, counter, "times that the cluster came up")                                   \
     X(published, counter, "messages and requests sent to Redis")                             \
     X(published_bytes, counter, "their bytes, without channel names")                        \
@@ -70,6 +72,8 @@ struct rc_cluster_port {
     /* Never blocks. False: it was dropped, and counted. */
     bool (*submit)(void *cluster, const struct rc_cluster_item *item);
     void (*stats)(const void *cluster, struct rc_cluster_stats *to);
+    /* What sids of this node bear, so that others know whose they are; not 0. It may change. */
+    uint16_t (*tag)(const void *cluster);
 };
 
 #endif /* RC_BROKER_CLUSTER_PORT_H */

@@ -80,6 +80,11 @@ enum rc_msg_type {
     RC_MSG_UI_COMMAND, /* ui: JSON; count: enum rc_ui_verb */
     /* orders of other nodes: see broker/bus.h */
     RC_MSG_ORDER_PASS, /* ask: its requests to this shard have been taken */
+    /* other nodes: see broker/peers.h; the cluster -> shard */
+    RC_MSG_PEER_HERE,  /* peer: pub is a struct rc_peer */
+    RC_MSG_PEER_GONE,  /* peer */
+    RC_MSG_PEER_AGAIN, /* the bus was away, and is back */
+    RC_MSG_PEER,       /* peer: what one of its shards tells; count: enum rc_peer_kind */
     RC_MSG_TYPE_COUNT,
 };
 
@@ -170,6 +175,10 @@ struct rc_msg {
             struct rc_pub *pub;
             uint32_t cursor;
         } ui;
+        struct {
+            uint32_t number; /* of a node */
+            struct rc_pub *pub;
+        } peer;
         struct {
             rc_id conn;
             uint16_t status;
