@@ -110,7 +110,9 @@ static int with_conf(struct options *o)
     if (rc_hash_init() != RC_OK)
         return (int)rc_fail("the kernel gives no random bytes: %s", rc_reason());
     s = rc_server_new(&o->setup);
-    rc = (int)rc_server_configure(s, o->mode == MODE_PRINT_CONFIG);
+    rc = (int)rc_server_configure(s, o->mode == MODE_PRINT_CONFIG ? RC_EXTENT_KEYS
+                                     : o->mode == MODE_CHECK      ? RC_EXTENT_TRY
+                                                                  : RC_EXTENT_COMPILE);
     if (rc == RC_EXIT_OK && o->mode == MODE_CHECK)
         (void)printf("%s: ok\n", o->setup.file != NULL ? o->setup.file : "defaults");
     else if (rc == RC_EXIT_OK && o->mode == MODE_PRINT_CONFIG)

@@ -231,6 +231,7 @@ static bool reload(struct rc_server *s, struct rc_buf *said)
     bool ok = finish(s, conf, app, &e);
 
     if (!ok) {
+        rc_conf_sort(&e, s->setup.file);
         rc_buf_reset(said);
         rc_buf_puts(said, rc_buf_str(&e.text));
     }

@@ -83,9 +83,10 @@ struct rc_server *rc_server_new(const struct rc_server_setup *setup)
     return s;
 }
 
-enum rc_exit rc_server_configure(struct rc_server *s, bool only_keys)
+enum rc_exit rc_server_configure(struct rc_server *s, enum rc_extent extent)
 {
-    struct rc_conf_errors e = {0};
+    struct rc_conf_errors e = {0}, maybe = {0};
+    bool only_keys = extent == RC_EXTENT_KEYS;
     char path[PATH_MAX];
     int rc = rc_conf_load(&s->conf, s->setup.file, s->setup.option, s->setup.noptions, &e);
     bool is_bad;
@@ -103,8 +104,13 @@ enum rc_exit rc_server_configure(struct rc_server *s, bool only_keys)
         rc_listeners_load(s->listeners, &s->conf, s->app, &e);
     if (s->app != NULL)
         s->app->listeners = s->listeners;
+    if (extent == RC_EXTENT_TRY && rc != RC_ENOENT)
+        rc_server_try(s, &e, &maybe);
     is_bad = e.n != 0;
+    rc_conf_sort(&e, s->setup.file);
+    rc_conf_sort(&maybe, s->setup.file);
     print_faults(&e, "");
+    print_faults(&maybe, "warning: ");
     return is_bad ? RC_EXIT_CONF : RC_EXIT_OK;
 }
 

@@ -31,9 +31,13 @@ struct rc_server_setup {
 };
 
 struct rc_server *rc_server_new(const struct rc_server_setup *setup);
-/* Reads the configuration, and compiles it unless only its keys are wanted. Tells all faults there are,
- * those of the file and those of its rules, on stderr. */
-enum rc_exit rc_server_configure(struct rc_server *s, bool only_keys) RC_MUSTCHECK;
+enum rc_extent {
+    RC_EXTENT_KEYS,    /* reads the keys */
+    RC_EXTENT_COMPILE, /* and makes all that they ask for */
+    RC_EXTENT_TRY,     /* and looks whether the server could start: --check */
+};
+/* Tells all faults there are, in the order of the file, on stderr. */
+enum rc_exit rc_server_configure(struct rc_server *s, enum rc_extent extent) RC_MUSTCHECK;
 const struct rc_conf *rc_server_conf(const struct rc_server *s);
 /* Until a signal ends it. */
 enum rc_exit rc_server_run(struct rc_server *s) RC_MUSTCHECK;

@@ -54,6 +54,12 @@ struct rc_server {
     bool ending;                     /* too late for that */
 };
 
+/* ---- check.c ---- */
+
+/* Tries what the configuration names: faults, and what may be right when the server starts. */
+void rc_server_try(const struct rc_server *s, struct rc_conf_errors *e,
+                   struct rc_conf_errors *maybe);
+
 /* ---- watch.c ---- */
 
 /* What main does now and then, while others work. Returns in how many ms it is due again. */

@@ -180,17 +180,23 @@ static void listen_on(struct rc_admin *a, unsigned i, struct rc_conf_errors *e)
     size_t skip = item[0] == '[', len = (size_t)(colon - item) - 2 * skip;
     char host[256], why[128];
     struct evhttp_bound_socket *bound;
+    int err;
 
     (void)snprintf(host, sizeof(host), "%.*s", (int)len, item + skip);
+    if (host[0] == '\0' || strcmp(host, "*") == 0) /* as server.listen has it */
+        (void)snprintf(host, sizeof(host), "0.0.0.0");
     errno = 0;
     bound =
         evhttp_bind_socket_with_handle(a->http, host, (uint16_t)strtoul(colon + 1, NULL, 10));
+    err = errno;
     if (bound != NULL)
         a->fd[i] = evhttp_bound_socket_get_fd(bound);
     else
-        rc_conf_error(e, NULL, 0, "admin.listen = %s: %s", item,
-                      errno != 0 ? strerror_r(errno, why, sizeof(why))
-                                 : "there is no such address");
+        rc_conf_fault(e, a->conf, "admin", "listen", "[admin] listen = %s: %s%s", item,
+                      err != 0 ? strerror_r(err, why, sizeof(why)) : "there is no such address",
+                      err == EADDRINUSE
+                          ? "; another program has it: stop that, or choose another address"
+                          : "");
 }
 
 struct rc_admin *rc_admin_new(const struct rc_conf *conf, const struct rc_admin_sources *from,

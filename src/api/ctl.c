@@ -375,24 +375,33 @@ static void start_list(struct client *c, const struct rc_ctl_command *cmd)
 
 struct config {
     struct rc_str key;
-    struct rc_buf *to;
+    struct rc_buf to;
+    unsigned n;
 };
 
 static void put_config(const struct rc_conf *conf, void *arg)
 {
-    const struct config *c = arg;
+    struct config *c = arg;
 
-    rc_ctl_show_config(conf, c->key, c->to);
+    c->n = rc_ctl_show_config(conf, c->key, &c->to);
 }
 
-static void show_config(const struct rc_ctl *ctl, struct rc_str key, struct rc_buf *to)
+/* A list may be empty; a key that is not there is a mistake of whoever asks for it. */
+static void show_config(struct client *c, struct rc_str key)
 {
-    struct config c = {.key = key, .to = to};
+    const struct rc_admin_sources *from = &c->ctl->from;
+    struct config all = {.key = key};
 
-    if (ctl->from.with_conf != NULL)
-        ctl->from.with_conf(ctl->from.server, put_config, &c);
+    if (from->with_conf != NULL)
+        from->with_conf(from->server, put_config, &all);
     else
-        put_config(ctl->conf, &c);
+        put_config(c->ctl->conf, &all);
+    if (key.len == 0 || all.n != 0) {
+        put_document(c, &all.to);
+        return;
+    }
+    rc_buf_deinit(&all.to);
+    refuse(c, "no_match", "no key fits: SHOW config lists them, by SECTION.KEY");
 }
 
 static void show(struct client *c, const struct rc_ctl_command *cmd)
@@ -406,7 +415,7 @@ static void show(struct client *c, const struct rc_ctl_command *cmd)
     case RC_CTL_NAMESPACES: start_list(c, cmd); return;
     case RC_CTL_SHARDS: rc_ctl_show_shards(from, &b); break;
     case RC_CTL_RINGS: rc_ctl_show_rings(from, cmd->limit, &b); break;
-    case RC_CTL_CONFIG: show_config(c->ctl, cmd->key, &b); break;
+    case RC_CTL_CONFIG: show_config(c, cmd->key); return;
     case RC_CTL_STATS: rc_ctl_show_stats(from, &b); break;
     }
     put_document(c, &b);
@@ -440,6 +449,8 @@ static void reload(struct client *c)
         return;
     }
     ok = from->reload(from->server, &said);
+    while (said.len != 0 && said.data[said.len - 1] == '\n')
+        said.len--;
     rc_buf_printf(&b, "{\"ok\":%s,%s\"message\":", ok ? "true" : "false",
                   ok ? "" : "\"error\":\"bad_configuration\",");
     rc_json_string_encode(rc_buf_str(&said), &b);
@@ -599,6 +610,8 @@ static bool open_socket(struct rc_ctl *ctl, struct rc_conf_errors *e)
     rc_buf_deinit(&expected);
     ctl->listener = (struct rc_listener){
         .name = "", .address = ctl->address, .is_unix = true, .mode = 0600, .fd = -1};
+    ctl->listener.key = "[admin] socket";
+    ctl->listener.at = *rc_conf_where(ctl->conf, "admin", "socket");
     return ok && rc_listener_open(&ctl->listener, BACKLOG, e) == RC_OK;
 }
 

@@ -35,7 +35,8 @@ static const char help[] =
     "                            configuration\n"
     "      --json                print the answer as it comes: JSON, one line\n"
     "\n"
-    "Exit code: 0 done, 1 refused or no server, 2 wrong usage or configuration.\n"
+    "Exit code: 0 done, 1 refused, nobody to KICK, or no server, 2 wrong usage or "
+    "configuration.\n"
     "\n";
 
 RC_PRINTF(2, 3)
@@ -208,6 +209,23 @@ static bool take(int fd, bool print, struct rc_buf *b, bool *end)
     return true;
 }
 
+/* What a command that was refused, or had nothing to do, is told; the last of several lines says what follows. */
+static int say_why(const char *message)
+{
+    const char *last = strrchr(message, '\n');
+
+    if (last != NULL)
+        (void)fprintf(stderr, "%.*s\n", (int)(last - message), message);
+    return fail(EXIT_RUN, "%s", last != NULL ? last + 1 : message);
+}
+
+static bool kicked_nobody(const json_t *answer)
+{
+    const json_t *n = json_object_get(answer, "kicked");
+
+    return json_is_integer(n) && json_integer_value(n) == 0;
+}
+
 static int print_answer(struct rc_buf *b)
 {
     json_error_t why;
@@ -220,7 +238,9 @@ static int print_answer(struct rc_buf *b)
     if (!json_is_true(json_object_get(answer, "ok"))) {
         const char *message = json_string_value(json_object_get(answer, "message"));
 
-        rc = fail(EXIT_RUN, "%s", message != NULL ? message : "refused");
+        rc = say_why(message != NULL ? message : "refused");
+    } else if (kicked_nobody(answer)) {
+        rc = say_why("nobody fits: no client was kicked");
     } else {
         rc_ctl_print(answer, &text);
         (void)fwrite(text.data != NULL ? (const char *)text.data : "", 1, text.len, stdout);
@@ -230,9 +250,19 @@ static int print_answer(struct rc_buf *b)
     return rc;
 }
 
+/* As print_answer() does, of an answer of which only the beginning is kept. */
+static int code_of(const struct rc_buf *b)
+{
+    static const char *const refused[] = {"{\"ok\":false", "{\"ok\":true,\"kicked\":0}"};
+
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+        if (rc_str_starts(rc_buf_str(b), rc_str_of(refused[i])))
+            return EXIT_RUN;
+    return EXIT_OK;
+}
+
 static int ask(int fd, const struct request *r, struct rc_buf *line)
 {
-    static const char refused[] = "{\"ok\":false";
     struct rc_buf answer = RC_BUF_INIT;
     bool end = false;
     int rc = EXIT_OK;
@@ -246,10 +276,7 @@ static int ask(int fd, const struct request *r, struct rc_buf *line)
         rc = fail(EXIT_RUN, answer.failed ? "out of memory: use limit= or --json"
                                           : "the server has ended before its answer did");
     else if (r->json)
-        rc = answer.len >= sizeof(refused) - 1 &&
-                     memcmp(answer.data, refused, sizeof(refused) - 1) == 0
-                 ? EXIT_RUN
-                 : EXIT_OK;
+        rc = code_of(&answer);
     else
         rc = print_answer(&answer);
     rc_buf_deinit(&answer);
@@ -309,16 +336,17 @@ static int run(const struct request *r, int argc, char **argv)
 int rc_ctl_cli(int argc, char **argv, const char *default_file)
 {
     struct request r = {.file = default_file};
+    struct rc_buf commands = RC_BUF_INIT;
     int rc = EXIT_CONF;
 
     r.option = rc_calloc((size_t)argc + 1, sizeof(*r.option));
     if (!parse_options(argc, argv, &r)) {
         (void)fputs(usage, stderr);
     } else if (r.help) {
-        (void)printf("%s%s", usage, help);
+        rc_ctl_put_help(rc_ctl_help(), &commands);
+        (void)printf("%s%s%.*s", usage, help, RC_STR_ARG(rc_buf_str(&commands)));
+        rc_buf_deinit(&commands);
         rc = EXIT_OK;
-        for (const char *line = rc_ctl_help(); *line != '\0'; line += strcspn(line, "\n") + 1)
-            (void)printf("  %.*s\n", (int)strcspn(line, "\n"), line);
     } else {
         rc = run(&r, argc - optind, argv + optind);
     }

@@ -310,7 +310,8 @@ const char *rc_ctl_help(void)
 #define LINE(id, word, keys, help) "SHOW " word "\t" keys "\t" help "\n"
         RC_CTL_OBJECT_MAP(LINE)
 #undef LINE
-            "KICK ID\t\tends a client; ID is its id, or that of a socket of its\n"
+            "KICK ID\t\tends a client; ID is its id, that of one of its sockets, or its "
+            "Engine.IO sid\n"
             "KICK\tclient user address room namespace transport\tends all that fit\n"
             "LOG\t[error|warn|info|debug]\tshows or sets what is logged\n"
             "RELOAD\t\treads the configuration again\n"

@@ -241,7 +241,7 @@ static void on_value(const char *section, const char *key, struct rc_str value, 
     rc_buf_putc(c->to, '}');
 }
 
-void rc_ctl_show_config(const struct rc_conf *conf, struct rc_str key, struct rc_buf *to)
+unsigned rc_ctl_show_config(const struct rc_conf *conf, struct rc_str key, struct rc_buf *to)
 {
     struct config c = {key, to, 0};
 
@@ -253,4 +253,5 @@ void rc_ctl_show_config(const struct rc_conf *conf, struct rc_str key, struct rc
     rc_buf_putz(to, ",\"config\":[");
     rc_conf_each(conf, on_value, &c);
     rc_buf_printf(to, "],\"shown\":%u,\"matched\":%u}", c.n, c.n);
+    return c.n;
 }

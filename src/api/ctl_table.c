@@ -17,13 +17,13 @@ struct column {
 
 struct table {
     const char *list; /* member of the answer */
-    const char *noun;
+    const char *noun; /* of one */
     struct column column[COLUMNS_MAX];
 };
 
 static const struct table tables[] = {
     {"clients",
-     "clients",
+     "client",
      {{"CLIENT", "id", TEXT},
       {"TRANSPORT", "transport", TEXT},
       {"ADDRESS", "address", TEXT},
@@ -32,7 +32,7 @@ static const struct table tables[] = {
       {"NAMESPACES", "sockets", SPACES},
       {"ROOMS", "sockets", ROOMS}}},
     {"rooms",
-     "rooms",
+     "room",
      {{"ROOM", "room", TEXT},
       {"NAMESPACE", "namespace", TEXT},
       {"MEMBERS", "members", COUNT},
@@ -40,10 +40,10 @@ static const struct table tables[] = {
       {"OWNER", "owner", COUNT},
       {"SHARDS", "shards", COUNT}}},
     {"namespaces",
-     "namespaces",
+     "namespace",
      {{"NAMESPACE", "namespace", TEXT}, {"KIND", "kind", TEXT}, {"SOCKETS", "sockets", COUNT}}},
     {"shards",
-     "shards",
+     "shard",
      {{"SHARD", "shard", COUNT},
       {"CONNECTIONS", "conns", COUNT},
       {"SESSIONS", "sessions", COUNT},
@@ -55,7 +55,7 @@ static const struct table tables[] = {
       {"MAIL", "mail_waiting", COUNT},
       {"SPILLS", "spills", COUNT}}},
     {"rings",
-     "rings",
+     "ring",
      {{"FROM", "from", TEXT},
       {"TO", "to", TEXT},
       {"CLASS", "class", TEXT},
@@ -234,7 +234,7 @@ static void put_table(const struct table *t, const json_t *rows, struct rc_buf *
     }
 }
 
-/* "3 of 12,345 clients; limit=all shows the 12,342 others" */
+/* "1 client", "12,345 clients, 12,342 more: limit=N shows the first N, limit=all all" */
 static void put_summary(const struct table *t, const json_t *answer, struct rc_buf *to)
 {
     json_int_t shown = json_integer_value(json_object_get(answer, "shown"));
@@ -245,10 +245,10 @@ static void put_summary(const struct table *t, const json_t *answer, struct rc_b
         return;
     put_count(&all, matched);
     put_count(&more, matched - shown);
-    if (matched == shown)
-        rc_buf_printf(to, "%s %s\n", all.text, t->noun);
-    else
-        rc_buf_printf(to, "%s %s, %s more: limit=N shows N\n", all.text, t->noun, more.text);
+    rc_buf_printf(to, "%s %s%s", all.text, t->noun, matched != 1 ? "s" : "");
+    if (matched != shown)
+        rc_buf_printf(to, ", %s more: limit=N shows N, limit=all all", more.text);
+    rc_buf_putc(to, '\n');
 }
 
 /* ---- the rest ---- */
@@ -299,15 +299,30 @@ static void put_pairs(const json_t *object, const char *prefix, struct rc_buf *t
     }
 }
 
-static void put_help(const char *text, struct rc_buf *to)
+/* "key limit" as " key= limit=". What is in brackets is no key. */
+static void put_keys(struct rc_str keys, struct rc_buf *to)
+{
+    bool named = keys.len != 0 && keys.p[0] != '[';
+
+    rc_buf_putz(to, keys.len != 0 ? "  " : "");
+    for (size_t i = 0; i < keys.len; i++) {
+        if (named && keys.p[i] == ' ')
+            rc_buf_putc(to, '=');
+        rc_buf_putc(to, keys.p[i]);
+    }
+    rc_buf_putz(to, named ? "=" : "");
+}
+
+void rc_ctl_put_help(const char *text, struct rc_buf *to)
 {
     while (*text != '\0') {
         size_t head = strcspn(text, "\t"), keys = strcspn(text + head + 1, "\t");
         const char *what = text + head + 1 + keys + 1;
         size_t n = strcspn(what, "\n");
 
-        rc_buf_printf(to, "%.*s%s%.*s\n    %.*s\n", (int)head, text, keys != 0 ? "  " : "",
-                      (int)keys, text + head + 1, (int)n, what);
+        rc_buf_put(to, text, head);
+        put_keys(rc_str_make(text + head + 1, keys), to);
+        rc_buf_printf(to, "\n    %.*s\n", (int)n, what);
         text = what + n + (what[n] == '\n');
     }
 }
@@ -329,7 +344,7 @@ void rc_ctl_print(const struct json_t *answer, struct rc_buf *to)
     } else if ((value = json_object_get(answer, "stats")) != NULL) {
         put_pairs(value, "", to);
     } else if ((value = json_object_get(answer, "help")) != NULL) {
-        put_help(json_string_value(value), to);
+        rc_ctl_put_help(json_string_value(value), to);
     } else if ((value = json_object_get(answer, "message")) != NULL) {
         rc_buf_printf(to, "%s\n", json_string_value(value));
     } else {

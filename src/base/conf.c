@@ -69,21 +69,29 @@ void rc_conf_error(struct rc_conf_errors *e, const char *file, unsigned line, co
     rc_buf_putc(&e->text, '\n');
 }
 
-void rc_conf_fault(struct rc_conf_errors *e, const struct rc_conf *conf, const char *section,
-                   const char *key, const char *fmt, ...)
+const struct rc_conf_place *rc_conf_where(const struct rc_conf *conf, const char *section,
+                                          const char *key)
 {
-    const struct rc_conf_place *at = NULL;
-    char text[2048];
-    va_list ap;
+    static const struct rc_conf_place nowhere = {.file = NULL};
 
     for (unsigned i = 0; i < NKEYS; i++)
         if (strcmp(rc_conf_keys[i].section, section) == 0 &&
             strcmp(rc_conf_keys[i].key, key) == 0)
-            at = &conf->set_at[i];
+            return &conf->set_at[i];
+    return &nowhere;
+}
+
+void rc_conf_fault(struct rc_conf_errors *e, const struct rc_conf *conf, const char *section,
+                   const char *key, const char *fmt, ...)
+{
+    const struct rc_conf_place *at = rc_conf_where(conf, section, key);
+    char text[2048];
+    va_list ap;
+
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    if (at != NULL && at->file != NULL)
+    if (at->file != NULL)
         rc_conf_error(e, at->file, at->line, "%s", text);
     else
         rc_conf_error(e, conf->file, 0, "%s", text);
@@ -231,10 +239,12 @@ static void set_scalar(struct loader *l, struct rc_str key, struct rc_str value)
     }
     if (set_before(l, key, value, l->conf->set_at[i].line))
         return;
-    l->conf->set_at[i] = (struct rc_conf_place){.file = l->file, .line = l->line};
+    l->conf->set_at[i] = (struct rc_conf_place){.file = l->file, .line = l->line, .bad = true};
     if (unquote(l, key, value, &text)) {
         rc_buf_putz(&why, "expected ");
-        if (!rc_conf_value_set(l->conf, &rc_conf_keys[i], rc_buf_str(&text), l->dir, &why))
+        if (rc_conf_value_set(l->conf, &rc_conf_keys[i], rc_buf_str(&text), l->dir, &why))
+            l->conf->set_at[i].bad = false;
+        else
             entry_fault(l, key, value, text_of(&why));
     }
     rc_buf_deinit(&text);

@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int rc_conf_read_file(const char *file, size_t max, struct rc_buf *text)
@@ -66,6 +68,35 @@ char *rc_conf_folder_of(const char *file)
         return folder;
     free(folder);
     return real;
+}
+
+enum rc_try rc_conf_try_folder(const char *file, char why[RC_TRY_WHY])
+{
+    char *folder = rc_conf_folder_of(file), text[256];
+    enum rc_try found = RC_TRY_NOT;
+    struct stat st;
+    int err = stat(folder, &st) != 0 ? errno : !S_ISDIR(st.st_mode) ? ENOTDIR : 0;
+
+    if (err == ENOENT &&
+        (strncmp(folder, "/run/", 5) == 0 || strncmp(folder, "/var/run/", 9) == 0)) {
+        found = RC_TRY_MAYBE;
+        (void)snprintf(why, RC_TRY_WHY,
+                       "there is no folder %s yet: systemd makes it with the service "
+                       "(RuntimeDirectory), or create it",
+                       folder);
+    } else if (err == EACCES || (err == 0 && access(folder, W_OK | X_OK) != 0)) {
+        found = RC_TRY_MAYBE;
+        (void)snprintf(why, RC_TRY_WHY,
+                       "this account may not write to the folder %s: the server's must",
+                       folder);
+    } else if (err != 0) {
+        (void)snprintf(why, RC_TRY_WHY, "%s: %s", folder,
+                       rc_conf_reason(err, text, sizeof(text)));
+    } else {
+        found = RC_TRY_GOOD;
+    }
+    free(folder);
+    return found;
 }
 
 /* Takes the leading . and .. of a relative path; .. shortens base. */

@@ -53,7 +53,8 @@ struct rate {
 struct rc_admission {
     struct rate total, per_address, bad_tokens;
     _Atomic uint64_t max_per_address;
-    struct rc_cidr *exempt;
+    pthread_rwlock_t exempt_lock;
+    struct rc_cidr *exempt; /* under exempt_lock: a reload may change it */
     unsigned nexempt;
     uint32_t part_max;
     struct part part[PARTS];
@@ -119,8 +120,24 @@ uint64_t rc_admission_queue_ceiling(const struct rc_conf *conf)
     return (memory != 0 ? memory : rc_machine_memory() / 100 * AUTO_PERCENT) / QUEUED_PART;
 }
 
+static void set_exempt(struct rc_admission *ad, const struct rc_conf_list *list)
+{
+    struct rc_cidr *had, *exempt = rc_calloc(list->n + 1, sizeof(*exempt));
+
+    for (unsigned i = 0; i < list->n; i++)
+        RC_ASSERT(
+            rc_cidr_parse(rc_str_of(list->item[i]), &exempt[i])); /* conf has checked it */
+    (void)pthread_rwlock_wrlock(&ad->exempt_lock);
+    had = ad->exempt;
+    ad->exempt = exempt;
+    ad->nexempt = list->n;
+    (void)pthread_rwlock_unlock(&ad->exempt_lock);
+    free(had);
+}
+
 void rc_admission_set(struct rc_admission *ad, const struct rc_conf *conf)
 {
+    set_exempt(ad, &conf->limits_exempt_networks);
     set_rate(&ad->total, conf->limits_accept_rate, conf->limits_accept_burst);
     set_rate(&ad->per_address, conf->limits_accept_rate_per_address,
              conf->limits_accept_burst_per_address);
@@ -133,13 +150,9 @@ void rc_admission_set(struct rc_admission *ad, const struct rc_conf *conf)
 struct rc_admission *rc_admission_new(const struct rc_conf *conf, uint32_t max_conns)
 {
     struct rc_admission *ad = rc_calloc(1, sizeof(*ad));
-    const struct rc_conf_list *exempt = &conf->limits_exempt_networks;
 
+    RC_ASSERT(pthread_rwlock_init(&ad->exempt_lock, NULL) == 0);
     rc_admission_set(ad, conf);
-    ad->exempt = rc_calloc(exempt->n + 1, sizeof(*ad->exempt));
-    for (; ad->nexempt < exempt->n; ad->nexempt++)
-        RC_ASSERT(rc_cidr_parse(rc_str_of(exempt->item[ad->nexempt]),
-                                &ad->exempt[ad->nexempt])); /* conf has checked it */
     /* Four times the average: the hash is keyed, so nobody fills one part. */
     ad->part_max = max_conns / PARTS * 4 + PART_SPARE;
     for (unsigned i = 0; i < PARTS; i++)
@@ -156,19 +169,28 @@ void rc_admission_free(struct rc_admission *ad)
         free(ad->part[i].place);
         free(ad->part[i].bucket);
     }
+    (void)pthread_rwlock_destroy(&ad->exempt_lock);
     free(ad->exempt);
     free(ad);
 }
 
 /* ---- addresses ---- */
 
-/* 0: not to be counted. */
-static uint64_t key_of(const struct rc_admission *ad, const struct rc_addr *a)
+static bool is_exempt(struct rc_admission *ad, const struct rc_addr *a)
 {
-    for (unsigned i = 0; i < ad->nexempt; i++)
-        if (rc_cidr_has(&ad->exempt[i], a->family, a->ip))
-            return 0;
-    return rc_cidr_key(a->family, a->ip);
+    bool found = false;
+
+    (void)pthread_rwlock_rdlock(&ad->exempt_lock);
+    for (unsigned i = 0; i < ad->nexempt && !found; i++)
+        found = rc_cidr_has(&ad->exempt[i], a->family, a->ip);
+    (void)pthread_rwlock_unlock(&ad->exempt_lock);
+    return found;
+}
+
+/* 0: not to be counted. */
+static uint64_t key_of(struct rc_admission *ad, const struct rc_addr *a)
+{
+    return is_exempt(ad, a) ? 0 : rc_cidr_key(a->family, a->ip);
 }
 
 static uint32_t part_of(uint64_t hash)

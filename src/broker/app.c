@@ -454,10 +454,18 @@ static void check_refresh_event(const struct rc_app *app, struct rc_conf_errors 
     }
 }
 
+/* A mode that cannot be read must not hide what else is wrong with the keys. */
+static bool wants_auth(const struct rc_conf *conf)
+{
+    return rc_conf_where(conf, "auth", "mode")->bad &&
+           (conf->auth_secret[0] != '\0' || conf->auth_secret_file[0] != '\0' ||
+            conf->auth_jwks[0] != '\0' || conf->auth_public_key.n != 0);
+}
+
 static void load_auth(struct rc_app *app, const struct rc_app *last, struct rc_conf_errors *e)
 {
     const struct rc_conf *conf = app->conf;
-    bool any = false;
+    bool any = wants_auth(conf);
 
     for (unsigned i = 0; i < app->nnsps; i++) {
         const struct rc_nsp *nsp = &app->nsp[i];

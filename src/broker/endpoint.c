@@ -68,7 +68,7 @@ void rc_endpoint_refuse(struct rc_shard *sh, struct rc_session *s, enum rc_token
     struct rc_str text = rc_str_of(rc_token_fault_text(fault));
 
     if (sh->app->nsp[s->nsp].endpoint == RC_ENDPOINT_JSON)
-        rc_json_client_last_error(sh, s, rc_token_fault_code(fault), text);
+        rc_json_client_refuse(sh, s, rc_token_fault_code(fault), text);
     rc_wsconn_end(sh, s, RC_WS_POLICY, text, RC_CLOSE_TOKEN);
     rc_session_close(sh, s, RC_CLOSE_TOKEN);
 }

@@ -56,14 +56,27 @@ static void build_error(struct rc_shard *sh, const struct rc_session *s, const c
     rc_buf_putc(&sh->scratch, '}');
 }
 
+RC_ON_SHARD static void push_event(struct rc_shard *sh, struct rc_session *s)
+{
+    struct rc_str frames = end_event(sh);
+
+    rc_session_push(sh, s, rc_seg_new(frames.p, frames.len));
+}
+
 void rc_json_client_last_error(struct rc_shard *sh, struct rc_session *s, const char *code,
                                struct rc_str message)
 {
-    struct rc_str frames;
-
     build_error(sh, s, code, message, NULL);
-    frames = end_event(sh);
-    rc_session_push(sh, s, rc_seg_new(frames.p, frames.len));
+    push_event(sh, s);
+}
+
+void rc_json_client_refuse(struct rc_shard *sh, struct rc_session *s, const char *code,
+                           struct rc_str message)
+{
+    build_error(sh, s, code, message, NULL);
+    sh->scratch.len--; /* the object goes on */
+    rc_buf_printf(&sh->scratch, ",\"data\":{\"code\":\"%s\"}}", code);
+    push_event(sh, s);
 }
 
 RC_ON_SHARD static void tell_error(struct rc_shard *sh, struct rc_session *s, const char *code,

@@ -16,7 +16,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define UNIX "unix:"
+#define UNIX   "unix:"
+#define IN_USE "in use: by a server that runs, or by another program"
 
 /* ---- what the configuration says ---- */
 
@@ -47,6 +48,7 @@ static void read_entry(struct rc_listener *l, const struct rc_conf_entry *entry,
     if (strcmp(entry->key, "address") == 0) {
         ok = rc_conf_listen(value, true, &expected);
         l->address = entry->value;
+        l->at = (struct rc_conf_place){.file = entry->file, .line = entry->line};
         l->is_unix = rc_conf_is_unix(value);
     } else if (strcmp(entry->key, "proxy_protocol") == 0) {
         ok = rc_conf_bool(value, &l->proxy_protocol, &expected);
@@ -113,6 +115,7 @@ struct rc_listeners *rc_listeners_new(const struct rc_conf *conf, struct rc_conf
         struct rc_listener *l = add(all);
 
         l->address = conf->server_listen.item[i];
+        l->at = *rc_conf_where(conf, "server", "listen");
         l->is_unix = rc_conf_is_unix(rc_str_of(l->address));
     }
     for (unsigned i = 0; i < conf->nsections; i++) {
@@ -124,7 +127,7 @@ struct rc_listeners *rc_listeners_new(const struct rc_conf *conf, struct rc_conf
         l = add(all);
         read_section(l, conf, s, e);
         if (l->address != NULL && is_taken(all, l))
-            rc_conf_error(e, s->file, s->line,
+            rc_conf_error(e, l->at.file, l->at.line,
                           "[listen %s] address = %s: expected one that no other listener has",
                           s->name, l->address);
     }
@@ -156,7 +159,7 @@ const struct rc_listener *rc_listener_at(const struct rc_listeners *all, unsigne
 
 /* ---- sockets ---- */
 
-/* "listen on 127.0.0.1:3000: ", or "[listen front] address = 127.0.0.1:3000: " */
+/* "listen on 127.0.0.1:3000: ", or "[listen front] address = 127.0.0.1:3000: "; where that stands comes first. */
 RC_PRINTF(3, 4)
 static int fault(const struct rc_listener *l, struct rc_conf_errors *e, const char *fmt, ...)
 {
@@ -166,10 +169,14 @@ static int fault(const struct rc_listener *l, struct rc_conf_errors *e, const ch
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    if (l->name[0] != '\0')
-        rc_conf_error(e, NULL, 0, "[listen %s] address = %s: %s", l->name, l->address, text);
+    if (l->key != NULL)
+        rc_conf_error(e, l->at.file, l->at.line, "%s = %s: %s", l->key,
+                      l->address + (l->is_unix ? strlen(UNIX) : 0), text);
+    else if (l->name[0] != '\0')
+        rc_conf_error(e, l->at.file, l->at.line, "[listen %s] address = %s: %s", l->name,
+                      l->address, text);
     else
-        rc_conf_error(e, NULL, 0, "listen on %s: %s", l->address, text);
+        rc_conf_error(e, l->at.file, l->at.line, "listen on %s: %s", l->address, text);
     return RC_ESYS;
 }
 
@@ -191,7 +198,7 @@ static void split(const char *item, char *host, size_t len, const char **port)
     *port = colon + 1;
 }
 
-static bool bind_tcp(struct rc_listener *l, const struct addrinfo *ai, int backlog)
+static bool bind_tcp(struct rc_listener *l, const struct addrinfo *ai)
 {
     int one = 1;
 
@@ -203,31 +210,71 @@ static bool bind_tcp(struct rc_listener *l, const struct addrinfo *ai, int backl
                      sizeof(one)); /* for what it accepts */
     if (ai->ai_family == AF_INET6)
         (void)setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-    return bind(l->fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(l->fd, backlog) == 0;
+    return bind(l->fd, ai->ai_addr, ai->ai_addrlen) == 0;
+}
+
+/* 0, or what gai_strerror() knows. */
+static int find_address(const struct rc_listener *l, struct addrinfo **ai)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    char host[256];
+    const char *port;
+
+    split(l->address, host, sizeof(host), &port);
+    return getaddrinfo(host[0] != '\0' && strcmp(host, "*") != 0 ? host : NULL, port, &hints,
+                       ai);
+}
+
+static const char *advice(const struct rc_listener *l, int err)
+{
+    if (err == EACCES)
+        return "; ports below 1024 need the capability CAP_NET_BIND_SERVICE";
+    if (err != EADDRINUSE)
+        return "";
+    return l->name[0] != '\0' || l->key != NULL
+               ? "; another program has it: stop that, or choose another address"
+               : "; another program has it: stop that, or choose another address with "
+                 "server.listen";
 }
 
 static int open_tcp(struct rc_listener *l, int backlog, struct rc_conf_errors *e)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *ai = NULL;
-    char host[256], why[128];
-    const char *port;
-    int rc;
+    struct addrinfo *ai = NULL;
+    char why[128];
+    int rc = find_address(l, &ai);
 
-    split(l->address, host, sizeof(host), &port);
-    rc =
-        getaddrinfo(host[0] != '\0' && strcmp(host, "*") != 0 ? host : NULL, port, &hints, &ai);
     if (rc != 0)
         return fault(l, e, "%s", gai_strerror(rc));
-    rc = bind_tcp(l, ai, backlog) ? 0 : errno;
+    rc = bind_tcp(l, ai) && listen(l->fd, backlog) == 0 ? 0 : errno;
     freeaddrinfo(ai);
     if (rc == 0)
         return RC_OK;
-    return fault(l, e, "%s%s", strerror_r(rc, why, sizeof(why)),
-                 rc != EADDRINUSE ? ""
-                 : l->name[0] != '\0'
-                     ? "; another program has it: stop that, or choose another address"
-                     : "; another program has it: stop that, or choose another address with "
-                       "server.listen");
+    return fault(l, e, "%s%s", strerror_r(rc, why, sizeof(why)), advice(l, rc));
+}
+
+static void try_tcp(const struct rc_listener *l, struct rc_conf_errors *e,
+                    struct rc_conf_errors *maybe)
+{
+    struct rc_listener mine = *l;
+    struct addrinfo *ai = NULL;
+    char why[128];
+    int rc = find_address(l, &ai);
+
+    if (rc != 0) {
+        (void)fault(l, e, "%s", gai_strerror(rc));
+        return;
+    }
+    rc = bind_tcp(&mine, ai) ? 0 : errno;
+    if (mine.fd >= 0)
+        (void)close(mine.fd);
+    freeaddrinfo(ai);
+    if (rc == EADDRINUSE)
+        (void)fault(l, maybe, IN_USE);
+    else if (rc == EACCES)
+        (void)fault(l, maybe, "%s for this account%s", strerror_r(rc, why, sizeof(why)),
+                    advice(l, rc));
+    else if (rc != 0)
+        (void)fault(l, e, "%s", strerror_r(rc, why, sizeof(why)));
 }
 
 /* Whoever listens takes the connection, or has no room for more; a file that was left behind refuses. */
@@ -301,6 +348,58 @@ int rc_listener_open(struct rc_listener *l, int backlog, struct rc_conf_errors *
     if (rc != RC_OK)
         rc_listener_close(l);
     return rc;
+}
+
+/* As the kernel has it: whoever connected to find out would be a client there. */
+static bool is_listening(const char *path)
+{
+    enum { LISTENS = 0x10000 };
+    FILE *all = fopen("/proc/net/unix", "re");
+    bool found = false;
+    char line[512];
+
+    while (all != NULL && !found && fgets(line, sizeof(line), all) != NULL) {
+        char name[256] = "";
+        unsigned flags = 0;
+
+        /* NOLINTNEXTLINE(cert-err34-c): the kernel writes numbers */
+        found = sscanf(line, "%*s %*s %*s %x %*s %*s %*s %255s", &flags, name) == 2 &&
+                (flags & LISTENS) != 0 && strcmp(name, path) == 0;
+    }
+    if (all != NULL)
+        (void)fclose(all);
+    return found;
+}
+
+static void try_unix(const struct rc_listener *l, struct rc_conf_errors *e,
+                     struct rc_conf_errors *maybe)
+{
+    const char *path = l->address + strlen(UNIX);
+    char why[RC_TRY_WHY];
+    struct stat st;
+
+    if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+        (void)fault(l, e, "there is another kind of file: remove it, or choose another path");
+        return;
+    }
+    if (is_listening(path)) {
+        (void)fault(l, maybe, IN_USE);
+        return;
+    }
+    switch (rc_conf_try_folder(path, why)) {
+    case RC_TRY_GOOD: break;
+    case RC_TRY_MAYBE: (void)fault(l, maybe, "%s", why); break;
+    case RC_TRY_NOT: (void)fault(l, e, "%s", why); break;
+    }
+}
+
+void rc_listener_try(const struct rc_listener *l, struct rc_conf_errors *e,
+                     struct rc_conf_errors *maybe)
+{
+    if (l->is_unix)
+        try_unix(l, e, maybe);
+    else
+        try_tcp(l, e, maybe);
 }
 
 void rc_listener_close(struct rc_listener *l)

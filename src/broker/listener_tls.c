@@ -78,8 +78,7 @@ static struct rc_tls_set *load(const struct rc_conf_section *s, bool on,
     static const char *const auth[] = {"off", "optional", "required"};
     static const char *const min[] = {"1.2", "1.3"};
     struct reader r = {.section = s, .e = e};
-    struct rc_tls_set *set = NULL;
-    unsigned faults = e->n;
+    struct rc_tls_set *set;
 
     if (!on) {
         refuse_rest(&r);
@@ -95,8 +94,7 @@ static struct rc_tls_set *load(const struct rc_conf_section *s, bool on,
                                                      "expected off, optional or required"),
         .min = (enum rc_tlsmin)read_word(&r, "tls_min", min, 2, "expected 1.2 or 1.3"),
         .ciphers = value_of(s, "ciphers")};
-    if (e->n == faults)
-        set = rc_tls_set_new(&r.tls, say, &r);
+    set = rc_tls_set_new(&r.tls, say, &r); /* also behind a wrong word: its files may be, too */
     rc_conf_list_free(&r.certificate);
     rc_conf_list_free(&r.key);
     return set;

@@ -1,7 +1,7 @@
 // The command line, the INI file, start, end and log of the daemon. All of it is roomcast's own.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, test } from 'node:test';
@@ -63,6 +63,74 @@ describe('command line', roomcastOnly, () => {
     assert.equal(folder.code, 2);
   });
 
+  test('--check tries what the configuration names, and leaves it as it is', async (t) => {
+    const dir = tempDir();
+    const there = join(dir, 'there');
+    mkdirSync(there);
+    writeFileSync(join(dir, 'file'), '');
+    const lines = [
+      '[store]', 'engine = sqlite', `path = ${dir}/none/x.sqlite`,
+      '[server]', `listen = unix:${dir}/file, 203.0.113.1:1, unix:/run/roomcast-test-none/x.sock`,
+      '[admin]', 'listen = 127.0.0.1:0', `socket = ${dir}/none/c.sock`,
+    ];
+    const bad = file('tried.ini', `${lines.join('\n')}\n`);
+    const r = await run(['-c', bad, '--check']);
+    assert.equal(r.code, 2);
+    const create = 'No such file or directory: create it, or correct the path';
+    assert.deepEqual(r.stderr.trim().split('\n'), [
+      `${bad}:3: [store] path = ${dir}/none/x.sqlite: ${dir}/none: ${create}`,
+      `${bad}:5: listen on unix:${dir}/file: there is another kind of file: remove it, or choose another path`,
+      `${bad}:5: listen on 203.0.113.1:1: Cannot assign requested address`,
+      `${bad}:8: [admin] socket = ${dir}/none/c.sock: ${dir}/none: ${create}`,
+      `warning: ${bad}:5: listen on unix:/run/roomcast-test-none/x.sock: there is no folder /run/roomcast-test-none yet: `
+        + 'systemd makes it with the service (RuntimeDirectory), or create it',
+    ]);
+
+    // What a server that runs has is no fault: its configuration is what is checked most of all.
+    const ini = `[store]\nengine = sqlite\npath = ${there}/x.sqlite\n[admin]\nsocket = ${there}/c.sock\n`;
+    const running = `${ini}[listen l]\naddress = unix:${there}/l.sock\n`;
+    const server = await startFor(t, { ini: running, options: { 'admin.listen': '127.0.0.1:0' }, listeners: 2 });
+    const before = readdirSync(there).sort();
+    const metrics = Number(/metrics on http:\/\/127\.0\.0\.1:(\d+)/.exec(server.stderr())[1]);
+    const used = file('used.ini', `${ini}listen = 127.0.0.1:${metrics}\n[server]\nlisten = 127.0.0.1:${server.port}, unix:${there}/l.sock\n`);
+    const again = await run(['-c', used, '--check']);
+    const inUse = 'in use: by a server that runs, or by another program';
+    assert.deepEqual([again.code, again.stdout], [0, `${used}: ok\n`], again.stderr);
+    assert.deepEqual(again.stderr.trim().split('\n'), [
+      `warning: ${used}:5: [admin] socket = ${there}/c.sock: ${inUse}`,
+      `warning: ${used}:6: [admin] listen = 127.0.0.1:${metrics}: ${inUse}`,
+      `warning: ${used}:8: listen on 127.0.0.1:${server.port}: ${inUse}`,
+      `warning: ${used}:8: listen on unix:${there}/l.sock: ${inUse}`,
+    ]);
+    assert.deepEqual(readdirSync(there).sort(), before);
+    const fresh = join(dir, 'fresh');
+    mkdirSync(fresh);
+    const good = await run(['-o', `admin.socket=${fresh}/c`, '-o', 'store.engine=sqlite', '-o', `store.path=${fresh}/s`,
+      '-o', `server.listen=unix:${fresh}/l, 127.0.0.1:0`, '-o', 'admin.listen=:0', '--check']);
+    assert.deepEqual([good.code, good.stdout, good.stderr], [0, 'defaults: ok\n', '']);
+    assert.deepEqual(readdirSync(fresh), []);
+    // A start tells the line, too.
+    const start = await run(['-c', used, '-o', 'server.listen=127.0.0.1:0', '-o', 'admin.socket=', '-o', 'store.engine=none']);
+    assert.equal(start.code, 1);
+    assert.match(start.stderr, new RegExp(`roomcast: ${used}:6: \\[admin\\] listen = 127\\.0\\.0\\.1:${metrics}: Address already in use; another`));
+  });
+
+  test('a fault hides no other, and they come by line', async () => {
+    const lines = [
+      '[listen a]', 'address = 127.0.0.1:0', 'tls = yes', 'tls_min = 1.1', 'certificate = /nowhere/c.pem', 'key = /nowhere/k.pem',
+      '[auth]', 'mode = requird', 'secret_file = /nowhere/secret', 'algorithms = HS1',
+      '[limits]', 'max_rooms = x',
+      '[event e]', 'emit = nobody: x',
+      '[server]', 'static_root = /nowhere/web',
+    ];
+    const bad = file('hidden.ini', `${lines.join('\n')}\n`);
+    const r = await run(['-c', bad, '-o', 'log.level=loud', '--check']);
+    assert.equal(r.code, 2);
+    const told = r.stderr.trim().split('\n').map((l) => (l.startsWith(`${bad}:`) ? Number(l.slice(bad.length + 1).split(':')[0]) : l));
+    assert.deepEqual(told.slice(0, -1), [4, 5, 8, 9, 10, 12, 14, 16], r.stderr);
+    assert.match(told.at(-1), /^command line: \[log\] level = loud/);
+  });
+
   test('the files that are shipped are good', async () => {
     for (const name of [
       'roomcast.ini',
@@ -71,7 +139,7 @@ describe('command line', roomcastOnly, () => {
       'examples/seed-003.ini',
       'examples/seed-004.ini',
     ]) {
-      const r = await run(['-c', join(top, 'conf', name), '--check']);
+      const r = await run(['-c', join(top, 'conf', name), '-o', 'server.listen=127.0.0.1:0', '--check']);
       assert.equal(r.code, 0, `${name}: ${r.stderr}`);
       assert.match(r.stderr, name === 'roomcast.ini' ? /^\S+ warn  auth\.dev_tokens_path .*\n$/ : /^$/);
     }

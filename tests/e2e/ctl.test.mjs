@@ -94,7 +94,7 @@ for (const shards of TWO) {
     const lines = table.stdout.trimEnd().split('\n');
     assert.equal(lines.length, 5);
     assert.match(lines[0], /^CLIENT +TRANSPORT +ADDRESS +USER +QUEUE +NAMESPACES +ROOMS$/);
-    assert.equal(lines[4], '2,001 clients, 1,998 more: limit=N shows N');
+    assert.equal(lines[4], '2,001 clients, 1,998 more: limit=N shows N, limit=all all');
     const json = await cli(server, '--json', 'SHOW', 'clients', 'limit=all');
     assert.equal(JSON.parse(json.stdout).shown, MANY + 1);
 
@@ -265,6 +265,47 @@ test('what is wrong is told', async (t) => {
   c.close();
 });
 
+test('what had nothing to do ends with 1; an empty list does not', async (t) => {
+  const server = await startWithConsole(t, { ini: INI });
+  const nobody = ['SHOW', 'clients', 'user=nobody'];
+  assert.deepEqual(await cli(server, ...nobody).then((r) => [r.code, r.stdout.split('\n').at(-2), r.stderr]), [0, '0 clients', '']);
+  const said = 'roomcast ctl: nobody fits: no client was kicked\n';
+  for (const whom of ['0.1.2', 'user=nobody']) {
+    let r = await cli(server, 'KICK', whom);
+    assert.deepEqual([r.code, r.stdout, r.stderr], [1, '', said], whom);
+    r = await cli(server, '--json', 'KICK', whom);
+    assert.deepEqual([r.code, r.stdout, r.stderr], [1, '{"ok":true,"kicked":0}\n', ''], whom);
+  }
+  const socket = await connect(server);
+  let r = await cli(server, 'SHOW', 'clients');
+  assert.equal(r.stdout.split('\n').at(-2), '1 client');
+  await ask(socket, 'join', 'a');
+  r = await cli(server, 'SHOW', 'rooms');
+  assert.equal(r.stdout.split('\n').at(-2), '1 room');
+  r = await cli(server, 'KICK', socket.id);
+  assert.deepEqual([r.code, r.stdout.replace(/ +/, ' '), r.stderr], [0, 'kicked 1\n', '']);
+  const none = 'no key fits: SHOW config lists them, by SECTION.KEY';
+  r = await cli(server, 'SHOW', 'config', 'key=nothing');
+  assert.deepEqual([r.code, r.stdout, r.stderr], [1, '', `roomcast ctl: ${none}\n`]);
+  r = await cli(server, '--json', 'SHOW', 'config', 'key=nothing');
+  assert.deepEqual([r.code, JSON.parse(r.stdout)], [1, { ok: false, error: 'no_match', message: none }]);
+});
+
+test('RELOAD says its result, without an empty line', async (t) => {
+  const server = await startWithConsole(t, { ini: INI });
+  const path = join(server.dir, 'roomcast.ini');
+  let r = await cli(server, 'RELOAD');
+  assert.deepEqual([r.code, r.stdout, r.stderr], [0, 'reloaded\n', '']);
+  assert.deepEqual(await ctl(server, 'RELOAD'), { ok: true, message: 'reloaded' });
+  writeFileSync(path, `${INI}[limits]\nmax_rooms = x\nmax_sockets = y\n`);
+  r = await cli(server, 'RELOAD');
+  const lines = r.stderr.split('\n');
+  assert.deepEqual([r.code, r.stdout, lines.length], [1, '', 4]);
+  assert.ok(lines[0].startsWith(`${path}:13: [limits] max_rooms = x: expected`), r.stderr);
+  assert.ok(lines[1].startsWith(`${path}:14: [limits] max_sockets = y: expected`), r.stderr);
+  assert.deepEqual(lines.slice(2), ['roomcast ctl: reload failed, the configuration stays as it was', '']);
+});
+
 test('several commands in one connection, and its end', async (t) => {
   const server = await startWithConsole(t, { ini: INI });
   const c = await Console.open(server.console);
@@ -331,5 +372,7 @@ test('no console, and what to do', async (t) => {
   assert.equal(r.code, 2);
   r = await run(['ctl', '--help']);
   assert.equal(r.code, 0);
-  assert.match(r.stdout, /SHOW clients/);
+  assert.match(r.stdout, /\nSHOW clients  client= user= .* limit= sort=\n    who is connected; .*\n/);
+  assert.match(r.stdout, /\nKICK ID\n    ends a client; .*\n/);
+  assert.equal(r.stdout.includes('\t'), false);
 });

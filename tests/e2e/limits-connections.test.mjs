@@ -8,6 +8,7 @@ import { describe, test } from 'node:test';
 import { closeAll, connect } from './lib/client.mjs';
 import { Polling, Socket, eioPath } from './lib/eio.mjs';
 import { metrics, startWithMetrics } from './lib/metrics.mjs';
+import { reload } from './lib/reload.mjs';
 import { label, logged, roomcastOnly, slow, until, within } from './lib/target.mjs';
 import { RULES } from './lib/vocabulary.mjs';
 import { RawWs, Wire, request } from './lib/wire.mjs';
@@ -116,6 +117,20 @@ describe('limits on connections', roomcastOnly, () => {
     assert.equal(await served(counted), 200);
     assert.equal((await refusal(await from(server, '127.0.0.12'))).status, 429);
     for (const wire of [...wires, counted]) wire.destroy();
+  });
+
+  test('a reload says which networks are exempt', async (t) => {
+    const server = await startWithMetrics(t, { ini: `${RULES}[limits]\nmax_connections_per_address = 1\n` });
+    const before = await Promise.all(range(3).map(() => from(server, '127.0.0.9')));
+    for (const wire of before) assert.equal(await served(wire), 200);
+    const { ok, lines } = await reload(server, `${RULES}[limits]\nmax_connections_per_address = 1\nexempt_networks = 127.0.0.8/30\n`);
+    assert.deepEqual([ok, lines], [true, []]);
+    const first = await from(server, '127.0.0.12');
+    assert.equal(await served(first), 200);
+    assert.equal((await refusal(await from(server, '127.0.0.12'))).status, 429);
+    const more = await from(server, '127.0.0.9');
+    assert.equal(await served(more), 200);
+    for (const wire of [...before, first, more]) wire.destroy();
   });
 
   test('loopback is exempt unless told otherwise', async (t) => {

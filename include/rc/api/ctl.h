@@ -81,7 +81,8 @@ const char *rc_ctl_level(enum rc_loglevel level);
 void rc_ctl_show_shards(const struct rc_admin_sources *from, struct rc_buf *to);
 void rc_ctl_show_rings(const struct rc_admin_sources *from, uint32_t limit, struct rc_buf *to);
 void rc_ctl_show_stats(const struct rc_admin_sources *from, struct rc_buf *to);
-void rc_ctl_show_config(const struct rc_conf *conf, struct rc_str key, struct rc_buf *to);
+/* Returns how many keys fit. */
+unsigned rc_ctl_show_config(const struct rc_conf *conf, struct rc_str key, struct rc_buf *to);
 void rc_ctl_version(const struct rc_admin_sources *from, struct rc_buf *to);
 
 /* ---- the console ---- */
@@ -101,6 +102,8 @@ const char *rc_ctl_path(const struct rc_ctl *c);
 /* argv[0] is "ctl". default_file: the configuration if there is no -c; NULL: none. Returns the exit code. */
 int rc_ctl_cli(int argc, char **argv, const char *default_file);
 struct json_t;
+/* The text of HELP, for people. */
+void rc_ctl_put_help(const char *text, struct rc_buf *to);
 /* An answer for people. */
 void rc_ctl_print(const struct json_t *answer, struct rc_buf *to);
 

@@ -225,7 +225,7 @@
     X(limits, accept_rate_per_address, INT, "0", 0, 1000000, 1,                               \
       "new connections a second of one address, or IPv6 /64; 0: no limit")                    \
     X(limits, accept_burst_per_address, INT, "50", 1, 1000000, 1, "so many of these at once") \
-    X(limits, exempt_networks, NETWORKS, "127.0.0.0/8, ::1", 0, 64, 0,                        \
+    X(limits, exempt_networks, NETWORKS, "127.0.0.0/8, ::1", 0, 64, 1,                        \
       "networks that the limits per address do not count")                                    \
     X(limits, auth_failure_rate, INT, "0", 0, 1000000, 1,                                     \
       "bad tokens a second of one address, or IPv6 /64; 0: no limit")                         \
@@ -327,6 +327,7 @@ struct rc_conf_section {
 struct rc_conf_place {
     const char *file; /* or "command line"; NULL: it has its default */
     unsigned line;    /* 0: none */
+    bool bad;         /* what stands there is a fault: the value is still the default */
 };
 
 #define RC_CONF_COUNT(section, key, type, def, min, max, reload, help) +1
@@ -386,6 +387,15 @@ void rc_conf_error(struct rc_conf_errors *e, const char *file, unsigned line, co
 /* The same about a key of the table: file and line are where it was set, or only the file. */
 void rc_conf_fault(struct rc_conf_errors *e, const struct rc_conf *conf, const char *section,
                    const char *key, const char *fmt, ...) RC_PRINTF(5, 6);
+/* Where that key was set: its file may be NULL. */
+const struct rc_conf_place *rc_conf_where(const struct rc_conf *conf, const char *section,
+                                          const char *key);
+/* Puts the faults of that file (NULL: none) into the order of its lines; others follow. */
+void rc_conf_sort(struct rc_conf_errors *e, const char *file);
+/* Could a file be made at that absolute path? MAYBE: who starts the server may have made it so. */
+enum rc_try { RC_TRY_GOOD, RC_TRY_MAYBE, RC_TRY_NOT };
+enum { RC_TRY_WHY = 512 };
+enum rc_try rc_conf_try_folder(const char *file, char why[RC_TRY_WHY]);
 /* What an errno means for a file or folder of the configuration, and what to do about it. */
 const char *rc_conf_reason(int err, char *text, size_t size);
 /* "[event /chat talk]" */

@@ -45,8 +45,7 @@ struct rc_admission;
 struct rc_admission *rc_admission_new(const struct rc_conf *conf, uint32_t max_conns);
 /* ad may be NULL, here and below: then there are no limits. */
 void rc_admission_free(struct rc_admission *ad);
-/* Another configuration is in effect. Networks that are exempt stay so, and who is connected is not counted
- * later on. */
+/* Another configuration is in effect. Who is connected stays counted, or not, as when it came. */
 void rc_admission_set(struct rc_admission *ad, const struct rc_conf *conf);
 
 /* A connection has been accepted, and there is room for it: may it stay, whoever it is? */

@@ -38,6 +38,9 @@ void rc_json_client_put_welcome(const struct rc_socket *k, struct rc_str id, str
 /* Queues an error, at once: the session is about to be closed. */
 void rc_json_client_last_error(struct rc_shard *sh, struct rc_session *s, const char *code,
                                struct rc_str message) RC_ON_SHARD;
+/* The same with data, as a CONNECT_ERROR has it: {"code":CODE}. */
+void rc_json_client_refuse(struct rc_shard *sh, struct rc_session *s, const char *code,
+                           struct rc_str message) RC_ON_SHARD;
 /* Closes it with 1008; reason is a JSON string, of which the close frame has as much as fits. */
 void rc_json_client_end(struct rc_shard *sh, struct rc_session *s,
                         struct rc_str reason) RC_ON_SHARD;

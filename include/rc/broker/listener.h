@@ -24,12 +24,14 @@ enum { RC_LISTENERS_MAX = 255, RC_LISTENER_MODE = 0660, RC_LISTENER_TEXT = 128 }
 struct rc_app;
 
 struct rc_listener {
-    const char *name;    /* of its section; "": an item of server.listen */
+    const char *name;    /* of its section; "": an item of server.listen, or of key */
+    const char *key;     /* NULL, or "[admin] listen": what faults call it */
     const char *address; /* "127.0.0.1:3000", "unix:/run/roomcast/http.sock" */
     bool is_unix;
-    bool proxy_protocol; /* connections must begin with a PROXY header */
-    unsigned mode;       /* of the socket's file */
-    bool tls;            /* a handshake comes first: rc_app.tls */
+    bool proxy_protocol;     /* connections must begin with a PROXY header */
+    unsigned mode;           /* of the socket's file */
+    bool tls;                /* a handshake comes first: rc_app.tls */
+    struct rc_conf_place at; /* where the address stands; file NULL: nowhere */
 
     int fd; /* -1: closed */
     /* The socket's file, as it was made: another one at that path is not ours. */
@@ -56,6 +58,10 @@ const struct rc_listener *rc_listener_at(const struct rc_listeners *all, unsigne
 /* Binds and listens. A file that a socket has left behind goes, unless somebody listens there. On a
  * fault one line in e. */
 int rc_listener_open(struct rc_listener *l, int backlog, struct rc_conf_errors *e) RC_MUSTCHECK;
+/* Could it be bound, as far as that can be found out without listening? What stands against it for good
+ * goes to e; what may be otherwise for the server, or later, goes to maybe. */
+void rc_listener_try(const struct rc_listener *l, struct rc_conf_errors *e,
+                     struct rc_conf_errors *maybe);
 /* Also removes the socket's file, if it is still ours. Idempotent. */
 void rc_listener_close(struct rc_listener *l);
 /* Where it listens, with the port that it got; returns buf. */

@@ -131,9 +131,18 @@ Test(ctl, tables)
         "CLIENT     TRANSPORT  ADDRESS    USER      QUEUE  NAMESPACES  ROOMS\n"
         "0.1.1      polling    -          -       1.5 KiB  /           a b c +2\n"
         "10.123.45  websocket  1.2.3.4:5  z\xc3\xbc?[2J      0 B  -           -\n"
-        "12,345 clients, 12,343 more: limit=N shows N\n");
+        "12,345 clients, 12,343 more: limit=N shows N, limit=all all\n");
     cr_assert_str_eq(print("{\"ok\":true,\"rooms\":[],\"shown\":0,\"matched\":0}"),
                      "ROOM  NAMESPACE  MEMBERS  PUBLISHED  OWNER  SHARDS\n0 rooms\n");
+    cr_assert_str_eq(
+        print("{\"ok\":true,\"namespaces\":[{\"namespace\":\"/\",\"kind\":\"static\","
+              "\"sockets\":1}],\"shown\":1,\"matched\":1}"),
+        "NAMESPACE  KIND    SOCKETS\n/          static        1\n1 namespace\n");
+    cr_assert_str_eq(
+        print(
+            "{\"ok\":true,\"help\":\"SHOW x\\tkey limit\\twhat it is\\nLOG\\t[a|b]\\tlevels\\n"
+            "HELP\\t\\tthis\\n\"}"),
+        "SHOW x  key= limit=\n    what it is\nLOG  [a|b]\n    levels\nHELP\n    this\n");
     cr_assert_str_eq(print("{\"ok\":true,\"kicked\":1234}"),
                      "kicked                                   1,234\n");
     cr_assert_str_eq(print("{\"ok\":true,\"message\":\"done\"}"), "done\n");

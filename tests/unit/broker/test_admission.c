@@ -115,6 +115,36 @@ Test(admission, exempt_networks_and_peers_without_an_address)
     rc_conf_free(&conf);
 }
 
+Test(admission, a_reload_changes_what_is_exempt)
+{
+    static const char *const before[] = {"limits.max_connections_per_address=1",
+                                         "limits.exempt_networks=10.1.0.0/16", NULL};
+    static const char *const after[] = {"limits.max_connections_per_address=1",
+                                        "limits.exempt_networks=10.2.0.0/16, ::1", NULL};
+    struct rc_conf conf, next;
+    struct rc_admission *ad = made(&conf, before, 100), *other = made(&next, after, 100);
+    uint32_t was_exempt, t, counted;
+
+    cr_assert_eq(enter(ad, "10.1.0.1", 1, &was_exempt), RC_ADMITTED);
+    cr_assert_eq(enter(ad, "10.2.0.1", 1, &counted), RC_ADMITTED);
+    cr_assert_eq(enter(ad, "10.2.0.1", 1, &t), RC_REFUSAL_ADDRESS);
+    rc_admission_set(ad, &next);
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert_eq(enter(ad, "10.2.0.1", 1, &t), RC_ADMITTED);
+    cr_assert_eq(t, 0);
+    cr_assert_eq(enter(ad, "10.1.0.1", 1, &t), RC_ADMITTED, "the first that counts");
+    cr_assert_neq(t, 0);
+    rc_admission_leave(ad, was_exempt, 2);
+    cr_assert_eq(enter(ad, "10.1.0.1", 1, &was_exempt), RC_REFUSAL_ADDRESS);
+    rc_admission_leave(ad, t, 2);
+    rc_admission_leave(ad, counted, 2);
+    cr_assert_eq(addresses(ad), 0);
+    rc_admission_free(other);
+    rc_admission_free(ad);
+    rc_conf_free(&next);
+    rc_conf_free(&conf);
+}
+
 Test(admission, rate_of_an_address_outlives_its_connections)
 {
     static const char *const options[] = {"limits.accept_rate_per_address=1",

@@ -102,10 +102,10 @@ Test(listener, faults)
         "unix:/path\n");
     check_fault(
         "[server]\nlisten = a:1\n[listen a]\naddress = a:1\n",
-        "/no-such/t.ini:3: [listen a] address = a:1: expected one that no other listener "
+        "/no-such/t.ini:4: [listen a] address = a:1: expected one that no other listener "
         "has\n");
     check_fault("[listen a]\naddress = unix:/x:0\n[listen b]\naddress = unix:/x:0\n",
-                "/no-such/t.ini:3: [listen b] address = unix:/x:0: expected one that no other "
+                "/no-such/t.ini:4: [listen b] address = unix:/x:0: expected one that no other "
                 "listener has\n");
     check_fault("[server]\nlisten = a:0\n[listen a]\naddress = a:0\n", "");
 }
@@ -212,7 +212,8 @@ Test(listener, a_socket_that_somebody_has_stays)
     cr_assert_neq(rc_listener_open(&second, 8, &b.f.e), RC_OK);
     cr_assert_eq(second.fd, -1);
     (void)snprintf(expected, sizeof(expected),
-                   "[listen a] address = unix:%s: another program listens there: stop that, or "
+                   "/no-such/t.ini:2: [listen a] address = unix:%s: another program listens "
+                   "there: stop that, or "
                    "choose another path\n",
                    b.path);
     check_text(&b.f, expected);
@@ -234,7 +235,8 @@ Test(listener, a_file_that_is_no_socket_stays)
     (void)fclose(file);
     cr_assert_neq(rc_listener_open(&b.f.all->at[0], 8, &b.f.e), RC_OK);
     (void)snprintf(expected, sizeof(expected),
-                   "[listen a] address = unix:%s: there is another kind of file: remove it, or "
+                   "/no-such/t.ini:2: [listen a] address = unix:%s: there is another kind of "
+                   "file: remove it, or "
                    "choose another path\n",
                    b.path);
     check_text(&b.f, expected);
@@ -274,6 +276,61 @@ Test(listener, tcp_tells_its_port)
     cr_assert_eq(strncmp(rc_listener_text(&f.all->at[0], text), "127.0.0.1:", 10), 0);
     cr_assert_neq(strcmp(text, "127.0.0.1:0"), 0);
     cr_assert_neq(rc_listener_open(&f.all->at[1], 8, &f.e), RC_OK);
-    check_text(&f, "listen on unix:/no-such/folder/x: No such file or directory\n");
+    check_text(
+        &f, "/no-such/t.ini:2: listen on unix:/no-such/folder/x: No such file or directory\n");
     tear_down(&f);
+}
+
+/* ---- what --check asks ---- */
+
+static void check_try(struct fixture *f, unsigned i, const char *faults, const char *maybe)
+{
+    struct rc_conf_errors other = {0};
+    char text[200];
+
+    rc_listener_try(&f->all->at[i], &f->e, &other);
+    (void)snprintf(text, sizeof(text), "%.*s", RC_STR_ARG(rc_buf_str(&other.text)));
+    rc_buf_deinit(&other.text);
+    cr_assert_str_eq(text, maybe);
+    check_text(f, faults);
+    cr_assert_eq(f->all->at[i].fd, -1);
+}
+
+Test(listener, what_can_be_tried)
+{
+    struct fixture f, g;
+    char ini[300], text[RC_LISTENER_TEXT];
+    struct bed b;
+
+    lay(&b, "");
+    check_try(&b.f, 0, "", "");
+    cr_assert_neq(access(b.path, F_OK), 0, "it is not made");
+    cr_assert_eq(rc_listener_open(&b.f.all->at[0], 8, &b.f.e), RC_OK);
+    set_up(&f, "[server]\nlisten = 127.0.0.1:0, 203.0.113.1:1\n");
+    check_try(&f, 0, "", "");
+    check_try(&f, 1,
+              "/no-such/t.ini:2: listen on 203.0.113.1:1: Cannot assign requested address\n",
+              "");
+    cr_assert_eq(rc_listener_open(&f.all->at[0], 8, &f.e), RC_OK);
+    (void)rc_listener_text(&f.all->at[0], text);
+    (void)snprintf(ini, sizeof(ini), "[server]\nlisten = %s, unix:%s\n", text, b.path);
+    set_up(&g, ini);
+    (void)snprintf(
+        ini, sizeof(ini),
+        "/no-such/t.ini:2: listen on %s: in use: by a server that runs, or by another "
+        "program\n",
+        text);
+    check_try(&g, 0, "", ini);
+    (void)snprintf(ini, sizeof(ini),
+                   "/no-such/t.ini:2: listen on unix:%s: in use: by a server that runs, or by "
+                   "another program\n",
+                   b.path);
+    check_try(&g, 1, "", ini);
+    rc_listener_close(&f.all->at[0]);
+    rc_listener_close(&b.f.all->at[0]);
+    check_try(&g, 0, "", "");
+    check_try(&g, 1, "", "");
+    tear_down(&g);
+    tear_down(&f);
+    clear(&b);
 }
