@@ -119,7 +119,7 @@ void rc_nodes_up(struct rc_cluster *c);
 /* Others may have been heard and were not listened to: nobody is forgotten because of that. */
 void rc_nodes_deaf(struct rc_cluster *c);
 /* What came by own_channel. */
-void rc_nodes_take(struct rc_cluster *c, struct rc_str payload);
+void rc_nodes_take(struct rc_cluster *c, struct rc_str rest);
 /* RC_CLUSTER_PEER, while the link is up. Borrows it. */
 void rc_nodes_tell(struct rc_cluster *c, const struct rc_cluster_item *item);
 void rc_nodes_bye(struct rc_cluster *c);
