@@ -82,13 +82,18 @@ struct mailbox {
     _Atomic uint64_t spilled;
 };
 
-/* What a consumer and its producers tell each other. */
-enum { AWAKE, MAIL, ASLEEP };
+/* What a consumer and its producers tell each other is one word: who has posted since it last looked, and
+ * whether it waits. Producers BITS apart share a bit: both are looked at. */
+enum { BITS = 62 };
+#define POKED  (UINT64_C(1) << BITS)
+#define ASLEEP (UINT64_C(1) << 63)
 
 struct consumer {
-    _Alignas(RC_CACHELINE) _Atomic int state;
+    _Alignas(RC_CACHELINE) _Atomic uint64_t mail;
     int efd;
-    /* By producer: its results rest. The consumer's own. */
+    /* The consumer's own: whose mail the last drain has left, or is no longer held; and by producer, whose
+     * results rest. */
+    uint64_t left;
     bool held[RC_MESH_MAX_SHARDS + OTHERS];
 };
 
@@ -98,7 +103,9 @@ struct rc_mesh {
     struct mailbox *box; /* [(producer * nshards + consumer) * CLASSES + class] */
     /* [producer * CLASSES + class]: its mailboxes with a spill list; its own thread only */
     uint32_t *spilling;
-    uint32_t *unwoken; /* [producer]: posted since the last wake-up; its own thread only */
+    /* [producer]: consumers that it has posted to since the last wake-up, or has spills for; its own
+     * thread only */
+    uint64_t *posted_to;
     struct consumer *consumer;
 };
 
@@ -106,6 +113,11 @@ static struct mailbox *box_of(const struct rc_mesh *m, unsigned from, unsigned t
                               enum rc_mesh_class class)
 {
     return &m->box[(from * m->nshards + to) * CLASSES + class];
+}
+
+static uint64_t bit_of(unsigned from)
+{
+    return UINT64_C(1) << (from < BITS ? from : from - BITS);
 }
 
 struct rc_mesh *rc_mesh_new(unsigned nshards, uint32_t ring_slots)
@@ -120,7 +132,7 @@ struct rc_mesh *rc_mesh_new(unsigned nshards, uint32_t ring_slots)
     m->nboxes = (size_t)m->nproducers * nshards * CLASSES;
     m->box = aligned_alloc(RC_CACHELINE, m->nboxes * sizeof(*m->box));
     m->spilling = rc_calloc((size_t)m->nproducers * CLASSES, sizeof(*m->spilling));
-    m->unwoken = rc_calloc(m->nproducers, sizeof(*m->unwoken));
+    m->posted_to = rc_calloc(m->nproducers, sizeof(*m->posted_to));
     m->consumer = aligned_alloc(RC_CACHELINE, nshards * sizeof(*m->consumer));
     RC_ASSERT(m->box != NULL && m->consumer != NULL);
     for (size_t i = 0; i < m->nboxes; i++) {
@@ -132,8 +144,7 @@ struct rc_mesh *rc_mesh_new(unsigned nshards, uint32_t ring_slots)
             ok = rc_spsc_init(&m->box[i].q, ring_slots, sizeof(struct rc_msg)) == RC_OK && ok;
     }
     for (unsigned i = 0; i < nshards; i++) {
-        atomic_init(&m->consumer[i].state, AWAKE);
-        memset(m->consumer[i].held, 0, sizeof(m->consumer[i].held));
+        m->consumer[i] = (struct consumer){.mail = 0};
         m->consumer[i].efd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         ok = m->consumer[i].efd >= 0 && ok;
     }
@@ -229,7 +240,7 @@ void rc_mesh_free(struct rc_mesh *m)
             (void)close(m->consumer[i].efd);
     free(m->box);
     free(m->spilling);
-    free(m->unwoken);
+    free(m->posted_to);
     free(m->consumer);
     free(m);
 }
@@ -244,14 +255,14 @@ int rc_mesh_fd(const struct rc_mesh *m, unsigned to)
     return m->consumer[to].efd;
 }
 
-static void wake(struct consumer *c)
+static void wake(struct consumer *c, uint64_t why)
 {
     static const uint64_t one = 1;
     ssize_t n;
 
-    /* acq_rel: our pushes are visible before the state. The consumer takes MAIL back and drains
-     * before it can be ASLEEP; if it is already, we see that here and write. */
-    if (atomic_exchange_explicit(&c->state, MAIL, memory_order_acq_rel) != ASLEEP)
+    /* release: our pushes are visible to whoever takes the bit. Until it is taken the consumer cannot
+     * fall asleep; if it sleeps already, and is not written to yet, we see that here and write. */
+    if (atomic_fetch_or_explicit(&c->mail, why, memory_order_release) != ASLEEP)
         return;
     do
         n = write(c->efd, &one, sizeof(one));
@@ -296,10 +307,10 @@ void rc_mesh_post(struct rc_mesh *m, unsigned from, unsigned to, const struct rc
     atomic_store_explicit(&b->posted,
                           atomic_load_explicit(&b->posted, memory_order_relaxed) + 1,
                           memory_order_relaxed);
-    m->unwoken[from]++;
+    m->posted_to[from] |= UINT64_C(1) << to;
     if (++b->unwoken >= WAKE_AFTER) {
         b->unwoken = 0;
-        wake(&m->consumer[to]);
+        wake(&m->consumer[to], bit_of(from));
     }
 }
 
@@ -319,26 +330,35 @@ static void unspill(struct mailbox *b, uint32_t *spilling)
     b->first = b->nspill = b->spill_cap = 0;
 }
 
+/* False: spills remain. */
+static bool wake_one(struct rc_mesh *m, unsigned from, unsigned to)
+{
+    uint32_t unwoken = 0;
+    bool clear = true;
+
+    for (unsigned class = 0; class < CLASSES; class ++) {
+        struct mailbox *b = box_of(m, from, to, (enum rc_mesh_class) class);
+
+        if (b->nspill != b->first)
+            unspill(b, &m->spilling[from * CLASSES + class]);
+        clear = clear && b->nspill == b->first;
+        unwoken += b->unwoken;
+        b->unwoken = 0;
+    }
+    if (unwoken != 0)
+        wake(&m->consumer[to], bit_of(from));
+    return clear;
+}
+
 bool rc_mesh_wake(struct rc_mesh *m, unsigned from)
 {
-    if (m->unwoken[from] == 0 && !rc_mesh_spilling(m, from))
-        return true;
-    m->unwoken[from] = 0;
-    for (unsigned to = 0; to < m->nshards; to++) {
-        uint32_t unwoken = 0;
+    uint64_t spills = 0;
 
-        for (unsigned class = 0; class < CLASSES; class ++) {
-            struct mailbox *b = box_of(m, from, to, (enum rc_mesh_class) class);
-
-            if (b->nspill != b->first)
-                unspill(b, &m->spilling[from * CLASSES + class]);
-            unwoken += b->unwoken;
-            b->unwoken = 0;
-        }
-        if (unwoken != 0)
-            wake(&m->consumer[to]);
-    }
-    return !rc_mesh_spilling(m, from);
+    for (uint64_t to = m->posted_to[from]; to != 0; to &= to - 1)
+        if (!wake_one(m, from, (unsigned)__builtin_ctzll(to)))
+            spills |= to & -to;
+    m->posted_to[from] = spills;
+    return spills == 0;
 }
 
 bool rc_mesh_spilling(const struct rc_mesh *m, unsigned from)
@@ -352,36 +372,47 @@ bool rc_mesh_blocked(const struct rc_mesh *m, unsigned from)
     return m->spilling[from * CLASSES + RC_MESH_RESULTS] != 0;
 }
 
-/* Takes up to budget messages of one class from each producer. False: more are there. Inlined, for
- * it is called with each class once, and a turn with little mail is mostly this. */
-__attribute__((always_inline)) static inline bool drain_class(struct rc_mesh *m, unsigned to,
-                                                              enum rc_mesh_class class,
-                                                              unsigned budget, rc_mesh_fn *fn,
-                                                              void *arg)
+/* Takes up to budget messages of one mailbox. True: it may have more. These two are inlined, for they are
+ * called with each class once, and a turn with little mail is mostly this. */
+__attribute__((always_inline)) static inline bool drain_box(struct rc_mesh *m, unsigned from,
+                                                            unsigned to,
+                                                            enum rc_mesh_class class,
+                                                            unsigned budget, rc_mesh_fn *fn,
+                                                            void *arg)
 {
-    const bool *held = class == RC_MESH_RESULTS ? m->consumer[to].held : NULL;
-    bool all = true;
+    struct mailbox *b = box_of(m, from, to, class);
+    const bool *held = class == RC_MESH_RESULTS ? &m->consumer[to].held[from] : NULL;
+    struct rc_msg *msg;
+    unsigned n = 0;
 
-    for (unsigned from = 0; from < m->nproducers; from++) {
-        struct mailbox *b = box_of(m, from, to, class);
-        struct rc_msg *msg;
-        unsigned n = 0;
-
-        if (from == to || (held != NULL && held[from]))
-            continue;
-        while (n < budget && (msg = rc_spsc_front(&b->q)) != NULL) {
-            /* Checked each time: the last one may have filled a ring. */
-            if (class == RC_MESH_REQUESTS && rc_mesh_blocked(m, to))
-                return false;
-            fn(msg, arg);
-            if (held != NULL && held[from])
-                break;
-            rc_spsc_release(&b->q);
-            n++;
-        }
-        all = all && n < budget;
+    if (held != NULL && *held)
+        return false;
+    while (n < budget && (msg = rc_spsc_front(&b->q)) != NULL) {
+        /* Checked each time: the last one may have filled a ring. */
+        if (class == RC_MESH_REQUESTS && rc_mesh_blocked(m, to))
+            return true;
+        fn(msg, arg);
+        if (held != NULL && *held)
+            return false;
+        rc_spsc_release(&b->q);
+        n++;
     }
-    return all;
+    return n == budget;
+}
+
+/* The same of all producers whose bits are in `look`. Returns the bits of those that may have more. */
+__attribute__((always_inline)) static inline uint64_t drain_class(
+    struct rc_mesh *m, unsigned to, enum rc_mesh_class class, uint64_t look, unsigned budget,
+    rc_mesh_fn *fn, void *arg)
+{
+    uint64_t left = 0;
+
+    for (; look != 0; look &= look - 1)
+        for (unsigned from = (unsigned)__builtin_ctzll(look); from < m->nproducers;
+             from += BITS)
+            if (from != to && drain_box(m, from, to, class, budget, fn, arg))
+                left |= look & -look;
+    return left;
 }
 
 void rc_mesh_drain_own(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn,
@@ -393,7 +424,7 @@ void rc_mesh_drain_own(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_
 
     while (!*held && (msg = rc_spsc_front(&b->q)) != NULL) {
         if (budget-- == 0) {
-            wake(&m->consumer[to]);
+            wake(&m->consumer[to], POKED);
             return;
         }
         fn(msg, arg);
@@ -404,10 +435,10 @@ void rc_mesh_drain_own(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_
 
 bool rc_mesh_sleep(struct rc_mesh *m, unsigned to)
 {
-    int was = AWAKE;
+    uint64_t was = 0;
 
     /* relaxed, here and below: the value decides, what was pushed is acquired by the drain. */
-    return atomic_compare_exchange_strong_explicit(&m->consumer[to].state, &was, ASLEEP,
+    return atomic_compare_exchange_strong_explicit(&m->consumer[to].mail, &was, ASLEEP,
                                                    memory_order_relaxed,
                                                    memory_order_relaxed) ||
            was == ASLEEP;
@@ -415,25 +446,28 @@ bool rc_mesh_sleep(struct rc_mesh *m, unsigned to)
 
 bool rc_mesh_rise(struct rc_mesh *m, unsigned to)
 {
-    int was = ASLEEP;
+    uint64_t was = ASLEEP;
 
-    (void)atomic_compare_exchange_strong_explicit(&m->consumer[to].state, &was, AWAKE,
+    (void)atomic_compare_exchange_strong_explicit(&m->consumer[to].mail, &was, 0,
                                                   memory_order_relaxed, memory_order_relaxed);
-    return was == MAIL;
+    return (was & ~ASLEEP) != 0;
 }
 
 bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn, void *arg)
 {
     struct consumer *c = &m->consumer[to];
-    bool all;
+    uint64_t look, left;
 
-    /* Before popping: a push that misses this drain makes it MAIL again. */
-    (void)atomic_exchange_explicit(&c->state, AWAKE, memory_order_acq_rel);
-    all = drain_class(m, to, RC_MESH_RESULTS, budget, fn, arg);
-    all = drain_class(m, to, RC_MESH_REQUESTS, budget, fn, arg) && all;
-    if (!all && !rc_mesh_blocked(m, to))
-        wake(c);
-    return all;
+    /* Before popping: a push that misses this drain sets its bit again. */
+    look = atomic_exchange_explicit(&c->mail, 0, memory_order_acquire) & (POKED - 1);
+    look |= c->left;
+    c->left = 0;
+    left = drain_class(m, to, RC_MESH_RESULTS, look, budget, fn, arg);
+    left |= drain_class(m, to, RC_MESH_REQUESTS, look, budget, fn, arg);
+    c->left |= left;
+    if (left != 0 && !rc_mesh_blocked(m, to))
+        wake(c, POKED);
+    return left == 0;
 }
 
 void rc_mesh_hold(struct rc_mesh *m, unsigned to, unsigned from)
@@ -449,12 +483,13 @@ void rc_mesh_pass(struct rc_mesh *m, unsigned to, unsigned from)
     m->consumer[to].held[from] = false;
     rc_msg_drop(rc_spsc_front(&b->q));
     rc_spsc_release(&b->q);
-    wake(&m->consumer[to]); /* for what is behind it */
+    m->consumer[to].left |= bit_of(from); /* what is behind it */
+    wake(&m->consumer[to], POKED);
 }
 
 void rc_mesh_poke(struct rc_mesh *m, unsigned to)
 {
-    wake(&m->consumer[to]);
+    wake(&m->consumer[to], POKED);
 }
 
 uint64_t rc_mesh_posted(const struct rc_mesh *m, unsigned from, unsigned to,

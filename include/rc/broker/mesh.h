@@ -7,10 +7,10 @@
  * which is emptied first, in order, at the end of each of its turns: nothing is ever dropped
  * and nobody ever blocks.
  *
- * The wake-up rule: a consumer is AWAKE, ASLEEP, or has MAIL. A producer pushes, then exchanges the
- * state to MAIL, and writes the eventfd only if it was ASLEEP. The consumer exchanges it to AWAKE
- * and then drains; it falls ASLEEP only from AWAKE, by compare and exchange. ("Wake when the ring
- * was empty" loses wake-ups on a lock-free ring.)
+ * The wake-up rule: a consumer has a word with a bit for each producer, and ASLEEP. A producer
+ * pushes, then sets its bit, and writes the eventfd only if the word was ASLEEP alone. The consumer
+ * exchanges it to 0 and then drains those whose bits it took; it falls asleep only from 0, by compare
+ * and exchange. ("Wake when the ring was empty" loses wake-ups on a lock-free ring.)
  *
  *     turn:  wait for events if rc_mesh_sleep() ── rc_mesh_rise()? rc_mesh_drain() ── the rest
  *
@@ -91,8 +91,8 @@ bool rc_mesh_spilling(const struct rc_mesh *m, unsigned from);
 bool rc_mesh_blocked(const struct rc_mesh *m, unsigned from);
 
 typedef void rc_mesh_fn(struct rc_msg *msg, void *arg);
-/* Hands over waiting messages, at most `budget` of each ring. fn takes what the message owns.
- * Returns false when mail is left over: it cannot sleep then, unless it is left because `to` is
+/* Hands over waiting messages of those that have woken `to`, at most `budget` of each ring. fn takes
+ * what the message owns. Returns false when mail is left over: it cannot sleep then, unless it is left because `to` is
  * blocked: rc_mesh_poke once it is not. */
 bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn, void *arg);
 

@@ -304,6 +304,83 @@ Test(mesh, who_is_written_to)
     rc_mesh_free(m);
 }
 
+static void check_copy(struct rc_msg *msg, void *arg)
+{
+    cr_assert_eq(msg->type, RC_MSG_DIR_WATCH);
+    cr_assert_eq(msg->nsp, 0x1234);
+    cr_assert_eq(msg->count, 56789u);
+    *(unsigned *)arg = msg->from;
+}
+
+static void count_one(struct rc_msg *msg, void *arg)
+{
+    (void)msg;
+    ++*(unsigned *)arg;
+}
+
+/* Who has not woken the consumer is not looked at, but loses nothing by that. */
+Test(mesh, looks_at_whom_it_was_woken_by)
+{
+    struct rc_mesh *m = rc_mesh_new(3, SLOTS);
+    struct inbox in = {.n = 0};
+
+    post(m, 0, 2, RC_MESH_REQUESTS, 0);
+    post(m, 1, 2, RC_MESH_REQUESTS, 0);
+    (void)rc_mesh_wake(m, 1);
+    cr_assert(rc_mesh_rise(m, 2));
+    cr_assert(drain(m, 2, &in, 10));
+    cr_assert_eq(in.next[RC_MESH_REQUESTS][0], 0u);
+    cr_assert_eq(in.next[RC_MESH_REQUESTS][1], 1u);
+    cr_assert(rc_mesh_sleep(m, 2));
+    (void)rc_mesh_wake(m, 0);
+    cr_assert_not(rc_mesh_sleep(m, 2));
+    cr_assert(drain(m, 2, &in, 10));
+    cr_assert_eq(in.next[RC_MESH_REQUESTS][0], 1u);
+    rc_mesh_poke(m, 2); /* and nobody after a poke */
+    post(m, 0, 2, RC_MESH_REQUESTS, 1);
+    cr_assert(drain(m, 2, &in, 10));
+    cr_assert_eq(in.n, 0u);
+    rc_mesh_free(m);
+}
+
+/* As many shards as there may be: each producer alone, the first and the last ones too. */
+Test(mesh, most_shards)
+{
+    enum { N = RC_MESH_MAX_SHARDS };
+    struct rc_mesh *m = rc_mesh_new(N, SLOTS);
+    unsigned to = 3, count = 0;
+
+    for (unsigned from = 0; from < rc_mesh_producers(N); from++) {
+        struct rc_msg msg = {.type = RC_MSG_DIR_WATCH, .nsp = 0x1234, .count = 56789};
+        unsigned got = N + 99;
+
+        if (from == to)
+            continue;
+        cr_assert(rc_mesh_sleep(m, to));
+        rc_mesh_post(m, from, to, &msg);
+        cr_assert(rc_mesh_wake(m, from));
+        cr_assert(written(m, to));
+        cr_assert(rc_mesh_rise(m, to));
+        cr_assert(rc_mesh_drain(m, to, 10, check_copy, &got));
+        cr_assert_eq(got, from);
+        count++;
+    }
+    cr_assert_eq(count, (unsigned)N + 5);
+    for (unsigned from = 0; from < rc_mesh_producers(N); from++)
+        for (unsigned k = 0; k < 2 && from != to; k++)
+            post(m, from, to, RC_MESH_REQUESTS, k);
+    for (unsigned from = 0; from < rc_mesh_producers(N); from++)
+        (void)rc_mesh_wake(m, from);
+    cr_assert_not(rc_mesh_drain(m, to, 1, count_one, &count), "one of two is left in each");
+    cr_assert_eq(count, 2u * (N + 5));
+    cr_assert_not(rc_mesh_sleep(m, to));
+    cr_assert_not(rc_mesh_drain(m, to, 1, count_one, &count));
+    cr_assert_eq(count, 3u * (N + 5));
+    cr_assert(rc_mesh_drain(m, to, 1, count_one, &count));
+    cr_assert(rc_mesh_sleep(m, to));
+    rc_mesh_free(m);
+}
+
 /* The budget is per ring; with what is left over nobody falls asleep. */
 Test(mesh, budget)
 {
@@ -576,14 +653,6 @@ Test(mesh, messages_that_own_nothing)
     }
 }
 
-static void check_copy(struct rc_msg *msg, void *arg)
-{
-    cr_assert_eq(msg->type, RC_MSG_DIR_WATCH);
-    cr_assert_eq(msg->nsp, 0x1234);
-    cr_assert_eq(msg->count, 56789u);
-    *(unsigned *)arg = msg->from;
-}
-
 /* A message arrives as it was posted, but for `from`, which the mesh fills in. */
 Test(mesh, copies_the_message)
 {
@@ -594,6 +663,7 @@ Test(mesh, copies_the_message)
     rc_mesh_post(m, 0, 1, &msg);
     cr_assert_eq(msg.from, 77);
     memset(&msg, 0, sizeof(msg));
+    cr_assert(rc_mesh_wake(m, 0));
     cr_assert(rc_mesh_drain(m, 1, 10, check_copy, &from));
     cr_assert_eq(from, 0u);
     rc_mesh_free(m);
