@@ -372,13 +372,19 @@ bool rc_mesh_blocked(const struct rc_mesh *m, unsigned from)
     return m->spilling[from * CLASSES + RC_MESH_RESULTS] != 0;
 }
 
-/* Takes up to budget messages of one mailbox. True: it may have more. These two are inlined, for they are
- * called with each class once, and a turn with little mail is mostly this. */
+/* Who takes the messages of a drain, and how many of each mailbox. */
+struct taker {
+    rc_mesh_fn *fn;
+    void *arg;
+    unsigned budget;
+};
+
+/* True: there may be more. These two are inlined, for they are called with each class once, and a turn
+ * with little mail is mostly this. */
 __attribute__((always_inline)) static inline bool drain_box(struct rc_mesh *m, unsigned from,
                                                             unsigned to,
                                                             enum rc_mesh_class class,
-                                                            unsigned budget, rc_mesh_fn *fn,
-                                                            void *arg)
+                                                            const struct taker *t)
 {
     struct mailbox *b = box_of(m, from, to, class);
     const bool *held = class == RC_MESH_RESULTS ? &m->consumer[to].held[from] : NULL;
@@ -387,30 +393,32 @@ __attribute__((always_inline)) static inline bool drain_box(struct rc_mesh *m, u
 
     if (held != NULL && *held)
         return false;
-    while (n < budget && (msg = rc_spsc_front(&b->q)) != NULL) {
+    while (n < t->budget && (msg = rc_spsc_front(&b->q)) != NULL) {
         /* Checked each time: the last one may have filled a ring. */
         if (class == RC_MESH_REQUESTS && rc_mesh_blocked(m, to))
             return true;
-        fn(msg, arg);
+        t->fn(msg, t->arg);
         if (held != NULL && *held)
             return false;
         rc_spsc_release(&b->q);
         n++;
     }
-    return n == budget;
+    return n == t->budget;
 }
 
-/* The same of all producers whose bits are in `look`. Returns the bits of those that may have more. */
-__attribute__((always_inline)) static inline uint64_t drain_class(
-    struct rc_mesh *m, unsigned to, enum rc_mesh_class class, uint64_t look, unsigned budget,
-    rc_mesh_fn *fn, void *arg)
+/* Of all producers whose bits are in `look`. Returns the bits of those that may have more. */
+__attribute__((always_inline)) static inline uint64_t drain_class(struct rc_mesh *m,
+                                                                  unsigned to,
+                                                                  enum rc_mesh_class class,
+                                                                  uint64_t look,
+                                                                  const struct taker *t)
 {
     uint64_t left = 0;
 
     for (; look != 0; look &= look - 1)
         for (unsigned from = (unsigned)__builtin_ctzll(look); from < m->nproducers;
              from += BITS)
-            if (from != to && drain_box(m, from, to, class, budget, fn, arg))
+            if (from != to && drain_box(m, from, to, class, t))
                 left |= look & -look;
     return left;
 }
@@ -455,6 +463,7 @@ bool rc_mesh_rise(struct rc_mesh *m, unsigned to)
 
 bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *fn, void *arg)
 {
+    const struct taker t = {.fn = fn, .arg = arg, .budget = budget};
     struct consumer *c = &m->consumer[to];
     uint64_t look, left;
 
@@ -462,8 +471,8 @@ bool rc_mesh_drain(struct rc_mesh *m, unsigned to, unsigned budget, rc_mesh_fn *
     look = atomic_exchange_explicit(&c->mail, 0, memory_order_acquire) & (POKED - 1);
     look |= c->left;
     c->left = 0;
-    left = drain_class(m, to, RC_MESH_RESULTS, look, budget, fn, arg);
-    left |= drain_class(m, to, RC_MESH_REQUESTS, look, budget, fn, arg);
+    left = drain_class(m, to, RC_MESH_RESULTS, look, &t);
+    left |= drain_class(m, to, RC_MESH_REQUESTS, look, &t);
     c->left |= left;
     if (left != 0 && !rc_mesh_blocked(m, to))
         wake(c, POKED);

@@ -173,11 +173,12 @@ static struct rc_conn *conn_of(const struct rc_loop *l, rc_id id)
 bool rc_loop_ready(struct rc_loop *l)
 {
     /* Those that become ready meanwhile have to wait for the next call. */
-    struct rc_ids now = l->ready;
+    struct rc_ids now;
     bool any = false;
 
-    if (now.n == 0)
+    if (l->ready.n == 0)
         return false;
+    now = l->ready;
     l->ready = (struct rc_ids){0};
     for (uint32_t i = 0; i < now.n; i++) {
         struct rc_conn *c = conn_of(l, now.id[i]);
