@@ -72,7 +72,8 @@ static void take_out(struct rc_peers *peers, uint32_t number)
             continue;
         free(peers->peer[i]);
         peers->n--;
-        memmove(&peers->peer[i], &peers->peer[i + 1], (peers->n - i) * sizeof(peers->peer[0]));
+        for (; i < peers->n; i++)
+            peers->peer[i] = peers->peer[i + 1];
         return;
     }
 }
