@@ -149,6 +149,10 @@ bench bench-quick bench-all: all $(BUILD)/bench-micro
 # Stored and acknowledged messages per second, beside bare SQLite; under two minutes.
 bench-store: $(DAEMON)
 	bench/store/run.sh
+# What a message from node to node costs, beside Node servers with the Redis adapter; under six minutes.
+bench-cluster: $(DAEMON)
+	$(call apt_install,$(call need_cmd,redis-server))
+	bench/cluster/run.sh
 # Instructions of the parts, beside those in bench/micro/baseline.txt.
 bench-micro: $(BENCHES)
 	bench/micro/run.sh $(BUILD)
@@ -225,7 +229,7 @@ test-deb: deb
 	tests/package.sh build/deb/roomcast_*.deb
 clean: ; rm -rf build tests/node_modules
 FORCE:
-.PHONY: all run test test-reference check everything bench bench-quick bench-all bench-micro bench-store asan \
+.PHONY: all run test test-reference check everything bench bench-quick bench-all bench-micro bench-store bench-cluster asan \
         tsan fuzz fuzz-run format format-check lint lint-rules lint-cppcheck lint-tidy analyze man install deb test-deb clean deps deps-test \
         deps-dev FORCE
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -95,7 +95,8 @@ bool load_conn_open(struct load *l, struct load_conn *c)
     choose_source(l, c->fd);
     if (c->stalled)
         keep_little(c->fd);
-    if (connect(c->fd, (const struct sockaddr *)&l->o->addr, sizeof(l->o->addr)) != 0 &&
+    if (connect(c->fd, (const struct sockaddr *)&l->o->addr[c->node], sizeof(l->o->addr[0])) !=
+            0 &&
         errno != EINPROGRESS) {
         load_conn_fail(l, c, "connect");
         return false;
@@ -220,7 +221,7 @@ static bool read_once(struct load *l, struct load_conn *c)
 
         c->owed = 0;
         if (l->sending)
-            load_traffic_send(l, c->tx, owed, load_now_ns());
+            load_traffic_send(l, c->back, owed, load_now_ns());
     }
     /* Of TLS a read gives one record. */
     return c->fd >= 0 && (c->tls != NULL || (size_t)n == room);

@@ -58,12 +58,14 @@ struct load_conn {
     bool aux;         /* second connection of a polling sender, for its POSTs */
     bool busy;        /* poll: a POST is on the way */
     bool stalled;     /* reads nothing once it is ready */
-    uint32_t owed;    /* closed loop: own messages that came back during this read */
+    uint8_t node;     /* whose port it has; not that of its room's sender: messages cross */
+    uint32_t owed;    /* closed loop: messages of `back` that came during this read */
     struct load_stamp pending;
-    struct load_seen *seen; /* one for each sender of the room */
-    struct load_sender *tx; /* NULL when it does not send */
-    uint64_t due_ns;        /* churn: when it was to start */
-    char *part;             /* start of something incomplete */
+    struct load_seen *seen;   /* one for each sender of the room */
+    struct load_sender *tx;   /* NULL when it does not send */
+    struct load_sender *back; /* closed loop: whose messages are done when they come here */
+    uint64_t due_ns;          /* churn: when it was to start */
+    char *part;               /* start of something incomplete */
     size_t part_len, part_cap;
     char *out; /* not yet accepted by the kernel */
     size_t out_len, out_cap;
@@ -92,6 +94,7 @@ struct load_counts {
     uint64_t expected;
     uint64_t delivered; /* each message of each receiver once */
     uint64_t duplicated, disordered, misrouted;
+    uint64_t crossed;        /* of the delivered: from one node to another */
     uint64_t acked, refused; /* --ack */
     uint64_t bytes, reads;
     uint64_t churned;
@@ -119,6 +122,7 @@ struct load {
     struct load_counts count;
     char refusal[120]; /* the first ack that said no */
     struct load_hist all, acks, recent;
+    struct load_hist near, far; /* several nodes: of one node, from one to another */
 };
 
 /* conn.c */
@@ -173,10 +177,11 @@ void load_acks_received(struct load *l, struct load_conn *c, const char *p, size
 /* report.c */
 struct load_result {
     struct load_usage before_setup, after_setup, before, after;
+    struct load_usage beside_before[LOAD_MAX_BESIDE], beside_after[LOAD_MAX_BESIDE];
     struct load_counts_read counted_setup, counted;
     uint64_t rss_before, rss_ready, rss_end, rss_peak;
-    uint64_t window_delivered, window_acked, window_sent, window_churned, window_bytes,
-        window_reads;
+    uint64_t window_delivered, window_crossed, window_acked, window_sent, window_churned,
+        window_bytes, window_reads;
     double setup_s;
 };
 /* Writes both forms; true when nothing was lost, repeated or out of order. */

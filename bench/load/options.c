@@ -18,8 +18,15 @@ static const char usage[] =
     "usage: load --port PORT [options]        (loopback addresses only)\n"
     "\n"
     "  --host ADDR         127.0.0.0/8, default 127.0.0.1\n"
-    "  --port PORT         of the server\n"
+    "  --port PORT[,PORT...]  of the server; several: nodes of a cluster, over which the "
+    "members\n"
+    "                      of each room are spread\n"
+    "  --apart             senders are at the first node, all others at the others\n"
+    "  --far               closed loop: one is done when a member at another node got it\n"
     "  --pid PID[,PID...]  server processes whose CPU time and memory are measured\n"
+    "  --beside PID[,PID...]  others, such as Redis: their CPU time for each message that is "
+    "sent.\n"
+    "                      May be given up to 4 times\n"
     "  --proto NAME        sio    Socket.IO over WebSocket (default)\n"
     "                      poll   Socket.IO over HTTP long-polling\n"
     "                      ws     plain WebSocket, a relay endpoint or with --echo an echo\n"
@@ -73,6 +80,9 @@ enum {
     OPT_OUTSTANDING,
     OPT_ECHO,
     OPT_EXCEPT,
+    OPT_APART,
+    OPT_FAR,
+    OPT_BESIDE,
     OPT_ACK,
     OPT_AUTH,
     OPT_TLS,
@@ -106,6 +116,9 @@ static const struct option options[] = {
     {"outstanding", required_argument, NULL, OPT_OUTSTANDING},
     {"echo", no_argument, NULL, OPT_ECHO},
     {"except", no_argument, NULL, OPT_EXCEPT},
+    {"apart", no_argument, NULL, OPT_APART},
+    {"far", no_argument, NULL, OPT_FAR},
+    {"beside", required_argument, NULL, OPT_BESIDE},
     {"ack", no_argument, NULL, OPT_ACK},
     {"auth", required_argument, NULL, OPT_AUTH},
     {"tls", no_argument, NULL, OPT_TLS},
@@ -156,10 +169,31 @@ static bool parse_host(struct load_options *o)
 {
     const char *text = strcmp(optarg, "localhost") == 0 ? "127.0.0.1" : optarg;
 
-    if (inet_pton(AF_INET, text, &o->addr.sin_addr) == 1 &&
-        (ntohl(o->addr.sin_addr.s_addr) >> 24) == 127)
+    if (inet_pton(AF_INET, text, &o->addr[0].sin_addr) == 1 &&
+        (ntohl(o->addr[0].sin_addr.s_addr) >> 24) == 127)
         return true;
     fprintf(stderr, "load: --host %s: only 127.0.0.0/8 is allowed\n", optarg);
+    return false;
+}
+
+static bool parse_ports(struct load_options *o)
+{
+    const char *p = optarg;
+    char *end;
+
+    for (o->nodes = 0; o->nodes < LOAD_MAX_NODES; p = end + 1) {
+        unsigned long port = strtoul(p, &end, 10);
+
+        if (end == p || port == 0 || port > 65535)
+            break;
+        o->addr[o->nodes++].sin_port = htons((uint16_t)port);
+        if (*end == '\0')
+            return true;
+        if (*end != ',')
+            break;
+    }
+    fprintf(stderr, "load: --port %s: expected up to %d numbers from 1 to 65535\n", optarg,
+            LOAD_MAX_NODES);
     return false;
 }
 
@@ -194,12 +228,20 @@ static bool parse_wait(struct load_options *o)
     return true;
 }
 
-static bool parse_pids(struct load_options *o)
+static bool parse_pids(int opt, struct load_pids *pids)
 {
-    if (load_pids_parse(&o->pids, optarg))
+    if (load_pids_parse(pids, optarg))
         return true;
-    fprintf(stderr, "load: --pid %s: expected up to %d live processes, separated by commas\n",
-            optarg, LOAD_MAX_PIDS);
+    fprintf(stderr, "load: --%s %s: expected up to %d live processes, separated by commas\n",
+            option_name(opt), optarg, LOAD_MAX_PIDS);
+    return false;
+}
+
+static bool parse_beside(struct load_options *o, int opt)
+{
+    if (o->nbeside < LOAD_MAX_BESIDE)
+        return parse_pids(opt, &o->beside[o->nbeside++]);
+    fprintf(stderr, "load: --beside may be given %d times\n", LOAD_MAX_BESIDE);
     return false;
 }
 
@@ -208,7 +250,9 @@ static bool apply_word(struct load_options *o, int opt)
 {
     switch (opt) {
     case OPT_HOST: return parse_host(o);
-    case OPT_PID: return parse_pids(o);
+    case OPT_PORT: return parse_ports(o);
+    case OPT_PID: return parse_pids(opt, &o->pids);
+    case OPT_BESIDE: return parse_beside(o, opt);
     case OPT_PROTO: return parse_proto(o);
     case OPT_WAIT: return parse_wait(o);
     case OPT_PATH:
@@ -220,6 +264,8 @@ static bool apply_word(struct load_options *o, int opt)
     case OPT_JSON: o->json = optarg; return true;
     case OPT_ECHO: o->echo = true; return true;
     case OPT_EXCEPT: o->except = true; return true;
+    case OPT_APART: o->apart = true; return true;
+    case OPT_FAR: o->far = true; return true;
     case OPT_ACK: o->ack = true; return true;
     case OPT_AUTH: o->auth = optarg; return true;
     case OPT_TLS: o->tls = true; return true;
@@ -231,14 +277,7 @@ static bool apply_word(struct load_options *o, int opt)
 
 static bool apply(struct load_options *o, int opt)
 {
-    uint32_t n;
-
     switch (opt) {
-    case OPT_PORT:
-        if (!whole(opt, 1, 65535, &n))
-            return false;
-        o->addr.sin_port = htons((uint16_t)n);
-        return true;
     case OPT_IDLE: o->idle = true; return whole(opt, 1, MAX_CONNECTIONS, &o->rooms);
     case OPT_ROOMS: return whole(opt, 1, MAX_CONNECTIONS, &o->rooms);
     case OPT_MEMBERS: return whole(opt, 1, MAX_CONNECTIONS, &o->members);
@@ -285,6 +324,15 @@ static bool settle_shape(struct load_options *o)
         fputs("load: --except needs --rate: a sender would wait for itself for ever\n", stderr);
         return false;
     }
+    if ((o->apart || o->far) && (o->nodes < 2 || o->idle || o->churn > 0)) {
+        fputs("load: --apart and --far go with messages and several ports\n", stderr);
+        return false;
+    }
+    if (o->far && (o->senders > 1 || o->members < 2 || o->ack)) {
+        fputs("load: --far goes with one sender in each room of two or more, without --ack\n",
+              stderr);
+        return false;
+    }
     if (o->ack && (o->proto != LOAD_SIO || o->echo || o->idle || o->churn > 0)) {
         fputs("load: --ack goes with messages by sio\n", stderr);
         return false;
@@ -311,8 +359,7 @@ bool load_options_parse(struct load_options *o, int argc, char **argv)
     int opt;
 
     memset(o, 0, sizeof(*o));
-    o->addr.sin_family = AF_INET;
-    o->addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    o->addr[0].sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     o->path = "/";
     o->auth = "";
     o->label = "";
@@ -330,10 +377,14 @@ bool load_options_parse(struct load_options *o, int argc, char **argv)
     while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1)
         if (!apply(o, opt))
             return false;
-    if (optind < argc || o->addr.sin_port == 0) {
+    if (optind < argc || o->nodes == 0) {
         fputs(optind < argc ? "load: too many arguments\n" : "load: --port is missing\n",
               stderr);
         return false;
+    }
+    for (uint32_t i = 0; i < o->nodes; i++) {
+        o->addr[i].sin_family = AF_INET;
+        o->addr[i].sin_addr = o->addr[0].sin_addr;
     }
     return settle_shape(o);
 }

@@ -27,10 +27,16 @@ enum load_wait {
     LOAD_NAP,   /* sleeps a fixed time between two looks */
 };
 
+#define LOAD_MAX_NODES  8
+#define LOAD_MAX_BESIDE 4
+
 struct load_options {
     enum load_proto proto;
-    struct sockaddr_in addr;
+    struct sockaddr_in addr[LOAD_MAX_NODES];
+    uint32_t nodes; /* how many of these */
     struct load_pids pids;
+    struct load_pids beside[LOAD_MAX_BESIDE]; /* told apart from the servers */
+    uint32_t nbeside;
     bool room_in_path;
     const char *auth;   /* the JSON text of CONNECT, or "" */
     const char *path;   /* of a plain WebSocket endpoint; {room} in it is the room's number */
@@ -46,7 +52,7 @@ struct load_options {
     double churn; /* new connections per second; 0: no churn */
     enum load_wait wait;
     uint32_t nap_us;
-    bool echo, idle, except, ack, tls, quiet;
+    bool echo, idle, except, apart, far, ack, tls, quiet;
 };
 
 /* Returns false after it has written why to standard error. --help ends the program. */

@@ -23,7 +23,7 @@ static void get(struct load *l, struct load_conn *c)
     n = snprintf(buf, sizeof(buf),
                  "GET /socket.io/?EIO=4&transport=polling%s%s HTTP/1.1\r\n"
                  "Host: 127.0.0.1:%u\r\n\r\n",
-                 c->sid[0] != '\0' ? "&sid=" : "", c->sid, ntohs(l->o->addr.sin_port));
+                 c->sid[0] != '\0' ? "&sid=" : "", c->sid, ntohs(l->o->addr[c->node].sin_port));
     load_conn_send(l, c, buf, (size_t)n);
 }
 
@@ -44,7 +44,7 @@ static void post(struct load *l, struct load_conn *c)
                     "Host: 127.0.0.1:%u\r\n"
                     "Content-Type: text/plain;charset=UTF-8\r\n"
                     "Content-Length: %zu\r\n\r\n",
-                    c->aux ? c->tx->conn->sid : c->sid, ntohs(l->o->addr.sin_port), n);
+                    c->aux ? c->tx->conn->sid : c->sid, ntohs(l->o->addr[c->node].sin_port), n);
     c->busy = true;
     if (n + (size_t)head <= sizeof(buf)) {
         memcpy(buf + head, c->posts, n);

@@ -15,7 +15,8 @@ struct figures {
     double per_read, user_instructions, kernel_instructions;
     double accept_user_instructions, accept_kernel_instructions;
     double switches, accept_us, accept_client_us, rss_per_conn, rss_growth, rss_rise;
-    struct quantiles delivery, ack;
+    double cross_us, server_sent_us, beside_us[LOAD_MAX_BESIDE]; /* see compute() */
+    struct quantiles delivery, ack, near, far;
     uint64_t lost, unacked, units;
 };
 
@@ -39,6 +40,26 @@ static void quantiles(const struct load_hist *h, struct quantiles *q)
     q->max = (double)h->max / 1e3;
 }
 
+/* Of a cluster: the servers' CPU time for each delivery from one node to another, and for each message
+ * that was sent; that of others, too. Returns how much these have used in all. */
+static double compute_nodes(const struct load *l, const struct load_result *r,
+                            struct figures *f, double server_us)
+{
+    double all_us = 0;
+
+    f->cross_us = ratio(server_us, (double)r->window_crossed);
+    f->server_sent_us = ratio(server_us, (double)r->window_sent);
+    for (uint32_t i = 0; i < l->o->nbeside; i++) {
+        double us = since(r->beside_before[i].server_ns, r->beside_after[i].server_ns);
+
+        f->beside_us[i] = ratio(us, (double)r->window_sent);
+        all_us += us;
+    }
+    quantiles(&l->near, &f->near);
+    quantiles(&l->far, &f->far);
+    return all_us;
+}
+
 static void compute(const struct load *l, const struct load_result *r, struct figures *f)
 {
     const struct load_usage *a = &r->before, *b = &r->after;
@@ -55,6 +76,7 @@ static void compute(const struct load *l, const struct load_result *r, struct fi
     }
 
     memset(f, 0, sizeof(*f));
+    other_us -= compute_nodes(l, r, f, server_us);
     f->seconds = (double)(b->at_ns - a->at_ns) / 1e9;
     f->units = l->o->churn > 0 ? r->window_churned : r->window_delivered;
     f->cpu_us = ratio(server_us, (double)f->units);
@@ -133,6 +155,14 @@ static void table(const struct load *l, const struct load_result *r, const struc
                (unsigned long long)f->unacked, ratio((double)r->window_acked, f->seconds));
         latencies("until ack us", &f->ack);
     }
+    if (l->o->nodes > 1) {
+        printf("  crossing     %.0f deliveries/s, server CPU %.3f us each\n",
+               ratio((double)r->window_crossed, f->seconds), f->cross_us);
+        latencies("  one node us", &f->near);
+        latencies("  crossing us", &f->far);
+    }
+    for (uint32_t i = 0; i < l->o->nbeside; i++)
+        printf("  beside %u     CPU %.3f us per message sent\n", i + 1, f->beside_us[i]);
     printf("  server CPU   %.3f us per %s (user %.3f, system %.3f), %.2f cores,"
            " %.3f switches\n",
            f->cpu_us, unit, f->user_us, f->system_us, f->server_cores, f->switches);
@@ -146,6 +176,24 @@ static void table(const struct load *l, const struct load_result *r, const struc
     if (l->o->stalled > 0)
         printf("  stalled      %u of %u were closed by the server\n", l->stalled_closed,
                l->o->rooms * l->o->stalled);
+}
+
+static void nodes_json(FILE *out, const struct load *l, const struct load_result *r,
+                       const struct figures *f)
+{
+    fprintf(out,
+            "\"nodes\":%u,\"crossed\":%llu,\"crossed_per_s\":%.1f,\"sent_per_s\":%.1f,"
+            "\"cross_us\":%.4f,\"server_sent_us\":%.4f,",
+            l->o->nodes, (unsigned long long)l->count.crossed,
+            ratio((double)r->window_crossed, f->seconds),
+            ratio((double)r->window_sent, f->seconds), f->cross_us, f->server_sent_us);
+    if (l->o->nodes > 1)
+        fprintf(out,
+                "\"near_p50_us\":%.1f,\"near_p99_us\":%.1f,\"far_p50_us\":%.1f,"
+                "\"far_p99_us\":%.1f,",
+                f->near.p50, f->near.p99, f->far.p50, f->far.p99);
+    for (uint32_t i = 0; i < l->o->nbeside; i++)
+        fprintf(out, "\"beside%u_us\":%.4f,", i + 1, f->beside_us[i]);
 }
 
 static void json(FILE *out, const struct load *l, const struct load_result *r,
@@ -183,6 +231,7 @@ static void json(FILE *out, const struct load *l, const struct load_result *r,
             f->cpu_us, f->user_us, f->system_us, f->switches, f->user_instructions,
             f->kernel_instructions, f->server_cores);
     fprintf(out, "\"per_read\":%.2f,", f->per_read);
+    nodes_json(out, l, r, f);
     fprintf(out, "\"client_us\":%.4f,\"client_cores\":%.3f,\"other_cores\":%.3f,", f->client_us,
             f->client_cores, f->other_cores);
     fprintf(out, "\"accept_user_insn\":%.0f,\"accept_kernel_insn\":%.0f,",

@@ -189,6 +189,14 @@ static void wake_stalled(struct load *l, struct clockwork *w)
     }
 }
 
+static void read_usage(const struct load *l, struct load_usage *servers,
+                       struct load_usage *beside)
+{
+    for (uint32_t i = 0; i < l->o->nbeside; i++)
+        load_usage_read(&beside[i], &l->o->beside[i]);
+    load_usage_read(servers, &l->o->pids);
+}
+
 static void traffic(struct load *l, struct clockwork *w, struct load_result *r)
 {
     bool (*work)(struct load *, struct clockwork *, uint64_t) = NULL;
@@ -215,14 +223,15 @@ static void traffic(struct load *l, struct clockwork *w, struct load_result *r)
     l->window_to_ns = UINT64_MAX;
     l->window_from_ns = load_now_ns();
     from = l->count;
-    load_usage_read(&r->before, &l->o->pids);
+    read_usage(l, &r->before, r->beside_before);
     load_counters_open(&counters, &l->o->pids);
     run_until(l, w, l->window_from_ns + seconds(l->o->duration_s), work);
     load_counters_read(&counters, &r->counted);
-    load_usage_read(&r->after, &l->o->pids);
+    read_usage(l, &r->after, r->beside_after);
     load_counters_close(&counters);
     l->window_to_ns = load_now_ns();
     r->window_delivered = l->count.delivered - from.delivered;
+    r->window_crossed = l->count.crossed - from.crossed;
     r->window_acked = l->count.acked - from.acked;
     r->window_sent = l->count.sent - from.sent;
     r->window_churned = l->count.churned - from.churned;

@@ -82,7 +82,7 @@ void load_session_connected(struct load *l, struct load_conn *c)
                  "Connection: Upgrade\r\n"
                  "Sec-WebSocket-Key: " WS_KEY "\r\n"
                  "Sec-WebSocket-Version: 13\r\n\r\n",
-                 prefix, path, room, rest, ntohs(l->o->addr.sin_port));
+                 prefix, path, room, rest, ntohs(l->o->addr[c->node].sin_port));
     if (n <= 0 || (size_t)n >= sizeof(buf)) {
         load_conn_fail(l, c, "--path is too long");
         return;

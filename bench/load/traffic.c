@@ -83,6 +83,30 @@ static void init_stalled(struct load *l)
     }
 }
 
+/* Over all nodes, in each room beginning at another one; apart: one that sends is at the first. */
+static uint8_t choose_node(const struct load *l, const struct load_conn *c)
+{
+    uint32_t place = (uint32_t)(c - l->conns) % l->o->members + c->room;
+
+    if (!l->o->apart)
+        return (uint8_t)(place % l->o->nodes);
+    return c->tx != NULL ? 0 : (uint8_t)(1 + place % (l->o->nodes - 1));
+}
+
+/* Where a sender's messages are done: at itself, or at the room's first member on another node. */
+static void init_back(struct load *l)
+{
+    for (uint32_t i = 0; i < l->nsenders; i++) {
+        struct load_sender *s = &l->senders[i];
+        struct load_conn *c = s->conn;
+
+        if (l->o->far)
+            for (c = &l->conns[s->conn->room * l->o->members]; c->node == s->conn->node;)
+                c++;
+        c->back = s;
+    }
+}
+
 /* Senders are spread over a room's members, so that no server's order of members matters. */
 static bool init_senders(struct load *l)
 {
@@ -98,10 +122,12 @@ static bool init_senders(struct load *l)
         s->index = i;
         s->conn = s->via = &l->conns[room * o->members + member];
         s->conn->tx = s;
+        s->conn->node = choose_node(l, s->conn);
         if (o->proto == LOAD_POLL) {
             s->via = &l->conns[aux++];
             s->via->aux = true;
             s->via->room = room;
+            s->via->node = s->conn->node;
             s->via->tx = s;
         }
         if (!build_frame(l, s))
@@ -144,7 +170,12 @@ bool load_traffic_init(struct load *l)
                      c->room);
         c->body = (uint32_t)strlen(before);
     }
-    return init_senders(l) && load_acks_init(l);
+    if (!init_senders(l))
+        return false;
+    for (uint32_t i = 0; i < l->nconns; i++)
+        l->conns[i].node = choose_node(l, &l->conns[i]);
+    init_back(l);
+    return load_acks_init(l);
 }
 
 void load_traffic_deinit(struct load *l)
@@ -239,8 +270,9 @@ void load_traffic_received(struct load *l, struct load_conn *c, const struct loa
                            uint64_t now_ns)
 {
     uint32_t k = s->sender - c->room * l->o->senders;
-    uint64_t due_ns = s->ns + l->start_ns;
+    uint64_t due_ns = s->ns + l->start_ns, delivered = l->count.delivered;
     struct load_seen *seen;
+    bool far;
 
     if (c->seen == NULL || k >= l->o->senders) {
         l->count.misrouted++;
@@ -254,13 +286,18 @@ void load_traffic_received(struct load *l, struct load_conn *c, const struct loa
     } else {
         unexpected(l, seen, s->seq);
     }
+    far = l->o->nodes > 1 && l->senders[s->sender].conn->node != c->node;
+    if (far)
+        l->count.crossed += l->count.delivered - delivered;
     if (due_ns >= l->window_from_ns && due_ns < l->window_to_ns) {
         uint64_t ns = now_ns > due_ns ? now_ns - due_ns : 0;
 
         load_hist_add(&l->all, ns);
+        if (l->o->nodes > 1)
+            load_hist_add(far ? &l->far : &l->near, ns);
         if (!l->o->ack)
             load_hist_add(&l->recent, ns);
     }
-    if (c->tx != NULL && c->tx->index == s->sender && l->o->rate <= 0 && !l->o->ack)
+    if (c->back != NULL && c->back->index == s->sender && l->o->rate <= 0 && !l->o->ack)
         c->owed++;
 }

@@ -187,6 +187,131 @@ describe('what the load generator counts', { concurrency: 9 }, () => {
   });
 });
 
+// Two servers of one room for each path. fault(member, data, send) is called for what crosses: for
+// receivers at another server than the sender's.
+async function nodes(t, fault = (member, data, send) => send(data)) {
+  const rooms = new Map();
+  const seen = { ports: [], crossed: 0 };
+  for (const node of [0, 1]) {
+    const http = createServer();
+    const wss = new WebSocketServer({ server: http, perMessageDeflate: false });
+    wss.on('connection', (ws, req) => {
+      if (!rooms.has(req.url)) rooms.set(req.url, []);
+      const room = rooms.get(req.url);
+      room.push({ ws, node });
+      ws.on('error', () => {});
+      ws.on('message', (data) => {
+        room.forEach((peer, i) => {
+          const send = (d) => peer.ws.send(d, { binary: false });
+          if (peer.node === node) return send(data);
+          seen.crossed++;
+          fault(i, data, send);
+        });
+      });
+    });
+    http.listen(0, '127.0.0.1');
+    await once(http, 'listening');
+    seen.ports.push(http.address().port);
+    t.after(() => {
+      for (const ws of wss.clients) ws.terminate();
+      http.close();
+    });
+  }
+  seen.port = seen.ports.join(',');
+  seen.members = (path, node) => rooms.get(path).filter((peer) => peer.node === node).length;
+  return seen;
+}
+
+describe('what the load generator counts of several nodes', { concurrency: 6 }, () => {
+  test('members are spread, and what crosses is counted', async (t) => {
+    const server = await nodes(t);
+    const r = await load(server.port, '--proto ws --path /room/{room} --rooms 4 --members 10 --rate 200');
+    assert.deepEqual(faults(r), none);
+    for (const room of [0, 1, 2, 3]) assert.deepEqual([0, 1].map((node) => server.members(`/room/${room}`, node)), [5, 5]);
+    assert.deepEqual([r.nodes, r.crossed, r.delivered], [2, server.crossed, 2 * server.crossed]);
+    assert.equal(r.code, 0, r.err);
+    assert.match(r.out, /crossing +\d+ deliveries\/s/);
+  });
+
+  test('apart: who sends is alone on the first', async (t) => {
+    const server = await nodes(t);
+    const r = await load(server.port, `${TEN} --apart`);
+    assert.deepEqual([server.members('/', 0), server.members('/', 1)], [1, 9]);
+    assert.deepEqual([r.crossed, r.delivered], [9 * r.sent, 10 * r.sent]);
+    assert.equal(r.code, 0, r.err);
+  });
+
+  test('what the way between adds is told apart', async (t) => {
+    const server = await nodes(t, (member, data, send) => setTimeout(() => send(data), 30));
+    const r = await load(server.port, `${TEN} --apart`);
+    assert.equal(r.code, 0, r.err);
+    assert.ok(r.far_p50_us > 29_000 && r.near_p50_us < 25_000, `${r.near_p50_us}, ${r.far_p50_us}`);
+  });
+
+  test('what is lost between nodes', async (t) => {
+    let lost = 0;
+    let count = 0;
+    const server = await nodes(t, (member, data, send) => (++count % 50 === 0 ? lost++ : send(data)));
+    const r = await load(server.port, `${TEN} --apart`);
+    assert.ok(lost > 5);
+    assert.deepEqual(faults(r), { ...none, lost });
+    assert.equal(r.crossed, server.crossed - lost);
+    assert.equal(r.code, 1);
+  });
+
+  test('what comes twice crosses once', async (t) => {
+    let twice = 0;
+    const server = await nodes(t, (member, data, send) => {
+      send(data);
+      if (member === 3) send(data), twice++;
+    });
+    const r = await load(server.port, `${TEN} --apart`);
+    assert.ok(twice > 50);
+    assert.deepEqual(faults(r), { ...none, duplicated: twice });
+    assert.equal(r.crossed, 9 * r.sent);
+  });
+
+  test('closed loop over the nodes: the next goes when one has crossed', async (t) => {
+    let most = 0;
+    let first = -1;
+    const waiting = [];
+    const server = await nodes(t, (member, data, send) => {
+      if (first < 0) first = member;
+      waiting.push(() => send(data));
+      if (member === first) most = Math.max(most, waiting.filter(Boolean).length);
+    });
+    const timer = setInterval(() => waiting.splice(0).forEach((send) => send()), 20);
+    t.after(() => clearInterval(timer));
+    const r = await load(server.port, '--proto ws --members 2 --outstanding 8 --far');
+    assert.equal(most, 8);
+    assert.equal(r.code, 0, r.err);
+    assert.ok(r.sent >= 40 && r.sent < 800, `sent ${r.sent}`);
+  });
+
+  test('CPU time of others, for each message', async (t) => {
+    const server = await nodes(t);
+    const idle = spawn('sleep', ['100']);
+    t.after(() => idle.kill());
+    const r = await load(server.port, `${TEN} --beside ${process.pid} --beside ${idle.pid}`);
+    assert.equal(r.code, 0, r.err);
+    assert.ok(r.beside1_us > 1, `${r.beside1_us}`);
+    assert.equal(r.beside2_us, 0);
+  });
+
+  test('options that contradict each other', async () => {
+    for (const [port, options, why] of [
+      ['1,2,x', '', /--port 1,2,x: expected/],
+      ['1,2,3,4,5,6,7,8,9', '', /up to 8 numbers/],
+      ['1', '--apart', /several ports/],
+      ['1,2', '--far --senders 2', /one sender/],
+    ]) {
+      const r = await load(port, `--members 4 ${options}`.trim());
+      assert.equal(r.code, 2);
+      assert.match(r.err, why);
+    }
+  });
+});
+
 // A Socket.IO server in as many words as the client needs. Messages go to the sender's connection
 // alone; fault(ack, id) answers instead of it.
 async function acking(t, fault = (ack) => ack()) {
