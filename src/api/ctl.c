@@ -415,6 +415,7 @@ static void show(struct client *c, const struct rc_ctl_command *cmd)
     case RC_CTL_NAMESPACES: start_list(c, cmd); return;
     case RC_CTL_SHARDS: rc_ctl_show_shards(from, &b); break;
     case RC_CTL_RINGS: rc_ctl_show_rings(from, cmd->limit, &b); break;
+    case RC_CTL_NODES: rc_ctl_show_nodes(from, cmd->limit, &b); break;
     case RC_CTL_CONFIG: show_config(c, cmd->key); return;
     case RC_CTL_STATS: rc_ctl_show_stats(from, &b); break;
     }

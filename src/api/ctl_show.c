@@ -1,11 +1,13 @@
 /* ctl_show.c - the console's answers that are made from counters and the configuration. */
 #include "rc/api/ctl.h"
 
+#include "rc/base/mem.h"
 #include "rc/base/utf8.h"
 #include "rc/base/wild.h"
 #include "rc/proto/json.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 /* What the INI says may be no UTF-8. */
@@ -110,6 +112,26 @@ void rc_ctl_show_rings(const struct rc_admin_sources *from, uint32_t limit, stru
         rc_buf_putc(to, '}');
     }
     rc_buf_printf(to, "],\"shown\":%u,\"matched\":%u}", shown, matched);
+}
+
+void rc_ctl_show_nodes(const struct rc_admin_sources *from, uint32_t limit, struct rc_buf *to)
+{
+    struct rc_cluster_node *node = rc_malloc(RC_CLUSTER_NODES_MAX * sizeof(*node));
+    unsigned n = 0, shown = 0;
+
+    if (from->cluster != NULL)
+        n = from->cluster->nodes(from->cluster->cluster, node);
+    rc_buf_putz(to, "{\"ok\":true,\"nodes\":[");
+    for (; shown < n && shown < limit; shown++) {
+        rc_buf_putz(to, shown != 0 ? ",{\"id\":" : "{\"id\":");
+        rc_json_string_encode(rc_str_of(node[shown].id), to);
+        rc_buf_putz(to, ",\"address\":");
+        rc_json_string_encode(rc_str_of(node[shown].address), to);
+        put_number("seconds", node[shown].here_ms / 1000, to);
+        rc_buf_putc(to, '}');
+    }
+    rc_buf_printf(to, "],\"shown\":%u,\"matched\":%u}", shown, n);
+    free(node);
 }
 
 static void put_closed(const struct rc_admin_sources *from, struct rc_buf *to)

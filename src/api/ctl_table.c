@@ -62,6 +62,9 @@ static const struct table tables[] = {
       {"POSTED", "posted", COUNT},
       {"WAITING", "waiting", COUNT},
       {"SPILLED", "spilled", COUNT}}},
+    {"nodes",
+     "other node",
+     {{"NODE", "id", TEXT}, {"ADDRESS", "address", TEXT}, {"SECONDS", "seconds", COUNT}}},
 };
 
 /* ---- cells ---- */

@@ -525,8 +525,11 @@ struct rc_cluster *rc_cluster_new(const struct rc_conf *conf, const struct rc_ap
 
     RC_ASSERT(c != NULL);
     memset(c, 0, size);
-    c->port = (struct rc_cluster_port){
-        .cluster = c, .submit = submit, .stats = read_stats, .tag = read_tag};
+    c->port = (struct rc_cluster_port){.cluster = c,
+                                       .submit = submit,
+                                       .stats = read_stats,
+                                       .tag = read_tag,
+                                       .nodes = rc_nodes_list};
     c->conf = conf;
     c->app = app;
     c->mesh = mesh;

@@ -71,7 +71,8 @@ struct rc_cluster {
     struct event *tick;
 
     /* See nodes.c. */
-    struct rc_list nodes; /* of node: the other ones */
+    pthread_mutex_t nodes_lock; /* what follows changes under it, and operators read */
+    struct rc_list nodes;       /* of node: the other ones */
     unsigned nnodes;
     uint32_t node_number; /* the last one given to one */
     struct rc_buf own_channel;
@@ -123,6 +124,8 @@ void rc_nodes_take(struct rc_cluster *c, struct rc_str rest);
 /* RC_CLUSTER_PEER, while the link is up. Borrows it. */
 void rc_nodes_tell(struct rc_cluster *c, const struct rc_cluster_item *item);
 void rc_nodes_bye(struct rc_cluster *c);
+/* The operators' thread. */
+unsigned rc_nodes_list(void *cluster, struct rc_cluster_node *to);
 
 static inline uint16_t rc_cluster_tag(const struct rc_cluster *c)
 {

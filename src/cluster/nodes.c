@@ -26,7 +26,7 @@ enum { VERSION = 1, BEATS = 5, HEAD_ITEMS = 4, HERE_ITEMS = 8, TELL_ITEMS = 8 };
 
 struct node {
     struct rc_list link;
-    uint64_t nonce, heard_ms;
+    uint64_t nonce, heard_ms, since_ms;
     struct rc_peer peer;
 };
 
@@ -149,7 +149,9 @@ static void forget(struct rc_cluster *c, struct node *n, const char *why)
 {
     rc_log(RC_LOG_INFO, "cluster: node %s %s", n->peer.id, why);
     post_node(c, n, RC_MSG_PEER_GONE);
+    (void)pthread_mutex_lock(&c->nodes_lock);
     rc_list_remove(&n->link);
+    (void)pthread_mutex_unlock(&c->nodes_lock);
     c->nnodes--;
     atomic_store_explicit(&c->count.nodes, c->nnodes, memory_order_relaxed);
     free(n);
@@ -220,8 +222,10 @@ static void add(struct rc_cluster *c, struct rc_str id, uint64_t nonce, struct r
     memcpy(p->id, id.p, id.len);
     n->peer = *p;
     n->nonce = nonce;
-    n->heard_ms = rc_clock_ms();
+    n->heard_ms = n->since_ms = rc_clock_ms();
+    (void)pthread_mutex_lock(&c->nodes_lock);
     rc_list_append(&c->nodes, &n->link);
+    (void)pthread_mutex_unlock(&c->nodes_lock);
     c->nnodes++;
     atomic_store_explicit(&c->count.nodes, c->nnodes, memory_order_relaxed);
     rc_log(RC_LOG_INFO, "cluster: node %s is here", p->id);
@@ -316,6 +320,24 @@ void rc_nodes_take(struct rc_cluster *c, struct rc_str rest)
         forget(c, n, "has ended");
 }
 
+unsigned rc_nodes_list(void *cluster, struct rc_cluster_node *to)
+{
+    struct rc_cluster *c = cluster;
+    uint64_t now = rc_clock_ms();
+    unsigned count = 0;
+
+    (void)pthread_mutex_lock(&c->nodes_lock);
+    for (struct rc_list *l = c->nodes.next; l != &c->nodes; l = l->next) {
+        const struct node *n = RC_CONTAINER(l, struct node, link);
+
+        memcpy(to[count].id, n->peer.id, sizeof(to->id));
+        memcpy(to[count].address, n->peer.address, sizeof(to->address));
+        to[count++].here_ms = now - n->since_ms;
+    }
+    (void)pthread_mutex_unlock(&c->nodes_lock);
+    return count;
+}
+
 /* ---- beats ---- */
 
 static void hear_all(struct rc_cluster *c, uint64_t now_ms)
@@ -372,6 +394,7 @@ int rc_nodes_init(struct rc_cluster *c)
     const struct timeval t = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
 
     rc_list_init(&c->nodes);
+    (void)pthread_mutex_init(&c->nodes_lock, NULL);
     do
         rc_random(&c->nonce, sizeof(c->nonce));
     while (c->nonce == 0);
@@ -392,6 +415,7 @@ void rc_nodes_deinit(struct rc_cluster *c)
         next = l->next;
         free(RC_CONTAINER(l, struct node, link));
     }
+    (void)pthread_mutex_destroy(&c->nodes_lock);
     event_free(c->beat);
     rc_buf_deinit(&c->own_channel);
 }

@@ -1,11 +1,13 @@
 // Roomcast nodes know each other: who comes, who ends, who dies, and who is only cut off for a while.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 
 import { encode } from 'notepack.io';
 
 import { closeAll } from './lib/client.mjs';
-import { start } from './lib/daemon.mjs';
+import { ctl } from './lib/console.mjs';
+import { start, tempDir } from './lib/daemon.mjs';
 import { startRedis } from './lib/redis.mjs';
 import { logged, sleep, until } from './lib/wait.mjs';
 
@@ -20,11 +22,13 @@ async function startOwn(t) {
 }
 
 async function startNode(t, redis, name, options = {}) {
+  const console = join(tempDir(), 'ctl.sock');
   const server = await start({
     ini: '[connect]\n',
     shards: 2,
-    options: { 'cluster.redis': redis.url, 'cluster.node': name, 'cluster.lease': `${LEASE}ms`, 'admin.listen': '127.0.0.1:0', ...options },
+    options: { 'cluster.redis': redis.url, 'cluster.node': name, 'cluster.lease': `${LEASE}ms`, 'admin.listen': '127.0.0.1:0', 'admin.socket': console, ...options },
   });
+  server.console = console;
   t.after(() => server.ended ?? server.stop());
   const [, admin] = await until('its address is said', () => /metrics on (http:\S+)\/metrics/.exec(server.stderr()));
   return { server, admin, name };
@@ -44,6 +48,9 @@ test('nodes that come and end are known', async (t) => {
   await Promise.all([knows(a, 1), knows(b, 1)]);
   const c = await startNode(t, redis, 'c');
   await Promise.all([a, b, c].map((node) => knows(node, 2)));
+  const shown = await ctl(c.server, 'SHOW nodes');
+  assert.deepEqual(shown.nodes.map((n) => [n.id, n.address]).sort(), [['a', ''], ['b', '']]);
+  assert.deepEqual([shown.shown, shown.matched, (await ctl(c.server, 'SHOW nodes limit=1')).shown], [2, 2, 1]);
   await c.server.stop();
   await Promise.all([knows(a, 1), knows(b, 1)]);
   assert.match(a.server.stderr(), /node c has ended/);

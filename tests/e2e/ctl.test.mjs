@@ -190,7 +190,7 @@ for (const shards of TWO) {
     const rings = await ctl(server, 'SHOW rings');
     assert.equal(rings.rings.filter((r) => r.from === 'admin').length, shards);
     assert.equal(rings.rings.every((r) => r.posted > 0 && r.spilled === 0), true);
-    for (const command of ['SHOW rooms', 'SHOW namespaces', 'SHOW shards', 'SHOW rings', 'SHOW stats', 'SHOW config',
+    for (const command of ['SHOW rooms', 'SHOW namespaces', 'SHOW shards', 'SHOW rings', 'SHOW nodes', 'SHOW stats', 'SHOW config',
       'HELP', 'VERSION', 'LOG']) {
       const r = await cli(server, ...command.split(' '));
       assert.deepEqual([r.code, r.stderr], [0, ''], command);
@@ -233,8 +233,8 @@ test('what is wrong is told', async (t) => {
   const server = await startWithConsole(t, { ini: INI });
   for (const [command, message] of [
     ['DANCE', 'there is no command DANCE: HELP lists them'],
-    ['SHOW', 'SHOW: expected clients, rooms, namespaces, shards, rings, config or stats'],
-    ['SHOW money', 'SHOW money: expected clients, rooms, namespaces, shards, rings, config or stats'],
+    ['SHOW', 'SHOW: expected clients, rooms, namespaces, shards, rings, nodes, config or stats'],
+    ['SHOW money', 'SHOW money: expected clients, rooms, namespaces, shards, rings, nodes, config or stats'],
     ['SHOW clients usr=x', 'SHOW clients: there is no key usr; there are: client user address room namespace transport limit sort'],
     ['SHOW clients ann', 'SHOW clients: expected KEY=VALUE instead of ann'],
     ['SHOW clients limit=many', 'limit=many: expected a number, or all'],

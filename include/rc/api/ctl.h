@@ -49,6 +49,7 @@ enum rc_ctl_verb {
       "namespaces and endpoints, the fullest first")                                     \
     X(SHARDS, "shards", "", "what each shard has and has done")                          \
     X(RINGS, "rings", "limit", "the rings between threads that were ever used")          \
+    X(NODES, "nodes", "limit", "the other roomcast nodes of the cluster")                \
     X(CONFIG, "config", "key", "what is in effect; key = SECTION.KEY, with * for any")   \
     X(STATS, "stats", "", "all shards together, and the store")
 
@@ -80,6 +81,7 @@ const char *rc_ctl_level(enum rc_loglevel level);
 
 void rc_ctl_show_shards(const struct rc_admin_sources *from, struct rc_buf *to);
 void rc_ctl_show_rings(const struct rc_admin_sources *from, uint32_t limit, struct rc_buf *to);
+void rc_ctl_show_nodes(const struct rc_admin_sources *from, uint32_t limit, struct rc_buf *to);
 void rc_ctl_show_stats(const struct rc_admin_sources *from, struct rc_buf *to);
 /* Returns how many keys fit. */
 unsigned rc_ctl_show_config(const struct rc_conf *conf, struct rc_str key, struct rc_buf *to);

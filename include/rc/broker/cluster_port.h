@@ -8,7 +8,7 @@
  * leave in its owner's order, and what a session sends by way of two owners in the order in which it
  * was sent.
  *
- * Threads:   submit: any shard.  stats, tag: any.
+ * Threads:   submit: any shard.  stats, tag: any.  nodes: operators'.
  * Ownership: submit takes over what the item owns, whether or not there is room for it.
  */
 #ifndef RC_BROKER_CLUSTER_PORT_H
@@ -67,6 +67,15 @@ struct rc_cluster_stats {
 #undef RC_CLUSTER_STATS_FIELD
 };
 
+enum { RC_CLUSTER_NODES_MAX = 256, RC_CLUSTER_NODE_TEXT = 64 };
+
+/* Another roomcast node. */
+struct rc_cluster_node {
+    char id[RC_CLUSTER_NODE_TEXT];
+    char address[RC_CLUSTER_NODE_TEXT]; /* of its pipe listener; "": it has none */
+    uint64_t here_ms;                   /* since it was seen first */
+};
+
 struct rc_cluster_port {
     void *cluster;
     /* Never blocks. False: it was dropped, and counted. */
@@ -74,6 +83,8 @@ struct rc_cluster_port {
     void (*stats)(const void *cluster, struct rc_cluster_stats *to);
     /* What sids of this node bear, so that others know whose they are; not 0. It may change. */
     uint16_t (*tag)(const void *cluster);
+    /* At most RC_CLUSTER_NODES_MAX. Takes a lock that the cluster's thread holds for moments: not for shards. */
+    unsigned (*nodes)(void *cluster, struct rc_cluster_node *to);
 };
 
 #endif /* RC_BROKER_CLUSTER_PORT_H */

@@ -17,6 +17,7 @@
 
 #include "rc/base/str.h"
 #include "rc/base/thread.h"
+#include "rc/broker/cluster_port.h"
 #include "rc/broker/msg.h"
 
 #include <stdbool.h>
@@ -25,9 +26,9 @@
 struct rc_shard;
 
 enum {
-    RC_PEERS_MAX = 256, /* nodes that are known at once; more are not seen */
-    RC_PEER_ID = 64,
-    RC_PEER_ADDRESS = 64,
+    RC_PEERS_MAX = RC_CLUSTER_NODES_MAX, /* nodes that are known at once; more are not seen */
+    RC_PEER_ID = RC_CLUSTER_NODE_TEXT,
+    RC_PEER_ADDRESS = RC_CLUSTER_NODE_TEXT,
     RC_PEER_TOKEN = 16,
 };
 
