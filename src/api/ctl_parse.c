@@ -214,10 +214,10 @@ static bool parse_show(struct words *w, struct rc_ctl_command *cmd)
         }
         return true;
     }
-    return wrong(
-        w->why,
-        "SHOW%s%.*s: expected clients, rooms, namespaces, shards, rings, config or stats",
-        any ? " " : "", RC_STR_ARG(any ? word : RC_STR_NONE));
+    return wrong(w->why,
+                 "SHOW%s%.*s: expected clients, rooms, namespaces, shards, rings, nodes, "
+                 "config or stats",
+                 any ? " " : "", RC_STR_ARG(any ? word : RC_STR_NONE));
 }
 
 static bool parse_kick(struct words *w, struct rc_ctl_command *cmd)
