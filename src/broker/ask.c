@@ -11,6 +11,8 @@
 
 enum { ASKS_MAX = 0x10000, UNKNOWN = -1 };
 
+#define NODES UINT32_C(0x80000000) /* in a count of shards: other nodes, too */
+
 struct rc_ask {
     struct rc_pooled hdr;
     uint64_t number;
@@ -19,9 +21,12 @@ struct rc_ask {
     bool one;
     int64_t shards;           /* that were reached, UNKNOWN until the owner has told */
     int64_t shards_reported;  /* that have told how many sockets they asked */
-    uint64_t asked, answered; /* sockets */
+    uint64_t asked, answered; /* sockets of this node */
+    bool nodes, nodes_ended;  /* other nodes are asked; have told all they will */
     struct rc_hmap who;       /* sockets that have answered, their ids as pointers */
     struct rc_buf answers;    /* "[1],[2]" */
+    struct rc_buf attached;   /* {length:4, bytes} of what these refer to */
+    unsigned nattached;
     struct rc_timer timer;
 };
 
@@ -80,6 +85,7 @@ RC_ON_SHARD static void drop(struct rc_shard *sh, struct rc_ask *a)
     rc_timer_stop(&a->timer);
     rc_hmap_deinit(&a->who);
     rc_buf_deinit(&a->answers);
+    rc_buf_deinit(&a->attached);
     rc_pool_put(&sh->asks, a);
 }
 
@@ -89,6 +95,27 @@ void rc_ask_forget(struct rc_shard *sh, uint64_t number)
 
     if (a != NULL)
         drop(sh, a);
+}
+
+/* ---- lists: {length:4, bytes} of each; of an answer its JSON and its attachments ---- */
+
+static struct rc_str take(struct rc_str *rest)
+{
+    struct rc_str piece;
+    uint32_t len;
+
+    memcpy(&len, rest->p, sizeof(len));
+    piece = rc_str_make(rest->p + sizeof(len), len);
+    *rest = rc_str_skip(*rest, sizeof(len) + len);
+    return piece;
+}
+
+static void put(struct rc_buf *b, struct rc_str piece)
+{
+    uint32_t len = (uint32_t)piece.len;
+
+    rc_buf_put(b, &len, sizeof(len));
+    rc_buf_puts(b, piece);
 }
 
 /* ---- the asker's acknowledgement ---- */
@@ -101,6 +128,16 @@ static void begin_ack(struct rc_shard *sh, const struct rc_ask *a, const struct 
                     nattachments, rc_space_name(sh, k), true, a->id);
 }
 
+/* list: of attachments. */
+RC_ON_SHARD static void end_ack(struct rc_shard *sh, const struct rc_socket *k,
+                                struct rc_str list)
+{
+    rc_frames_end(&sh->scratch);
+    while (list.len != 0)
+        rc_frames_attach(&sh->scratch, take(&list));
+    rc_lane_reply(sh, k->session, rc_frames(&sh->scratch));
+}
+
 RC_ON_SHARD static void finish(struct rc_shard *sh, struct rc_ask *a, const char *error,
                                const char *message)
 {
@@ -108,7 +145,7 @@ RC_ON_SHARD static void finish(struct rc_shard *sh, struct rc_ask *a, const char
     struct rc_buf *b = &sh->scratch;
 
     if (k != NULL) {
-        begin_ack(sh, a, k, 0);
+        begin_ack(sh, a, k, a->nattached);
         rc_buf_printf(b, "[{\"ok\":%s", error != NULL ? "false" : "true");
         if (error != NULL)
             rc_buf_printf(b, ",\"error\":\"%s\",\"message\":\"%s\"", error, message);
@@ -118,8 +155,7 @@ RC_ON_SHARD static void finish(struct rc_shard *sh, struct rc_ask *a, const char
             rc_buf_putc(b, ']');
         }
         rc_buf_putz(b, "}]");
-        rc_frames_end(b);
-        rc_lane_reply(sh, k->session, rc_frames(b));
+        end_ack(sh, k, rc_buf_str(&a->attached));
     }
     drop(sh, a);
 }
@@ -134,7 +170,8 @@ static void on_overdue(struct rc_timer *t, void *arg)
 
 RC_ON_SHARD static void finish_if_complete(struct rc_shard *sh, struct rc_ask *a)
 {
-    if (a->shards == UNKNOWN || a->shards_reported < a->shards || a->answered < a->asked)
+    if (a->shards == UNKNOWN || a->shards_reported < a->shards || a->answered < a->asked ||
+        (a->nodes && !a->nodes_ended))
         return;
     if (a->one) /* one that answers never comes here */
         finish(sh, a, "bad_target", "no such socket");
@@ -152,7 +189,10 @@ RC_ON_SHARD static void on_report(struct rc_shard *sh, uint64_t number, enum rc_
     if (a == NULL)
         return;
     if (type == RC_MSG_ASK_SHARDS) {
-        a->shards = count;
+        a->shards = count & ~NODES;
+        a->nodes = (count & NODES) != 0;
+    } else if (type == RC_MSG_ASK_END) {
+        a->nodes_ended = true;
     } else {
         a->shards_reported++;
         a->asked += count;
@@ -191,31 +231,12 @@ void rc_ask_report(struct rc_shard *sh, uint64_t number, enum rc_msg_type type, 
         rc_shard_post(sh, shard_of(number), &msg);
 }
 
-/* ---- answers: {json length:4, json, {length:4, bytes} of each attachment} ---- */
-
-static struct rc_str take(struct rc_str *rest)
+void rc_ask_put(struct rc_shard *sh, uint64_t number, uint32_t shards, bool nodes)
 {
-    struct rc_str piece;
-    uint32_t len;
-
-    memcpy(&len, rest->p, sizeof(len));
-    piece = rc_str_make(rest->p + sizeof(len), len);
-    *rest = rc_str_skip(*rest, sizeof(len) + len);
-    return piece;
+    rc_ask_report(sh, number, RC_MSG_ASK_SHARDS, nodes ? shards | NODES : shards);
 }
 
-static void put(struct rc_buf *b, struct rc_str piece)
-{
-    uint32_t len = (uint32_t)piece.len;
-
-    rc_buf_put(b, &len, sizeof(len));
-    rc_buf_puts(b, piece);
-}
-
-static bool same_id(const void *value, const void *key)
-{
-    return value == key;
-}
+/* ---- answers ---- */
 
 /* The answer of the one socket that was asked is the asker's own acknowledgement. */
 RC_ON_SHARD static void pass_on(struct rc_shard *sh, struct rc_ask *a, struct rc_str json,
@@ -229,56 +250,94 @@ RC_ON_SHARD static void pass_on(struct rc_shard *sh, struct rc_ask *a, struct rc
     if (k != NULL) {
         begin_ack(sh, a, k, n);
         rc_buf_puts(&sh->scratch, json);
-        rc_frames_end(&sh->scratch);
-        while (attachments.len != 0)
-            rc_frames_attach(&sh->scratch, take(&attachments));
-        rc_lane_reply(sh, k->session, rc_frames(&sh->scratch));
+        end_ack(sh, k, attachments);
     }
     drop(sh, a);
 }
 
+/* Adds an answer to the others; those of all of them may be too many for a client. */
+static void add(struct rc_ask *a, struct rc_str json, struct rc_str attachments, unsigned max)
+{
+    unsigned n = 0;
+
+    for (struct rc_str rest = attachments; rest.len != 0; n++)
+        (void)take(&rest);
+    if (a->answers.len != 0)
+        rc_buf_putc(&a->answers, ',');
+    if (a->nattached + n > max) {
+        rc_buf_putz(&a->answers, "null");
+        return;
+    }
+    rc_sio_put_moved(&a->answers, json, n, a->nattached);
+    rc_buf_puts(&a->attached, attachments);
+    a->nattached += n;
+}
+
+static bool same_id(const void *value, const void *key)
+{
+    return value == key;
+}
+
+/* Has it not answered before? */
+static bool is_first(struct rc_ask *a, rc_id socket)
+{
+    uint64_t hash = rc_hash(&socket, sizeof(socket), 0);
+    void *who = (void *)(uintptr_t)socket; /* NOLINT(performance-no-int-to-ptr): only a key */
+
+    if (rc_hmap_find(&a->who, hash, same_id, who) != NULL)
+        return false;
+    if (!a->one)
+        rc_hmap_insert(&a->who, hash, who);
+    return true;
+}
+
+/* socket: 0: it is another node's, which counts them. */
 RC_ON_SHARD static void on_answer(struct rc_shard *sh, uint64_t number, rc_id socket,
                                   const struct rc_pub *pub)
 {
     struct rc_ask *a = find(sh, number);
     struct rc_str rest = rc_pub_data(pub), json;
-    uint64_t hash = rc_hash(&socket, sizeof(socket), 0);
-    void *who = (void *)(uintptr_t)socket; /* NOLINT(performance-no-int-to-ptr): only a key */
 
-    if (a == NULL || rc_hmap_find(&a->who, hash, same_id, who) != NULL)
+    if (a == NULL || (socket != 0 && !is_first(a, socket)))
         return;
     json = take(&rest);
     if (a->one) {
         pass_on(sh, a, json, rest);
         return;
     }
-    rc_hmap_insert(&a->who, hash, who);
-    a->answered++;
-    if (a->answers.len + json.len > sh->app->conf->socketio_max_payload) {
+    a->answered += socket != 0;
+    if (a->answers.len + a->attached.len + json.len + rest.len >
+        sh->app->conf->socketio_max_payload) {
         finish(sh, a, "too_big", "the answers are longer than socketio.max_payload");
         return;
     }
-    if (a->answers.len != 0)
-        rc_buf_putc(&a->answers, ',');
-    /* Placeholders of several answers would refer to the same attachments. */
-    rc_buf_puts(&a->answers, rest.len == 0 ? json : RC_STR("null"));
+    add(a, json, rest, sh->app->sio.max_attachments);
     finish_if_complete(sh, a);
+}
+
+static struct rc_pub *pack(uint16_t nsp, struct rc_str json, const struct rc_str *attachment,
+                           unsigned nattachments)
+{
+    struct rc_buf b = RC_BUF_INIT;
+    struct rc_pub *pub;
+
+    put(&b, json);
+    for (unsigned i = 0; i < nattachments; i++)
+        put(&b, attachment[i]);
+    pub = rc_pub_new(nsp, RC_STR_NONE, 0, b.data, b.len);
+    rc_buf_deinit(&b);
+    return pub;
 }
 
 void rc_ask_answer(struct rc_shard *sh, const struct rc_socket *k, uint64_t number,
                    struct rc_str json, const struct rc_str *attachment, unsigned nattachments)
 {
     struct rc_msg msg = {.type = RC_MSG_ASK_ANSWER, .u.ask.number = number};
-    struct rc_buf b = RC_BUF_INIT;
 
     if (number >> 53 != 0 || ((number & RC_ASK_BUS) == 0 && shard_of(number) >= sh->nshards))
         return;
-    put(&b, json);
-    for (unsigned i = 0; i < nattachments; i++)
-        put(&b, attachment[i]);
     msg.u.ask.socket = rc_socket_id(sh, k);
-    msg.u.ask.pub = rc_pub_new(k->nsp, RC_STR_NONE, 0, b.data, b.len);
-    rc_buf_deinit(&b);
+    msg.u.ask.pub = pack(k->nsp, json, attachment, nattachments);
     if ((number & RC_ASK_BUS) != 0) {
         const struct rc_cluster_item item = {.type = RC_CLUSTER_ASK_ANSWER,
                                              .number = number,
@@ -292,6 +351,30 @@ void rc_ask_answer(struct rc_shard *sh, const struct rc_socket *k, uint64_t numb
         rc_ask_mail(sh, &msg);
     else
         rc_shard_post(sh, shard_of(number), &msg);
+}
+
+/* ---- of other nodes ---- */
+
+static void pass(struct rc_mesh *mesh, const struct rc_msg *msg)
+{
+    rc_mesh_post(mesh, rc_mesh_cluster(rc_mesh_shards(mesh)), shard_of(msg->u.ask.number), msg);
+}
+
+void rc_ask_pass_answer(struct rc_mesh *mesh, uint64_t number, struct rc_str json,
+                        const struct rc_str *attachment, unsigned nattachments)
+{
+    const struct rc_msg msg = {
+        .type = RC_MSG_ASK_ANSWER,
+        .u.ask = {.number = number, .pub = pack(0, json, attachment, nattachments)}};
+
+    pass(mesh, &msg);
+}
+
+void rc_ask_pass_end(struct rc_mesh *mesh, uint64_t number)
+{
+    const struct rc_msg msg = {.type = RC_MSG_ASK_END, .u.ask.number = number};
+
+    pass(mesh, &msg);
 }
 
 void rc_ask_mail(struct rc_shard *sh, struct rc_msg *msg)

@@ -65,15 +65,15 @@ static bool has_rooms(const struct rc_audience *a)
     return yes;
 }
 
-void rc_bus_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except)
+bool rc_bus_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except)
 {
     const struct rc_cluster_port *cluster = sh->app->cluster;
     struct rc_cluster_item item = {.type = RC_CLUSTER_PUBLISH, .socket = except};
 
     if (cluster == NULL || !pub->shared || (pub->audience != NULL && !has_rooms(pub->audience)))
-        return;
+        return false;
     item.pub = rc_pub_ref(pub);
-    (void)cluster->submit(cluster->cluster, &item);
+    return cluster->submit(cluster->cluster, &item);
 }
 
 struct rc_str rc_bus_label(const struct rc_nsp *nsp, struct rc_str key, struct rc_str *name)

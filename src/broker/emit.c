@@ -19,7 +19,8 @@ static struct rc_pub *built(struct rc_exec *x, struct rc_str room, uint64_t hash
     struct rc_pub *pub = rc_pub_new(x->nsp->index, room, hash, frames.p, frames.len);
 
     pub->ask = x->ask;
-    pub->shared = x->ask == 0;
+    pub->ask_ms = x->ask_ms;
+    pub->shared = true;
     return pub;
 }
 
@@ -28,13 +29,16 @@ RC_ON_SHARD static int emit_elsewhere(struct rc_exec *x, const struct rc_action 
 {
     int rc = rc_lane_enter(x->sh, x->session, x->sh->index) ? RC_OK : RC_EAGAIN;
     struct rc_pub *pub;
+    bool nodes;
 
     if (rc == RC_OK)
         rc = rc_exec_build(x, RC_SIO_EVENT, a->event, a->args);
     if (rc != RC_OK)
         return rc;
     pub = built(x, x->key, 0);
-    rc_bus_publish(x->sh, pub, 0);
+    nodes = rc_bus_publish(x->sh, pub, 0);
+    if (x->ask != 0)
+        rc_ask_put(x->sh, x->ask, 0, nodes);
     rc_pub_unref(&pub);
     return RC_OK;
 }
@@ -44,7 +48,7 @@ RC_ON_SHARD static int emit_to_socket(struct rc_exec *x, struct rc_address to,
 {
     int rc;
 
-    if (to.id == 0 && x->ask == 0 && rc_exec_is_elsewhere(x, x->env.room))
+    if (to.id == 0 && rc_exec_is_elsewhere(x, x->env.room))
         return emit_elsewhere(x, a);
     if (to.id == 0)
         return rc_exec_refuse(x, "bad_target", "no such socket");
@@ -89,7 +93,7 @@ RC_ON_SHARD static int emit_to_audience(struct rc_exec *x, struct rc_audience *t
     if (rc != RC_OK || nobody) {
         free(to);
         if (rc == RC_OK && x->ask != 0)
-            rc_ask_report(x->sh, x->ask, RC_MSG_ASK_SHARDS, 0);
+            rc_ask_put(x->sh, x->ask, 0, false);
         return rc;
     }
     pub = built(x, x->home, 0);
@@ -223,6 +227,7 @@ int rc_action_ask(struct rc_exec *x, const struct rc_action *a)
         one = a->target == RC_TARGET_SOCKET ||
               (a->target == RC_TARGET_ROOM && rc_socket_parse(x->env.nsp, x->env.room).id != 0);
     x->ask = rc_ask_begin(x->sh, x->socket, x->ev->packet->id, one, a->within_ms);
+    x->ask_ms = a->within_ms;
     if (x->ask == 0)
         return rc_exec_refuse(x, "too_many_asks", "limit limits.max_asks is reached");
     rc = emit(x, a);

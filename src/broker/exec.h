@@ -48,6 +48,7 @@ struct rc_exec {
     struct rc_buf groups;                 /* what the store has said of some, see allow.c */
     uint64_t asked_group; /* the answer is about that one; 0: it is the action's */
     uint64_t ask;         /* number of the question that is being built, 0: none */
+    uint32_t ask_ms;      /* how long its answers are awaited */
     struct rc_template_env env;
     struct rc_str at_fault;   /* key of an argument, see env.key */
     char id[RC_NAME_LEN + 1]; /* the socket's, unless it is longer */

@@ -31,6 +31,7 @@ static enum rc_mesh_class class_of(enum rc_msg_type type)
     case RC_MSG_ASK_SHARDS:
     case RC_MSG_ASK_SOCKETS:
     case RC_MSG_ASK_ANSWER:
+    case RC_MSG_ASK_END:
     case RC_MSG_UNION_PART:
     case RC_MSG_SURVEYED: /* one per open question at most */
     case RC_MSG_UI_LOGIN:
@@ -204,6 +205,7 @@ void rc_msg_drop(struct rc_msg *msg)
     case RC_MSG_PEER: rc_pub_unref(&msg->u.peer.pub); return;
     case RC_MSG_ASK_SHARDS:
     case RC_MSG_ASK_SOCKETS:
+    case RC_MSG_ASK_END:
     case RC_MSG_ORDER_PASS:
     case RC_MSG_STOP:
     case RC_MSG_DRAIN:

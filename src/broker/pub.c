@@ -21,6 +21,7 @@ struct rc_pub *rc_pub_new(uint16_t nsp, struct rc_str room, uint64_t hash, const
     p->hash = hash;
     p->message = 0;
     p->ask = 0;
+    p->ask_ms = 0;
     p->born_us = rc_turn_us;
     p->audience = NULL;
     if (len != 0)

@@ -203,13 +203,14 @@ void rc_room_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except)
     struct rc_room *r;
 
     uint32_t reached = 0;
+    bool nodes;
 
     if (pub->audience != NULL) {
         rc_union_spread(sh, pub);
         return;
     }
     rc_stat_add(&sh->stats.published, 1);
-    rc_bus_publish(sh, pub, except);
+    nodes = rc_bus_publish(sh, pub, except);
     if (pub->room_len == 0) { /* every shard has the list of all sockets */
         for (unsigned to = 0; to < sh->nshards; to++)
             deliver(sh, to, 0, pub, except);
@@ -219,7 +220,7 @@ void rc_room_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except)
         reached = r->nshards;
     }
     if (pub->ask != 0)
-        rc_ask_report(sh, pub->ask, RC_MSG_ASK_SHARDS, reached);
+        rc_ask_put(sh, pub->ask, reached, nodes);
     rc_pub_unref(&pub);
 }
 

@@ -83,6 +83,7 @@ static bool compile_ask(struct rc_compiler *c, struct rc_str src, struct rc_acti
 
     c->last = c->entry;
     a->within_ms = ASK_WITHIN_MS;
+    c->set->uses_ask = true;
     if (c->section->kind == RC_CONF_CONNECT)
         return rc_rules_fault(c, "[connect] has nobody to answer to");
     if (!rc_rules_read_target(c, &src, &t))

@@ -177,6 +177,7 @@ static void on_mail(struct rc_msg *msg, void *arg)
         return;
     case RC_MSG_ASK_SHARDS:
     case RC_MSG_ASK_SOCKETS:
+    case RC_MSG_ASK_END:
     case RC_MSG_ASK_ANSWER: rc_ask_mail(sh, msg); return;
     case RC_MSG_STORED:
     case RC_MSG_STORE_DONE: rc_stored_mail(sh, msg); return;

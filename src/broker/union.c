@@ -85,9 +85,10 @@ void rc_union_spread(struct rc_shard *sh, struct rc_pub *pub)
 {
     uint64_t shards = shards_of(sh, pub);
     struct rc_msg msg = {.type = RC_MSG_DELIVER};
+    bool nodes;
 
     rc_stat_add(&sh->stats.published, 1);
-    rc_bus_publish(sh, pub, 0);
+    nodes = rc_bus_publish(sh, pub, 0);
     for (unsigned to = 0; to < sh->nshards; to++) {
         if ((shards & bit(to)) == 0)
             continue;
@@ -99,7 +100,7 @@ void rc_union_spread(struct rc_shard *sh, struct rc_pub *pub)
         rc_shard_post(sh, to, &msg);
     }
     if (pub->ask != 0)
-        rc_ask_report(sh, pub->ask, RC_MSG_ASK_SHARDS, (uint32_t)__builtin_popcountll(shards));
+        rc_ask_put(sh, pub->ask, (uint32_t)__builtin_popcountll(shards), nodes);
     rc_pub_unref(&pub);
 }
 
@@ -129,11 +130,12 @@ RC_ON_SHARD static void sequence(struct rc_shard *sh, const struct rc_msg *reque
     struct rc_pub *pub = request->u.unite.pub;
     uint64_t owners = orderers_of(sh->nshards, pub);
     struct rc_msg order = *request;
+    bool nodes;
 
     RC_ASSERT(sh->index == SEQUENCER);
     rc_stat_add(&sh->stats.published, 1);
     rc_stat_add(&sh->stats.unions, 1);
-    rc_bus_publish(sh, pub, 0);
+    nodes = rc_bus_publish(sh, pub, 0);
     order.type = RC_MSG_UNION_ORDER;
     order.count = (uint32_t)__builtin_popcountll(owners);
     order.u.unite.number = ++sh->union_number;
@@ -148,7 +150,7 @@ RC_ON_SHARD static void sequence(struct rc_shard *sh, const struct rc_msg *reque
         rc_shard_post(sh, to, &order);
     }
     if (pub->ask != 0)
-        rc_ask_report(sh, pub->ask, RC_MSG_ASK_SHARDS, sh->nshards);
+        rc_ask_put(sh, pub->ask, sh->nshards, nodes);
 }
 
 /* Forgets that the results of `from` rest at a part of a union. */

@@ -129,7 +129,7 @@ static void renew(struct rc_cluster *c)
          i++) /* the link says whether now or later */
         if (c->pattern[i].len != 0)
             rc_link_subscribe(c->link, c->pattern[i], true, true);
-    rc_serve_subscribe(c, last->nnsps);
+    rc_serve_subscribe(c, last);
     rc_app_let_go(last);
 }
 
@@ -172,6 +172,12 @@ void rc_cluster_send(struct rc_cluster *c, const char *kind, struct rc_str nsp,
     rc_cluster_publish(c, rc_buf_str(&c->channel), payload);
 }
 
+bool rc_cluster_count_nodes(struct rc_cluster *c, struct rc_str nsp, uint64_t number)
+{
+    put_channel(c, "-request", nsp);
+    return rc_link_count(c->link, rc_buf_str(&c->channel), number);
+}
+
 static void send_item(struct rc_cluster *c, const struct rc_cluster_item *item)
 {
     struct rc_bus_message *m = &c->message;
@@ -183,6 +189,10 @@ static void send_item(struct rc_cluster *c, const struct rc_cluster_item *item)
         return;
     }
     rc_bus_describe(c->app, item->pub, item->socket, m);
+    if (item->pub->ask != 0) {
+        rc_inquire(c, item->pub, m);
+        return;
+    }
     rc_buf_reset(&c->out);
     if (rc_wire_put_broadcast(&c->out, rc_str_of(c->uid), m) != RC_OK) {
         rc_cluster_count(&c->count.dropped, 1);
@@ -198,6 +208,14 @@ static void send_item(struct rc_cluster *c, const struct rc_cluster_item *item)
     rc_cluster_publish(c, rc_buf_str(&c->channel), rc_buf_str(&c->out));
 }
 
+/* It waits no more. */
+static void end_item(struct rc_cluster *c, struct rc_cluster_item *item)
+{
+    atomic_fetch_sub_explicit(&c->waiting_size, item->size, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&c->waiting_n, 1, memory_order_relaxed);
+    free_item(item);
+}
+
 static void send_waiting(struct rc_cluster *c)
 {
     while (c->first != NULL && rc_link_is_up(c->link) && c->under_way < UNDER_WAY_MAX) {
@@ -207,9 +225,32 @@ static void send_waiting(struct rc_cluster *c)
         if (c->first == NULL)
             c->last = &c->first;
         send_item(c, item);
-        atomic_fetch_sub_explicit(&c->waiting_size, item->size, memory_order_relaxed);
-        atomic_fetch_sub_explicit(&c->waiting_n, 1, memory_order_relaxed);
-        free_item(item);
+        end_item(c, item);
+    }
+}
+
+/* Nobody waits for Redis to have an answer. */
+static void skip_question(struct rc_cluster *c, struct rc_cluster_item *item)
+{
+    rc_inquire_skip(c, item->pub);
+    end_item(c, item);
+}
+
+static void skip_waiting_questions(struct rc_cluster *c)
+{
+    struct rc_cluster_item *item = c->first, *next;
+
+    c->first = NULL;
+    c->last = &c->first;
+    for (; item != NULL; item = next) {
+        next = item->next;
+        if (item->pub->ask != 0) {
+            skip_question(c, item);
+            continue;
+        }
+        item->next = NULL;
+        *c->last = item;
+        c->last = &item->next;
     }
 }
 
@@ -218,6 +259,10 @@ static void take_item(struct rc_cluster *c, struct rc_cluster_item *item)
     switch (item->type) {
     case RC_CLUSTER_PEER:
     case RC_CLUSTER_PUBLISH:
+        if (item->pub->ask != 0 && !rc_link_is_up(c->link)) {
+            skip_question(c, item);
+            return;
+        }
         item->next = NULL;
         *c->last = item;
         c->last = &item->next;
@@ -273,6 +318,19 @@ static bool is_own(const struct rc_cluster *c, struct rc_str payload)
     return rc_wire_read_uid(payload, &uid) == RC_OK && rc_str_eq(uid, rc_str_of(c->uid));
 }
 
+/* Answers are not put in order with what else comes: the asker's shard counts them. */
+static bool take_response(struct rc_cluster *c, struct rc_str channel, struct rc_str payload)
+{
+    if (nsp_of(c, channel, "-response").len == 0)
+        return false;
+    rc_cluster_count(&c->count.received_bytes, payload.len);
+    if (payload.len > c->conf->cluster_max_message_size)
+        rc_cluster_count(&c->count.bad, 1);
+    else
+        rc_inquire_take(c, payload);
+    return true;
+}
+
 static void on_message(void *arg, struct rc_str pattern, struct rc_str channel,
                        struct rc_str payload)
 {
@@ -280,6 +338,9 @@ static void on_message(void *arg, struct rc_str pattern, struct rc_str channel,
     bool is_request = pattern.len == 0;
     struct rc_str name = nsp_of(c, channel, is_request ? "-request" : "");
     const struct rc_nsp *nsp;
+
+    if (is_request && name.len == 0 && take_response(c, channel, payload))
+        return;
 
     renew(c);
     if (is_request && rc_str_eq(channel, rc_buf_str(&c->own_channel))) {
@@ -322,6 +383,7 @@ static void on_down(void *arg)
     rc_log(RC_LOG_ERROR, "cluster: %s: lost, this node is alone until it is back",
            c->url.shown);
     atomic_store_explicit(&c->count.up, 0, memory_order_relaxed);
+    skip_waiting_questions(c);
 }
 
 static void put_entry(struct rc_buf *list, struct rc_str text)
@@ -355,9 +417,7 @@ static void on_sent(void *arg, size_t size, bool lost)
 
 static void on_counted(void *arg, uint64_t number, long long count)
 {
-    (void)arg;
-    (void)number;
-    (void)count;
+    rc_inquire_counted(arg, number, count);
 }
 
 static const struct rc_link_ops link_ops = {
@@ -538,6 +598,7 @@ struct rc_cluster *rc_cluster_new(const struct rc_conf *conf, const struct rc_ap
     c->last = &c->first;
     rc_mpsc_init(&c->queue);
     rc_wire_reader_init(&c->reader);
+    rc_inquire_init(c);
     choose_uid(c);
     rc_app_hold(app);
     add_patterns(c, 0);
@@ -616,6 +677,7 @@ void rc_cluster_free(struct rc_cluster *c)
     rc_serve_deinit(c);
     rc_nodes_deinit(c);
     rc_link_free(c->link);
+    rc_inquire_deinit(c); /* what the link has counted for it is told till then */
     if (c->mail != NULL)
         event_free(c->mail);
     if (c->retry != NULL)

@@ -80,6 +80,11 @@ struct rc_cluster {
     uint64_t beat_ms;      /* the last one */
     bool was_up, was_deaf; /* ever; since the last beat */
     bool told_many;
+
+    /* See inquire.c. */
+    struct rc_wire_response response;
+    struct inquiry **inquiry; /* [INQUIRIES] questions of this node's clients */
+    unsigned ninquiries;
 };
 
 /* ---- cluster.c, for serve.c ---- */
@@ -92,14 +97,17 @@ void rc_cluster_publish(struct rc_cluster *c, struct rc_str channel, struct rc_s
 /* A broadcast of another node, in its namespace. */
 void rc_cluster_on_broadcast(struct rc_cluster *c, struct rc_str nsp, struct rc_str payload);
 
+/* How many are subscribed to the requests of a namespace: rc_inquire_counted() follows. False: Redis is away. */
+bool rc_cluster_count_nodes(struct rc_cluster *c, struct rc_str nsp, uint64_t number);
+
 /* ---- serve.c: requests of other nodes ---- */
 
 int rc_serve_init(struct rc_cluster *c);
 void rc_serve_deinit(struct rc_cluster *c);
 /* Appends the channels by which requests come. */
 void rc_serve_channels(const struct rc_cluster *c, struct rc_buf *channels);
-/* There are more namespaces than before: from that one on. */
-void rc_serve_subscribe(struct rc_cluster *c, unsigned from);
+/* There are more namespaces than before, or more of them ask. */
+void rc_serve_subscribe(struct rc_cluster *c, const struct rc_app *last);
 /* A message or a request has come; in the order in which they do. */
 void rc_serve_take(struct rc_cluster *c, bool is_request, struct rc_str nsp,
                    struct rc_str payload);
@@ -131,6 +139,25 @@ static inline uint16_t rc_cluster_tag(const struct rc_cluster *c)
 {
     return atomic_load_explicit(&c->tag, memory_order_relaxed);
 }
+
+/* ---- inquire.c: questions to other nodes ---- */
+
+void rc_inquire_init(struct rc_cluster *c);
+void rc_inquire_deinit(struct rc_cluster *c);
+/* Appends the channels by which answers come, if the rules of the namespace ask. */
+void rc_inquire_channels(const struct rc_cluster *c, struct rc_str nsp,
+                         struct rc_buf *channels);
+/* A question of this node, for whom m says. Redis is there. */
+void rc_inquire(struct rc_cluster *c, const struct rc_pub *pub, const struct rc_bus_message *m);
+/* It is not put to other nodes. */
+void rc_inquire_skip(struct rc_cluster *c, const struct rc_pub *pub);
+void rc_inquire_counted(struct rc_cluster *c, uint64_t id, long long count);
+/* This node has heard its own request. */
+void rc_inquire_heard(struct rc_cluster *c, struct rc_str id);
+/* An answer to somebody's request. */
+void rc_inquire_take(struct rc_cluster *c, struct rc_str payload);
+/* Once a second. */
+void rc_inquire_tick(struct rc_cluster *c, uint64_t now_ms);
 
 static inline void rc_cluster_count(_Atomic uint64_t *counter, uint64_t n)
 {

@@ -266,3 +266,137 @@ int rc_wire_put_ack(struct rc_buf *to, struct rc_str id, struct rc_str args,
         to->len = mark;
     return rc;
 }
+
+/* ---- questions ---- */
+
+/* A packet without the id that it has here, which is for its receivers alone. */
+static int put_packet(struct rc_buf *to, const struct rc_bus_message *m)
+{
+    struct rc_buf text = RC_BUF_INIT;
+    struct rc_sio_head head;
+    int rc = rc_sio_split(m->text, &head);
+
+    if (rc == RC_OK) {
+        rc_sio_put_head(&text, head.type, head.attachments, head.nsp, false, 0);
+        rc_buf_puts(&text, head.data);
+        rc = text.failed ? RC_ENOMEM
+                         : rc_msgpack_encode(rc_str_skip(rc_buf_str(&text), 1), m->attachment,
+                                             m->nattachments, to);
+    }
+    rc_buf_deinit(&text);
+    return rc;
+}
+
+int rc_wire_put_question(struct rc_buf *to, struct rc_str uid, struct rc_str id,
+                         const struct rc_bus_message *m, uint32_t timeout_ms)
+{
+    size_t mark = to->len;
+    msgpack_packer pk;
+    int rc;
+
+    msgpack_packer_init(&pk, to, write_buf);
+    (void)msgpack_pack_map(&pk, 5);
+    put_str(&pk, RC_STR("uid"));
+    put_str(&pk, uid);
+    put_str(&pk, RC_STR("requestId"));
+    put_str(&pk, id);
+    put_str(&pk, RC_STR("type"));
+    (void)msgpack_pack_unsigned_int(&pk, RC_WIRE_BROADCAST);
+    put_str(&pk, RC_STR("packet"));
+    rc = put_packet(to, m);
+    put_str(&pk, RC_STR("opts"));
+    rc_wire_put_opts(to, m, timeout_ms);
+    if (rc == RC_OK && to->failed)
+        rc = RC_ENOMEM;
+    if (rc != RC_OK)
+        to->len = mark;
+    return rc;
+}
+
+static int read_count(struct rc_str json, struct rc_wire_response *a)
+{
+    struct rc_json_walk walk = {.max_depth = DEPTH_MAX};
+    struct rc_str type, id, count;
+    struct rc_number n;
+
+    if (!rc_utf8_valid(json) || rc_json_validate(json, &walk) != RC_OK)
+        return RC_EPROTO;
+    type = rc_json_get(json, RC_STR("type"));
+    id = rc_json_get(json, RC_STR("requestId"));
+    count = rc_json_get(json, RC_STR("clientCount"));
+    if (!rc_str_eq(type, RC_STR("8"))) /* fetchSockets and its like have none */
+        return RC_OK;
+    if (rc_json_type(count) != RC_JSON_NUMBER)
+        return RC_EPROTO;
+    n = rc_number_read(count);
+    if (n.kind != RC_NUMBER_UINT || n.v.u > UINT32_MAX)
+        return RC_EPROTO;
+    a->count = (uint32_t)n.v.u;
+    a->type = RC_WIRE_CLIENT_COUNT;
+    return put_text(id, &a->id);
+}
+
+/* {type: 3, data: [packet]} is an acknowledgement; one without a packet is of nothing. */
+static int read_answer(struct rc_wire_reader *r, struct rc_str packet,
+                       struct rc_wire_response *a)
+{
+    static const char head[] = "\x82\xa4type\x03\xa4"
+                               "data\x91";
+    struct rc_json_walk walk = {.max_depth = DEPTH_MAX, .placeholders = true};
+    struct rc_msgpack_packet p;
+    struct rc_sio_head sio;
+    const char *why;
+    int rc;
+
+    rc_buf_reset(&r->whole);
+    rc_buf_put(&r->whole, head, sizeof(head) - 1);
+    rc_buf_puts(&r->whole, packet.len != 0 ? packet : RC_STR("\xc0"));
+    rc = r->whole.failed
+             ? RC_ENOMEM
+             : rc_msgpack_decode_bus(rc_buf_str(&r->whole), &r->limits, &r->text, &p, &why);
+    if (rc == RC_OK)
+        rc = rc_sio_split(p.text, &sio);
+    if (rc != RC_OK)
+        return rc;
+    /* What only looks like an attachment would stand for another client's. */
+    walk.attachments = p.nattachments;
+    if (rc_json_validate(sio.data, &walk) != RC_OK || walk.placeholder_bad)
+        return RC_EPROTO;
+    a->args = sio.data;
+    a->nattachments = p.nattachments;
+    for (unsigned i = 0; i < p.nattachments; i++)
+        a->attachment[i] = p.attachment[i];
+    a->type = RC_WIRE_BROADCAST_ACK;
+    return RC_OK;
+}
+
+int rc_wire_read_response(struct rc_wire_reader *r, struct rc_str bytes,
+                          struct rc_wire_response *a)
+{
+    struct rc_str type, rest = bytes;
+    struct rc_item n;
+    int rc;
+
+    rc_buf_reset(&a->id);
+    a->type = RC_WIRE_NO_TYPE;
+    a->nattachments = 0;
+    if (bytes.len == 0)
+        return RC_EPROTO;
+    if (bytes.p[0] == '{')
+        return read_count(bytes, a);
+    if (rc_item_whole(&rest).len != bytes.len)
+        return RC_EPROTO;
+    type = member(bytes, RC_STR("type"));
+    n = rc_item_next(&type);
+    if (n.kind != RC_ITEM_UINT)
+        return RC_EPROTO;
+    if (n.v.u != RC_WIRE_BROADCAST_ACK)
+        return RC_OK;
+    rc = read_name(member(bytes, RC_STR("requestId")), &a->id);
+    return rc == RC_OK ? read_answer(r, member(bytes, RC_STR("packet")), a) : rc;
+}
+
+void rc_wire_response_deinit(struct rc_wire_response *a)
+{
+    rc_buf_deinit(&a->id);
+}

@@ -73,7 +73,7 @@ static void put_request_channel(const struct rc_cluster *c, struct rc_str nsp,
     rc_buf_putc(to, '#');
 }
 
-static void add_channel(const struct rc_cluster *c, struct rc_str nsp, struct rc_buf *channels)
+static void add_channels(const struct rc_cluster *c, struct rc_str nsp, struct rc_buf *channels)
 {
     struct rc_buf one = RC_BUF_INIT;
     uint32_t len;
@@ -83,6 +83,12 @@ static void add_channel(const struct rc_cluster *c, struct rc_str nsp, struct rc
     rc_buf_put(channels, &len, sizeof(len));
     rc_buf_puts(channels, rc_buf_str(&one));
     rc_buf_deinit(&one);
+    rc_inquire_channels(c, nsp, channels);
+}
+
+static bool is_served(const struct rc_nsp *nsp)
+{
+    return nsp->endpoint == RC_ENDPOINT_NONE && !nsp->is_pattern;
 }
 
 void rc_serve_channels(const struct rc_cluster *c, struct rc_buf *channels)
@@ -91,24 +97,35 @@ void rc_serve_channels(const struct rc_cluster *c, struct rc_buf *channels)
     const struct space *s;
 
     for (unsigned i = 0; i < c->app->nnsps; i++)
-        if (c->app->nsp[i].endpoint == RC_ENDPOINT_NONE && !c->app->nsp[i].is_pattern)
-            add_channel(c, c->app->nsp[i].name, channels);
+        if (is_served(&c->app->nsp[i]))
+            add_channels(c, c->app->nsp[i].name, channels);
     while ((s = rc_hmap_next(&c->spaces, &cursor)) != NULL)
-        add_channel(c, rc_str_make(s->name, s->len), channels);
+        add_channels(c, rc_str_make(s->name, s->len), channels);
 }
 
-void rc_serve_subscribe(struct rc_cluster *c, unsigned from)
+static void subscribe(struct rc_cluster *c, struct rc_str nsp, bool on)
 {
-    struct rc_buf channel = RC_BUF_INIT;
+    struct rc_buf list = RC_BUF_INIT;
+    struct rc_str rest, channel;
 
-    for (unsigned i = from; i < c->app->nnsps; i++) {
-        if (c->app->nsp[i].endpoint != RC_ENDPOINT_NONE || c->app->nsp[i].is_pattern)
-            continue;
-        rc_buf_reset(&channel);
-        put_request_channel(c, c->app->nsp[i].name, &channel);
-        rc_link_subscribe(c->link, rc_buf_str(&channel), false, true);
-    }
-    rc_buf_deinit(&channel);
+    add_channels(c, nsp, &list);
+    for (rest = rc_buf_str(&list); rc_bus_list_next(&rest, &channel);)
+        rc_link_subscribe(c->link, channel, false, on);
+    rc_buf_deinit(&list);
+}
+
+void rc_serve_subscribe(struct rc_cluster *c, const struct rc_app *last)
+{
+    const struct rc_nsp *nsp = c->app->nsp;
+    uint32_t cursor = 0;
+    const struct space *s;
+
+    for (unsigned i = 0; i < c->app->nnsps; i++)
+        if (is_served(&nsp[i]) &&
+            (i >= last->nnsps || (nsp[i].rules.uses_ask && !last->nsp[i].rules.uses_ask)))
+            subscribe(c, nsp[i].name, true);
+    while ((s = rc_hmap_next(&c->spaces, &cursor)) != NULL)
+        subscribe(c, rc_str_make(s->name, s->len), true);
 }
 
 /* Other nodes count who listens to a namespace's requests, so none may without sockets in it. */
@@ -116,11 +133,9 @@ static void on_space(struct rc_cluster *c, struct rc_str name, bool is_there)
 {
     uint64_t hash = rc_hash(name.p, name.len, 0);
     struct space *s = rc_hmap_find(&c->spaces, hash, same_space, &name);
-    struct rc_buf channel = RC_BUF_INIT;
 
     if (is_there == (s != NULL))
         return;
-    put_request_channel(c, name, &channel);
     if (is_there) {
         s = rc_malloc(sizeof(*s) + name.len);
         s->hash = hash;
@@ -131,8 +146,7 @@ static void on_space(struct rc_cluster *c, struct rc_str name, bool is_there)
         rc_hmap_remove(&c->spaces, hash, s);
         free(s);
     }
-    rc_link_subscribe(c->link, rc_buf_str(&channel), false, is_there);
-    rc_buf_deinit(&channel);
+    subscribe(c, name, is_there);
 }
 
 /* ---- orders ---- */
@@ -359,6 +373,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     for (unsigned i = 0; i < QUESTIONS; i++)
         if (c->question[i] != NULL && c->question[i]->until_ms <= now)
             drop(c, c->question[i]);
+    rc_inquire_tick(c, now);
 }
 
 /* ---- requests ---- */
@@ -395,7 +410,12 @@ static void on_request(struct rc_cluster *c, struct rc_str nsp, struct rc_str pa
         move(c, nsp, q->close ? RC_BUS_CLOSE : RC_BUS_DISCONNECT);
         break;
     case RC_WIRE_SERVER_SIDE_EMIT: answer_server(c, nsp); break;
-    case RC_WIRE_BROADCAST: put_question(c, nsp); break;
+    case RC_WIRE_BROADCAST:
+        if (rc_str_eq(rc_buf_str(&q->uid), rc_str_of(c->uid)))
+            rc_inquire_heard(c, rc_buf_str(&q->id));
+        else
+            put_question(c, nsp);
+        break;
     case RC_WIRE_CLIENT_COUNT:
     case RC_WIRE_BROADCAST_ACK:
     case RC_WIRE_NO_TYPE: break;

@@ -26,6 +26,7 @@ void rc_wire_reader_init(struct rc_wire_reader *r)
 void rc_wire_reader_deinit(struct rc_wire_reader *r)
 {
     rc_buf_deinit(&r->text);
+    rc_buf_deinit(&r->whole);
 }
 
 /* ---- writing ---- */
@@ -53,16 +54,23 @@ static void put_list(msgpack_packer *pk, struct rc_str key, const struct rc_bus_
 }
 
 /* In the order of keys that the adapter has. */
-static void put_opts(msgpack_packer *pk, const struct rc_bus_message *m)
+void rc_wire_put_opts(struct rc_buf *to, const struct rc_bus_message *m, uint32_t timeout_ms)
 {
-    (void)msgpack_pack_map(pk, 3);
-    put_list(pk, RC_STR("rooms"), &m->to.rooms);
-    put_list(pk, RC_STR("except"), &m->to.except);
-    put_str(pk, RC_STR("flags"));
-    (void)msgpack_pack_map(pk, m->is_volatile);
+    msgpack_packer pk;
+
+    msgpack_packer_init(&pk, to, write_buf);
+    (void)msgpack_pack_map(&pk, 3);
+    put_list(&pk, RC_STR("rooms"), &m->to.rooms);
+    put_list(&pk, RC_STR("except"), &m->to.except);
+    put_str(&pk, RC_STR("flags"));
+    (void)msgpack_pack_map(&pk, (size_t)m->is_volatile + (timeout_ms != 0));
     if (m->is_volatile) {
-        put_str(pk, RC_STR("volatile"));
-        (void)msgpack_pack_true(pk);
+        put_str(&pk, RC_STR("volatile"));
+        (void)msgpack_pack_true(&pk);
+    }
+    if (timeout_ms != 0) {
+        put_str(&pk, RC_STR("timeout"));
+        (void)msgpack_pack_uint32(&pk, timeout_ms);
     }
 }
 
@@ -76,7 +84,7 @@ int rc_wire_put_broadcast(struct rc_buf *to, struct rc_str uid, const struct rc_
     (void)msgpack_pack_array(&pk, BROADCAST_ITEMS);
     put_str(&pk, uid);
     rc = rc_msgpack_encode(m->text, m->attachment, m->nattachments, to);
-    put_opts(&pk, m);
+    rc_wire_put_opts(to, m, 0);
     if (rc == RC_OK && to->failed)
         rc = RC_ENOMEM;
     if (rc != RC_OK)

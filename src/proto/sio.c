@@ -2,6 +2,7 @@
 
 #include "rc/base/utf8.h"
 #include "rc/proto/json.h"
+#include "rc/proto/number.h"
 
 static inline bool is_digit(char c)
 {
@@ -374,4 +375,59 @@ void rc_sio_put_query(struct rc_buf *out, struct rc_str query)
         put_query_string(out, value);
     }
     rc_buf_putc(out, '}');
+}
+
+/* ---- attachments ---- */
+
+/* Does the object refer to one? It may go on behind its end. */
+static bool refers(struct rc_str object, unsigned nattachments, unsigned *num)
+{
+    struct rc_str text;
+    struct rc_number n;
+
+    if (!rc_str_eq(rc_json_get(object, RC_STR("_placeholder")), RC_STR("true")))
+        return false;
+    text = rc_json_get(object, RC_STR("num"));
+    if (rc_json_type(text) != RC_JSON_NUMBER)
+        return false;
+    n = rc_number_read(text);
+    *num = (unsigned)n.v.u;
+    return n.kind == RC_NUMBER_UINT && n.v.u < nattachments;
+}
+
+/* At a {: moves behind the } that belongs to it. */
+static void skip_object(struct rc_str *rest)
+{
+    struct rc_str token;
+    unsigned depth = 0;
+    char kind;
+
+    do {
+        kind = rc_json_token(rest, &token);
+        depth += kind == '{';
+        depth -= kind == '}';
+    } while (kind != '\0' && depth != 0);
+}
+
+void rc_sio_put_moved(struct rc_buf *out, struct rc_str json, unsigned nattachments,
+                      unsigned first)
+{
+    struct rc_str rest = json, token;
+    unsigned num;
+    char kind;
+
+    if (nattachments == 0 || first == 0) {
+        rc_buf_puts(out, json);
+        return;
+    }
+    while ((kind = rc_json_token(&rest, &token)) != '\0') {
+        json = rc_str_skip(json, (size_t)(token.p - json.p));
+        if (kind != '{' || !refers(json, nattachments, &num)) {
+            rc_buf_puts(out, token);
+            continue;
+        }
+        rc_buf_printf(out, "{\"_placeholder\":true,\"num\":%u}", first + num);
+        rest = json;
+        skip_object(&rest);
+    }
 }

@@ -3,6 +3,7 @@
 #include "rc/base/utf8.h"
 #include "rc/cluster/item.h"
 #include "rc/cluster/wire.h"
+#include "rc/proto/json.h"
 
 #include <stdlib.h>
 
@@ -81,6 +82,31 @@ static void check_request(struct rc_str bytes)
     rc_wire_reader_deinit(&r);
 }
 
+/* An answer is JSON that refers to no more than it has; it is none when it is shorter. */
+static void check_response(struct rc_str bytes)
+{
+    struct rc_wire_response a = {.count = 0};
+    struct rc_wire_reader r;
+
+    rc_wire_reader_init(&r);
+    if (rc_wire_read_response(&r, bytes, &a) == RC_OK) {
+        CHECK(a.type == RC_WIRE_CLIENT_COUNT || a.type == RC_WIRE_BROADCAST_ACK ||
+              a.type == RC_WIRE_NO_TYPE);
+        if (a.type == RC_WIRE_BROADCAST_ACK) {
+            struct rc_json_walk walk = {
+                .max_depth = 1024, .placeholders = true, .attachments = a.nattachments};
+            struct rc_str one;
+
+            CHECK(rc_json_array(a.args, &one, 1, &walk) == 1);
+            CHECK(!walk.placeholder_bad &&
+                  walk.placeholder_seen == (uint32_t)((UINT64_C(1) << a.nattachments) - 1));
+        }
+        CHECK(rc_wire_read_response(&r, rc_str_make(bytes.p, bytes.len / 2), &a) != RC_OK);
+    }
+    rc_wire_response_deinit(&a);
+    rc_wire_reader_deinit(&r);
+}
+
 /* An item is what its head says, and all of it is there; one that is cut off is none. */
 static void check_items(struct rc_str rest)
 {
@@ -102,5 +128,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_items(bytes);
     check_broadcast(bytes);
     check_request(bytes);
+    check_response(bytes);
     return 0;
 }

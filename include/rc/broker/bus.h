@@ -63,8 +63,9 @@ void rc_bus_message_deinit(struct rc_bus_message *m);
 
 /* ---- a shard ---- */
 
-/* pub has its place in the order of its rooms: other nodes get it, if it is for them, too. */
-void rc_bus_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except) RC_ON_SHARD;
+/* pub has its place in the order of its rooms: other nodes get it, if it is for them, too. True: they do,
+ * or it is dropped on the way; a question that it puts ends with an ASK_END. */
+bool rc_bus_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except) RC_ON_SHARD;
 
 /* An order has come to this shard, behind all that came from the bus before. */
 void rc_bus_carry_out(struct rc_shard *sh, struct rc_pub *pub) RC_ON_SHARD;

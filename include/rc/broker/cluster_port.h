@@ -59,7 +59,7 @@ struct rc_cluster_item {
     X(lost, counter, "messages under way when a connection to Redis was lost: sent, or not") \
     X(pending, gauge, "messages that wait for Redis")                                        \
     X(pending_bytes, gauge, "their bytes")                                                   \
-    X(timeouts, counter, "questions that not all nodes have answered in time")
+    X(timeouts, counter, "questions that not all nodes and their clients answered in time")
 
 struct rc_cluster_stats {
 #define RC_CLUSTER_STATS_FIELD(name, kind, help) uint64_t name;

@@ -55,9 +55,10 @@ enum rc_msg_type {
     RC_MSG_DIR_WATCH, /* nsp: from now on tell this shard your rooms; count: epoch, 0: stop */
     RC_MSG_DIR_ROOMS, /* pub: changed rooms, hash is the epoch, see directory.c */
     /* questions: see broker/ask.h */
-    RC_MSG_ASK_SHARDS,  /* count: shards that were reached */
+    RC_MSG_ASK_SHARDS,  /* count: shards that were reached, and if other nodes were */
     RC_MSG_ASK_SOCKETS, /* count: sockets that were asked on one of them */
-    RC_MSG_ASK_ANSWER,  /* socket, pub: its answer */
+    RC_MSG_ASK_ANSWER,  /* socket, pub: its answer; 0: it is another node's */
+    RC_MSG_ASK_END,     /* of what other nodes answer */
     /* stored messages: see broker/stored.h */
     /* count: how many owners answer with STORE_DONE */
     RC_MSG_STORED,     /* stored: the store -> owner of the room, or of rooms of users */

@@ -28,6 +28,7 @@ struct rc_pub {
     bool shared;       /* other nodes get it, too; see bus.h */
     bool from_bus;     /* it is another node's */
     uint8_t order;     /* nothing to be sent: to be done, enum rc_bus_order */
+    uint32_t ask_ms;   /* ask: how long answers are awaited */
     uint64_t hash;     /* of (nsp, room), see rc_room_hash() */
     uint64_t message;  /* to users: id of the stored message, or the last one, in it; else 0 */
     uint64_t born_us;  /* when what it was made from came, rc_clock_us(); 0: not known */

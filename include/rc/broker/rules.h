@@ -109,6 +109,7 @@ struct rc_ruleset {
     struct rc_rule *connect; /* or NULL */
     bool uses_auth;          /* some template reads {auth.…} */
     bool connect_uses_auth;  /* one of [connect] does */
+    bool uses_ask;           /* some rule has `ask` */
     bool uses_messages;      /* some rule has `message`: users get what they have missed */
     bool has_store;          /* set before rc_ruleset_add: rules may store */
 };

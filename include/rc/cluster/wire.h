@@ -34,7 +34,7 @@ enum rc_wire_type {
 
 /* What is read is put together here; zeroed, and used again for the next one. */
 struct rc_wire_reader {
-    struct rc_buf text;
+    struct rc_buf text, whole;
     struct rc_sio_limits limits; /* set by rc_wire_reader_init */
 };
 void rc_wire_reader_init(struct rc_wire_reader *r);
@@ -72,7 +72,28 @@ void rc_wire_request_deinit(struct rc_wire_request *q);
 int rc_wire_put_ack(struct rc_buf *to, struct rc_str id, struct rc_str args,
                     const struct rc_str *attachment, unsigned nattachments) RC_MUSTCHECK;
 
-/* ---- of wire.c, for request.c ---- */
+/* Appends {uid, requestId, type: 7, packet: m without an id, opts}. */
+int rc_wire_put_question(struct rc_buf *to, struct rc_str uid, struct rc_str id,
+                         const struct rc_bus_message *m, uint32_t timeout_ms) RC_MUSTCHECK;
+
+/* What answers a request of this node. */
+struct rc_wire_response {
+    enum rc_wire_type type; /* CLIENT_COUNT or BROADCAST_ACK; NO_TYPE: another one */
+    struct rc_buf id;
+    uint32_t count;     /* CLIENT_COUNT */
+    struct rc_str args; /* BROADCAST_ACK: an array of JSON with one element */
+    struct rc_str attachment[RC_SIO_ATTACHMENTS_MAX];
+    unsigned nattachments;
+};
+
+/* *a, zeroed at first, is emptied and filled. RC_EPROTO, RC_ELIMIT: it is none. */
+int rc_wire_read_response(struct rc_wire_reader *r, struct rc_str bytes,
+                          struct rc_wire_response *a) RC_MUSTCHECK;
+void rc_wire_response_deinit(struct rc_wire_response *a);
+
+/* ---- of wire.c, for the others ---- */
+
+void rc_wire_put_opts(struct rc_buf *to, const struct rc_bus_message *m, uint32_t timeout_ms);
 
 int rc_wire_read_list(struct rc_str whole, struct rc_bus_list *l) RC_MUSTCHECK;
 int rc_wire_read_packet(struct rc_wire_reader *r, struct rc_str bytes,

@@ -94,4 +94,9 @@ bool rc_sio_event_reserved(struct rc_str event);
 void rc_sio_put_head(struct rc_buf *out, enum rc_sio_type type, unsigned attachments,
                      struct rc_str nsp, bool has_id, uint64_t id);
 
+/* Appends JSON that was validated, and that refers to the first nattachments attachments, as one that refers
+ * to as many from `first` on. */
+void rc_sio_put_moved(struct rc_buf *out, struct rc_str json, unsigned nattachments,
+                      unsigned first);
+
 #endif /* RC_PROTO_SIO_H */

@@ -563,3 +563,27 @@ Test(sio, split)
     cr_assert_eq(rc_sio_split(RC_STR("7"), &p), RC_EPROTO);
     cr_assert_eq(rc_sio_split(RC_STR_NONE, &p), RC_EPROTO);
 }
+
+static void moved(const char *json, unsigned n, unsigned first, const char *expected)
+{
+    struct rc_buf got = RC_BUF_INIT;
+
+    rc_sio_put_moved(&got, rc_str_of(json), n, first);
+    cr_assert(is(rc_buf_str(&got), expected), "%.*s", (int)got.len, (const char *)got.data);
+    rc_buf_deinit(&got);
+}
+
+Test(sio, attachments_are_moved)
+{
+#define AT(n) "{\"_placeholder\":true,\"num\":" n "}"
+    moved("[" AT("0") ",1]", 1, 0, "[" AT("0") ",1]");
+    moved("[" AT("0") "]", 0, 3, "[" AT("0") "]"); /* it is none */
+    moved("[" AT("0") "," AT("1") "," AT("0") "]", 2, 9,
+          "[" AT("9") "," AT("10") "," AT("9") "]");
+    moved("[{\"a\":[" AT("1") "]},\"_placeholder\",{}]", 2, 1,
+          "[{\"a\":[" AT("2") "]},\"_placeholder\",{}]");
+    moved("[ {\"num\" : 0, \"x\":{\"y\":[]},\"_placeholder\":true} , 7 ]", 1, 4,
+          "[" AT("4") ",7]");
+    moved("[{\"_placeholder\":false,\"num\":0},{\"_placeholder\":true,\"num\":5}]", 1, 4,
+          "[{\"_placeholder\":false,\"num\":0},{\"_placeholder\":true,\"num\":5}]");
+}
