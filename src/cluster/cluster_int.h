@@ -145,7 +145,7 @@ static inline uint16_t rc_cluster_tag(const struct rc_cluster *c)
 void rc_inquire_init(struct rc_cluster *c);
 void rc_inquire_deinit(struct rc_cluster *c);
 /* Appends the channels by which answers come, if the rules of the namespace ask. */
-void rc_inquire_channels(const struct rc_cluster *c, struct rc_str nsp,
+void rc_inquire_channels(const struct rc_cluster *c, struct rc_str name,
                          struct rc_buf *channels);
 /* A question of this node, for whom m says. Redis is there. */
 void rc_inquire(struct rc_cluster *c, const struct rc_pub *pub, const struct rc_bus_message *m);
