@@ -229,6 +229,11 @@ static void send_waiting(struct rc_cluster *c)
     }
 }
 
+static bool is_question(const struct rc_cluster_item *item)
+{
+    return item->type == RC_CLUSTER_PUBLISH && item->pub->ask != 0;
+}
+
 /* Nobody waits for Redis to have an answer. */
 static void skip_question(struct rc_cluster *c, struct rc_cluster_item *item)
 {
@@ -244,7 +249,7 @@ static void skip_waiting_questions(struct rc_cluster *c)
     c->last = &c->first;
     for (; item != NULL; item = next) {
         next = item->next;
-        if (item->pub->ask != 0) {
+        if (is_question(item)) {
             skip_question(c, item);
             continue;
         }
@@ -259,7 +264,7 @@ static void take_item(struct rc_cluster *c, struct rc_cluster_item *item)
     switch (item->type) {
     case RC_CLUSTER_PEER:
     case RC_CLUSTER_PUBLISH:
-        if (item->pub->ask != 0 && !rc_link_is_up(c->link)) {
+        if (is_question(item) && !rc_link_is_up(c->link)) {
             skip_question(c, item);
             return;
         }
