@@ -16,13 +16,15 @@ static const struct rc_site_file *find_file(const struct rc_site *site, struct r
 
 /* Answers with the file's plain or compressed body, or that the client has it. */
 RC_ON_SHARD static void send_file(struct rc_shard *sh, struct rc_conn *c,
-                                  const struct rc_http_req *req, const struct rc_site_file *f,
-                                  const char *more)
+                                  const struct rc_http_req *req, struct rc_site *site,
+                                  const struct rc_site_file *f, const char *more)
 {
     bool gzip = f->gzip.len != 0 && rc_coding_choose(req, false) == RC_CODING_GZIP;
     struct rc_str etag = gzip ? f->gzip_etag : f->etag;
-    struct rc_http_answer a = {
-        .status = 200, .content_type = f->content_type, .body = gzip ? f->gzip : f->body};
+    struct rc_http_answer a = {.status = 200,
+                               .content_type = f->content_type,
+                               .body = gzip ? f->gzip : f->body,
+                               .site = site};
     struct rc_buf extra = RC_BUF_INIT;
 
     rc_buf_putz(&extra, "ETag: ");
@@ -87,7 +89,7 @@ bool rc_files_site(struct rc_shard *sh, struct rc_conn *c, const struct rc_http_
     else if (f->redirect)
         redirect_to_folder(sh, c, req);
     else
-        send_file(sh, c, req, f, "X-Content-Type-Options: nosniff\r\n");
+        send_file(sh, c, req, sh->app->site, f, "X-Content-Type-Options: nosniff\r\n");
     return true;
 }
 
@@ -110,6 +112,6 @@ bool rc_files_bundle(struct rc_shard *sh, struct rc_conn *c, const struct rc_htt
     as.content_type = rc_str_eq(f->content_type, RC_STR("application/json"))
                           ? RC_STR("application/json; charset=utf-8")
                           : RC_STR("application/javascript; charset=utf-8");
-    send_file(sh, c, req, &as, "");
+    send_file(sh, c, req, app->client, &as, "");
     return true;
 }

@@ -17,6 +17,7 @@
 enum {
     OUT_MARK = 65536,  /* bytes of answers that may wait before further requests do */
     BODY_STEP = 65536, /* bytes of a body that buy it another limits.head_timeout */
+    SHARE_MIN = 4096,  /* bytes of a file that are not copied: less goes with the head */
 };
 
 static const struct rc_conn_ops http_ops;
@@ -76,7 +77,9 @@ static struct rc_seg *body_segment(const struct rc_http *h, const struct rc_http
         return NULL;
     if (a->pub != NULL)
         return rc_seg_pin(a->body.p, a->body.len, rc_pub_ref(a->pub), unpin_pub);
-    return a->stays ? rc_seg_pin(a->body.p, a->body.len, NULL, NULL) : NULL;
+    if (a->site != NULL && a->body.len >= SHARE_MIN)
+        return rc_seg_pin(a->body.p, a->body.len, rc_site_hold(a->site), rc_site_let_go);
+    return NULL;
 }
 
 void rc_http_answer(struct rc_shard *sh, struct rc_conn *c, const struct rc_http_answer *a)

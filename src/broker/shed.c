@@ -51,12 +51,12 @@ static void add(struct behinds *b, uint64_t cost, rc_id id, bool conn)
 }
 
 /* What a connection that is no session's keeps: HTTP answers, mostly. They are its own, so of one that is
- * half read all is still there. */
+ * half read all is still there; but files are everybody's. */
 RC_ON_SHARD static uint64_t kept_by(const struct rc_conn *c)
 {
     if (!rc_conn_open(c) || c->out == NULL || rc_wsconn_is(c))
         return 0;
-    return rc_outq_cost(c->out) + c->out->off;
+    return rc_outq_kept(c->out);
 }
 
 /* Those that are behind, the furthest first; the list is to be freed. */

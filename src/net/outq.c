@@ -2,6 +2,7 @@
 #include "rc/net/outq.h"
 
 #include "rc/base/mem.h"
+#include "rc/net/site.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,12 +28,12 @@ static _Thread_local struct {
 /* Of the thread's segments. */
 static _Thread_local uint64_t live;
 
-/* What a segment keeps from being freed: not the bytes of a file that stays anyway. */
+/* What a segment keeps from being freed: not a file's bytes, which all its readers share and which stay anyway. */
 static uint64_t weight(const struct rc_seg *s)
 {
     bool own = s->data == (const uint8_t *)(s + 1);
 
-    return sizeof(*s) + (own || s->pin != NULL ? s->len : 0);
+    return sizeof(*s) + (own || (s->pin != NULL && s->unpin != rc_site_let_go) ? s->len : 0);
 }
 
 uint64_t rc_seg_live(void)
@@ -142,6 +143,16 @@ uint64_t rc_outq_cost(const struct rc_outq *q)
     uint64_t n = (q->first != NULL) + (q->more != NULL ? q->more->n : 0);
 
     return q->bytes + n * (sizeof(struct rc_seg) + sizeof(struct rc_seg *));
+}
+
+uint64_t rc_outq_kept(const struct rc_outq *q)
+{
+    const struct rc_outq_more *m = q->more;
+    uint64_t kept = q->first != NULL ? weight(q->first) : 0;
+
+    for (uint32_t i = 0; m != NULL && i < m->n; i++)
+        kept += weight(m->seg[(m->head + i) & (m->cap - 1)]) + sizeof(struct rc_seg *);
+    return kept;
 }
 
 void rc_outq_clear(struct rc_outq *q)

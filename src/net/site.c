@@ -36,7 +36,22 @@ struct rc_site_totals rc_site_totals(const struct rc_site *s)
 
 void rc_site_free(struct rc_site *s)
 {
-    if (s == NULL)
+    if (s != NULL)
+        rc_site_let_go(s);
+}
+
+void *rc_site_hold(struct rc_site *s)
+{
+    (void)atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+void rc_site_let_go(void *site)
+{
+    struct rc_site *s = site;
+
+    /* acquire and release: whoever is last frees what the others have read */
+    if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return;
     for (size_t i = 0; i < s->len; i++) {
         free(s->entries[i].path);

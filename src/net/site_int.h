@@ -10,6 +10,7 @@
 
 #include "rc/net/site.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 struct site_entry {
@@ -19,6 +20,7 @@ struct site_entry {
 };
 
 struct rc_site {
+    _Atomic uint32_t refs;      /* the owner's, and one of each queue that sends its bytes */
     struct site_entry *entries; /* sorted by path once loaded */
     size_t len, cap;
     struct rc_site_totals totals;

@@ -361,6 +361,7 @@ struct rc_site *rc_site_load(const char *root, const struct rc_site_mark *marks,
     l.root = real;
     l.root_len = strcmp(real, "/") == 0 ? 0 : strlen(real);
     l.site = rc_calloc(1, sizeof(*l.site));
+    atomic_init(&l.site->refs, 1);
     l.compressor = rc_compressor_new();
     err = load_dir(&l, real, "/");
     rc_compressor_free(l.compressor);

@@ -1,7 +1,8 @@
 // Reload by SIGHUP: what changes, for whom, and that nobody loses anything meanwhile.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { connect as dial } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, test } from 'node:test';
 
@@ -378,6 +379,49 @@ test('access rules, limits, the level of the log, and files', async (t) => {
   assert.equal((await ask(late, 'join', 'a')).ok, true);
   assert.equal((await ask(late, 'join', 'b')).error, 'too_many_rooms');
   await until('debug lines', () => / debug /.test(server.stderr()));
+});
+
+test('a big file for slow readers is not copied, and comes whole although a reload has brought another', async (t) => {
+  const dir = tempDir();
+  const READERS = 20, SIZE = 12_000_000;
+  const [old, other] = [randomBytes(SIZE), randomBytes(SIZE / 2)];
+  const path = join(dir, 'big.bin');
+  writeFileSync(path, old);
+  const ini = `[server]\nstatic_root = ${dir}\n${rules('said')}`;
+  const server = await startFor(t, { ini, shards: 2 });
+  const resident = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.child.pid}/status`, 'utf8'))[1]) * 1024;
+  const get = async () => {
+    const socket = dial({ host: '127.0.0.1', port: server.port });
+    const pieces = [];
+    socket.on('data', (d) => pieces.push(d));
+    socket.write('GET /big.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    await until('it begins', () => pieces.length, 20_000);
+    socket.pause();
+    return { socket, pieces };
+  };
+  const body = async ({ socket, pieces }) => {
+    const end = event(socket, 'end', 60_000);
+    socket.resume();
+    await end;
+    const all = Buffer.concat(pieces);
+    return all.subarray(all.indexOf('\r\n\r\n') + 4);
+  };
+  const first = await get();
+  const before = resident();
+  const readers = [];
+  for (let i = 0; i < READERS; i++) readers.push(await get());
+  const more = resident() - before;
+  assert.ok(more < 2 * SIZE, `${READERS} readers of ${SIZE} bytes take ${more}`);
+  for (const content of [other, other.subarray(1)]) {
+    writeFileSync(path, content);
+    assert.ok((await reload(server)).ok);
+    assert.ok(content.equals(await body(await get())));
+  }
+  for (const reader of [first, readers[0], readers[1]]) assert.ok(old.equals(await body(reader)));
+  for (const { socket } of readers) socket.destroy();
+  await until('the old files are gone', () => resident() < before + SIZE, 20_000).catch(() => {
+    assert.fail(`${resident()} bytes are resident, ${before} were`);
+  });
 });
 
 test('timeouts hold for connections that wait already', async (t) => {

@@ -52,10 +52,10 @@ struct rc_http_answer {
     struct rc_str content_type;
     struct rc_str extra; /* header lines */
     struct rc_str body;
-    const char *coding; /* of the body, or NULL */
-    bool close;         /* end the connection even if the client would go on */
-    bool stays;         /* body outlives every connection: it need not be copied */
-    struct rc_pub *pub; /* holds body, borrowed; or NULL */
+    const char *coding;   /* of the body, or NULL */
+    bool close;           /* end the connection even if the client would go on */
+    struct rc_site *site; /* has body, borrowed; or NULL */
+    struct rc_pub *pub;   /* holds body, borrowed; or NULL */
 };
 void rc_http_answer(struct rc_shard *sh, struct rc_conn *c,
                     const struct rc_http_answer *a) RC_ON_SHARD;

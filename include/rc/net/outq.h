@@ -84,6 +84,8 @@ struct rc_seg *rc_outq_pop(struct rc_outq *q, uint32_t *off);
 void rc_outq_clear(struct rc_outq *q);
 /* What waits, each segment with what it takes beside its bytes: of small ones that is the most. */
 uint64_t rc_outq_cost(const struct rc_outq *q);
+/* What it keeps from being freed, if nobody else has its segments, also what was written of the first. */
+uint64_t rc_outq_kept(const struct rc_outq *q);
 /* Bytes of all segments of this thread, with what each takes beside them. */
 uint64_t rc_seg_live(void);
 /* Frees what this thread keeps for queues that will grow again; how many that were. When it ends. */

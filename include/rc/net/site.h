@@ -5,9 +5,10 @@
  * are dot files, everything that is neither file nor folder, and symbolic links that lead out
  * of the folder (or nowhere, or to a dot file, or round in a circle).
  *
- * Threads:   load and free: one thread, while nobody else uses the site. Everything else: any,
- *            the site never changes.
- * Ownership: the site owns its files and their bytes; they live until rc_site_free().
+ * Threads:   load: one thread, while nobody else uses the site. Everything else: any, the site never
+ *            changes.
+ * Ownership: the site owns its files and their bytes. They live until rc_site_free() and as long as
+ *            somebody holds them: what is still being sent when a reload brings other files.
  */
 #ifndef RC_NET_SITE_H
 #define RC_NET_SITE_H
@@ -42,6 +43,9 @@ struct rc_site_mark {
 struct rc_site *rc_site_load(const char *root, const struct rc_site_mark *marks,
                              size_t max_total_bytes, char *why, size_t why_len);
 void rc_site_free(struct rc_site *s); /* NULL is fine */
+/* Keeps its bytes, for a queue that points to them; returns s, for rc_site_let_go(). */
+void *rc_site_hold(struct rc_site *s);
+void rc_site_let_go(void *site);
 
 /* NULL when there is no such file. */
 const struct rc_site_file *rc_site_find(const struct rc_site *s, struct rc_str decoded_path);

@@ -476,3 +476,26 @@ Test(outq, live_bytes)
     rc_outq_clear(&b);
     cr_assert_eq(rc_seg_live(), before);
 }
+
+Test(outq, what_a_queue_keeps)
+{
+    struct rc_seg *all[20];
+    struct rc_outq q = {0};
+    int before = unpinned;
+
+    cr_assert_eq(rc_outq_kept(&q), 0u);
+    for (unsigned i = 0; i < 20; i++) {
+        all[i] = i % 2 == 0 ? rc_seg_new(NULL, 100) : rc_seg_pin("pinned", 6, &unpinned, unpin);
+        rc_outq_push(&q, all[i]);
+    }
+    cr_assert_eq(rc_outq_kept(&q), 20 * sizeof(struct rc_seg) + 10 * 106 + 19 * sizeof(void *));
+    rc_outq_advance(&q, 99);
+    cr_assert_eq(rc_outq_kept(&q), 20 * sizeof(struct rc_seg) + 10 * 106 + 19 * sizeof(void *),
+                 "the first is there until its last byte");
+    rc_outq_advance(&q, 1);
+    cr_assert_eq(rc_outq_kept(&q),
+                 19 * sizeof(struct rc_seg) + 9 * 100 + 10 * 6 + 18 * sizeof(void *));
+    rc_outq_clear(&q);
+    cr_assert_eq(unpinned, before + 10);
+    (void)rc_outq_trim();
+}

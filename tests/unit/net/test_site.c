@@ -1,6 +1,7 @@
 #include "rc/net/site.h"
 
 #include "rc/base/buf.h"
+#include "rc/net/outq.h"
 
 #include <criterion/criterion.h>
 #include <ftw.h>
@@ -494,5 +495,41 @@ Test(site, an_empty_folder)
     cr_assert_eq(rc_site_totals(s).files, 0);
     rc_site_free(s);
     rc_site_free(NULL);
+    remove_root();
+}
+
+/* What is still being sent when other files are in effect. */
+Test(site, held_bytes_outlive_their_owner)
+{
+    static char body[10000];
+    char why[256] = "";
+    uint64_t live = rc_seg_live();
+    struct rc_outq q = {0};
+    struct rc_site *s;
+    const struct rc_site_file *f;
+    uint8_t *copy = malloc(sizeof(body));
+
+    make_root();
+    memset(body, 'x', sizeof(body));
+    body[0] = 'a';
+    put_bytes("/big.bin", body, sizeof(body));
+    s = rc_site_load(root, NULL, 0, why, sizeof(why));
+    cr_assert_not_null(s, "%s", why);
+    f = rc_site_find(s, RC_STR("/big.bin"));
+    cr_assert_not_null(f);
+    for (unsigned i = 0; i < 3; i++)
+        rc_outq_push(&q, rc_seg_pin(f->body.p, f->body.len, rc_site_hold(s), rc_site_let_go));
+    cr_assert_eq(q.bytes, 30000u);
+    cr_assert_eq(rc_seg_live() - live, 3 * sizeof(struct rc_seg), "the bytes are nobody's own");
+    cr_assert_eq(rc_outq_kept(&q), 3 * sizeof(struct rc_seg) + 2 * sizeof(void *));
+    rc_site_free(s);
+    rc_outq_advance(&q, 20000);
+    cr_assert_not_null(copy);
+    rc_outq_copy(&q, copy, sizeof(body));
+    cr_assert_arr_eq(copy, body, sizeof(body));
+    rc_outq_clear(&q);
+    cr_assert_eq(rc_seg_live(), live);
+    (void)rc_outq_trim();
+    free(copy);
     remove_root();
 }
