@@ -90,6 +90,7 @@ static void read_stats(const void *cluster, struct rc_cluster_stats *to)
         .unknown = get(&c->count.unknown),
         .dropped = get(&c->count.dropped),
         .lost = get(&c->count.lost),
+        .unsure = get(&c->count.unsure),
         .pending = get(&c->waiting_n),
         .pending_bytes = get(&c->waiting_size),
         .timeouts = get(&c->count.timeouts),
@@ -218,7 +219,8 @@ static void end_item(struct rc_cluster *c, struct rc_cluster_item *item)
 
 static void send_waiting(struct rc_cluster *c)
 {
-    while (c->first != NULL && rc_link_is_up(c->link) && c->under_way < UNDER_WAY_MAX) {
+    while (c->first != NULL && rc_link_is_up(c->link) && !rc_rejoin_waits(c) &&
+           c->under_way < UNDER_WAY_MAX) {
         struct rc_cluster_item *item = c->first;
 
         c->first = item->next;
@@ -378,6 +380,7 @@ static void on_up(void *arg)
     rc_cluster_count(&c->count.connects, 1);
     atomic_store_explicit(&c->count.up, 1, memory_order_relaxed);
     atomic_store_explicit(&c->told_dropping, false, memory_order_relaxed);
+    rc_rejoin_up(c);
     rc_nodes_up(c);
 }
 
@@ -388,6 +391,7 @@ static void on_down(void *arg)
     rc_log(RC_LOG_ERROR, "cluster: %s: lost, this node is alone until it is back",
            c->url.shown);
     atomic_store_explicit(&c->count.up, 0, memory_order_relaxed);
+    rc_rejoin_down(c);
     skip_waiting_questions(c);
 }
 
@@ -422,7 +426,8 @@ static void on_sent(void *arg, size_t size, bool lost)
 
 static void on_counted(void *arg, uint64_t number, long long count)
 {
-    rc_inquire_counted(arg, number, count);
+    if (!rc_rejoin_counted(arg, number, count))
+        rc_inquire_counted(arg, number, count);
 }
 
 static const struct rc_link_ops link_ops = {
@@ -483,6 +488,7 @@ static bool has_ended(struct rc_cluster *c)
     send_waiting(c);
     if (c->end_at == 0) {
         c->end_at = rc_clock_ms() + STOP_MS;
+        rc_rejoin_hurry(c, c->end_at - STOP_MS / 2);
         rc_nodes_bye(c);
     }
     if (!rc_link_is_up(c->link) || (c->first == NULL && c->under_way == 0) ||
@@ -607,7 +613,8 @@ struct rc_cluster *rc_cluster_new(const struct rc_conf *conf, const struct rc_ap
     choose_uid(c);
     rc_app_hold(app);
     add_patterns(c, 0);
-    if (init_url(c) && init_events(c) && rc_serve_init(c) == RC_OK && rc_nodes_init(c) == RC_OK)
+    if (init_url(c) && init_events(c) && rc_serve_init(c) == RC_OK &&
+        rc_nodes_init(c) == RC_OK && rc_rejoin_init(c) == RC_OK)
         return c;
     rc_cluster_free(c);
     return NULL;
@@ -681,6 +688,7 @@ void rc_cluster_free(struct rc_cluster *c)
     }
     rc_serve_deinit(c);
     rc_nodes_deinit(c);
+    rc_rejoin_deinit(c);
     rc_link_free(c->link);
     rc_inquire_deinit(c); /* what the link has counted for it is told till then */
     if (c->mail != NULL)

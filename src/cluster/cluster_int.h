@@ -43,7 +43,7 @@ struct rc_cluster {
     _Atomic uint16_t tag; /* see cluster_port.h */
     struct {
         _Atomic uint64_t up, nodes, connects, published, published_bytes, received,
-            received_bytes, own, bad, unknown, dropped, lost, timeouts;
+            received_bytes, own, bad, unknown, dropped, lost, unsure, timeouts;
     } count;
     pthread_t thread;
     bool started;
@@ -85,6 +85,11 @@ struct rc_cluster {
     struct rc_wire_response response;
     struct inquiry **inquiry; /* [INQUIRIES] questions of this node's clients */
     unsigned ninquiries;
+
+    /* See rejoin.c. */
+    struct event *rejoin;
+    uint64_t rejoin_until; /* nothing is sent before; 0: it is */
+    unsigned were[2], are; /* nodes at Redis: when it was well, in the last two looks; now */
 };
 
 /* ---- cluster.c, for serve.c ---- */
@@ -158,6 +163,24 @@ void rc_inquire_heard(struct rc_cluster *c, struct rc_str id);
 void rc_inquire_take(struct rc_cluster *c, struct rc_str payload);
 /* Once a second. */
 void rc_inquire_tick(struct rc_cluster *c, uint64_t now_ms);
+
+/* ---- rejoin.c: Redis was away, and is back ---- */
+
+int rc_rejoin_init(struct rc_cluster *c);
+void rc_rejoin_deinit(struct rc_cluster *c);
+/* Is what waits for Redis to wait for the other nodes, too? */
+static inline bool rc_rejoin_waits(const struct rc_cluster *c)
+{
+    return c->rejoin_until != 0;
+}
+void rc_rejoin_up(struct rc_cluster *c);
+void rc_rejoin_down(struct rc_cluster *c);
+/* No longer than that. */
+void rc_rejoin_hurry(struct rc_cluster *c, uint64_t until_ms);
+/* False: that was somebody else's count. */
+bool rc_rejoin_counted(struct rc_cluster *c, uint64_t number, long long count);
+/* Once a second, while Redis is there. */
+void rc_rejoin_tick(struct rc_cluster *c);
 
 static inline void rc_cluster_count(_Atomic uint64_t *counter, uint64_t n)
 {

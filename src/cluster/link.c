@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 enum {
-    BACKOFF_MIN_MS = 50, /* doubled each time, and less by chance */
-    BACKOFF_MAX_MS = 5000,
-    OPEN_MS = 5000, /* from connect to ready */
+    BACKOFF_MIN_MS = 50,   /* doubled each time, and less by chance */
+    BACKOFF_MAX_MS = 2500, /* shorter than the default of cluster.rejoin_wait */
+    OPEN_MS = 5000,        /* from connect to ready */
     BEAT_MS = 5000,
     SILENCE_MS = 15000, /* without a beat: lost */
 };
@@ -216,10 +216,11 @@ static void subscribe(struct conn *c)
     struct rc_buf channels = RC_BUF_INIT, patterns = RC_BUF_INIT;
 
     l->ops.channels(l->arg, &channels, &patterns);
-    send_subscribe(c, "SUBSCRIBE", rc_str_of(l->heartbeat));
-    c->unconfirmed = 1;
-    subscribe_all(c, "SUBSCRIBE", rc_buf_str(&channels));
+    /* Others take who listens to requests for one that is there: messages come before. */
     subscribe_all(c, "PSUBSCRIBE", rc_buf_str(&patterns));
+    send_subscribe(c, "SUBSCRIBE", rc_str_of(l->heartbeat));
+    c->unconfirmed++;
+    subscribe_all(c, "SUBSCRIBE", rc_buf_str(&channels));
     rc_buf_deinit(&channels);
     rc_buf_deinit(&patterns);
 }

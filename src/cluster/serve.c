@@ -374,6 +374,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         if (c->question[i] != NULL && c->question[i]->until_ms <= now)
             drop(c, c->question[i]);
     rc_inquire_tick(c, now);
+    if (rc_link_is_up(c->link))
+        rc_rejoin_tick(c);
 }
 
 /* ---- requests ---- */

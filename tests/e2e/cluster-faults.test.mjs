@@ -6,8 +6,9 @@ import { afterEach, test } from 'node:test';
 
 import { ask, closeAll, connect, inbox } from './lib/client.mjs';
 import { run, start, tempDir } from './lib/daemon.mjs';
-import { startRedis } from './lib/redis.mjs';
-import { logged, until } from './lib/wait.mjs';
+import { startGate } from './lib/gate.mjs';
+import { joined, startRedis } from './lib/redis.mjs';
+import { logged, sleep, until } from './lib/wait.mjs';
 
 const INI = `
 [event join]
@@ -108,9 +109,123 @@ test('what was said while Redis was away comes when it is back, in order and onc
   await Promise.all([isUp(a), isUp(b)]);
   await until('a has sent them', async () => (await metric(a, 'pending')) === 0);
   await crosses(a, b); // b is there, and behind what was waiting
-  // Who came back first is not said: b has a tail of them, without a gap.
   const late = b.box.map((m) => m[1]).filter((m) => m.startsWith('late'));
   assert.deepEqual(late, Array.from({ length: late.length }, (_, i) => `late ${20 - late.length + i}`));
+});
+
+// Numbers of what a node said that have not come, but for those that it does not know of (lost).
+function missing(box, from, n) {
+  const got = new Set(box.filter((m) => m[1] === from).map((m) => m[2]));
+  return Array.from({ length: n }, (_, i) => i).filter((i) => !got.has(i));
+}
+
+// Each number once, and in order.
+function inOrder(box, from) {
+  const got = box.filter((m) => m[1] === from).map((m) => m[2]);
+  for (let i = 1; i < got.length; i++) assert.ok(got[i] > got[i - 1], `${from}: ${got[i]} after ${got[i - 1]}`);
+}
+
+// Each node says numbers all the time, until stop() tells how many.
+function talk(nodes) {
+  let on = true;
+  const said = nodes.map(() => 0);
+  const all = nodes.map(async (n, i) => {
+    while (on) {
+      await ask(n.client, 'say', 'lobby', `node ${i}`, said[i]);
+      said[i]++;
+      await sleep(5);
+    }
+  });
+  return async () => {
+    on = false;
+    await Promise.all(all);
+    return said;
+  };
+}
+
+// All that each said has come to each, but for what it knows that it may have lost.
+async function hasAll(nodes, said) {
+  await until('nothing waits', async () => (await Promise.all(nodes.map((n) => metric(n, 'pending')))).every((p) => p === 0), 30_000);
+  const lost = await Promise.all(nodes.map((n) => metric(n, 'lost_total')));
+  for (const to of nodes)
+    for (const [i, n] of said.entries()) {
+      await until(`what node ${i} said is there`, () => missing(to.box, `node ${i}`, n).length <= lost[i], 10_000).catch(() => {});
+      const gaps = missing(to.box, `node ${i}`, n);
+      assert.ok(gaps.length <= lost[i], `node ${i} has lost ${lost[i]}, node ${nodes.indexOf(to)} misses ${gaps}`);
+      inOrder(to.box, `node ${i}`);
+    }
+}
+
+test('Redis stopped and started while all send: what waited reaches all', async (t) => {
+  const redis = await startOwn(t);
+  const nodes = [await startMember(t, redis), await startMember(t, redis, { shards: 4 }), await startMember(t, redis)];
+  await Promise.all(nodes.map(isUp));
+  await joined(redis, 3);
+  await Promise.all([crosses(nodes[0], nodes[1]), crosses(nodes[1], nodes[2]), crosses(nodes[2], nodes[0])]);
+  await sleep(2500); // each has seen the others
+  for (const away of [2000, 300]) {
+    const stop = talk(nodes);
+    await sleep(300);
+    await redis.stop();
+    await Promise.all(nodes.map(isDown));
+    await sleep(away);
+    await redis.start();
+    await Promise.all(nodes.map(isUp));
+    await sleep(500);
+    await hasAll(nodes, await stop());
+    for (const n of nodes) {
+      assert.equal(await metric(n, 'unsure_total'), 0);
+      n.box.length = 0;
+    }
+  }
+});
+
+// What a node says while Redis is away, and another one comes back later than it.
+async function lateComer(t, options, late) {
+  const redis = await startOwn(t), gate = await startGate(redis.port);
+  t.after(() => gate.stop());
+  const a = await startMember(t, redis, { options }), b = await startMember(t, redis, { options: { ...options, 'cluster.redis': gate.url } });
+  await Promise.all([isUp(a), isUp(b)]);
+  await crosses(a, b);
+  await sleep(2500);
+  gate.shut();
+  await redis.stop();
+  await Promise.all([isDown(a), isDown(b)]);
+  for (let i = 0; i < 20; i++) await ask(a.client, 'say', 'lobby', 'node 0', i);
+  await redis.start();
+  await isUp(a);
+  await late(a);
+  gate.open();
+  await isUp(b);
+  await crosses(a, b);
+  await until('a has sent them', async () => (await metric(a, 'pending')) === 0);
+  await crosses(a, b);
+  inOrder(b.box, 'node 0');
+  return { a, missed: missing(b.box, 'node 0', 20).length };
+}
+
+test('a node that comes back later gets what waited', async (t) => {
+  const { a, missed } = await lateComer(t, { 'cluster.rejoin_wait': '60s' }, async (a) => {
+    await sleep(500);
+    assert.equal(await metric(a, 'pending'), 20);
+  });
+  assert.equal(missed, 0);
+  assert.equal(await metric(a, 'unsure_total'), 0);
+});
+
+test('a node that comes back too late misses it, which is counted', async (t) => {
+  const { a, missed } = await lateComer(t, { 'cluster.rejoin_wait': '200ms' }, (a) =>
+    until('it waits no more', async () => (await metric(a, 'pending')) === 0));
+  assert.equal(missed, 20);
+  assert.ok((await metric(a, 'unsure_total')) >= 20);
+  await logged(a.server, /cluster: 1 of 2 nodes are back at Redis: the others miss 2\d messages of this one/);
+});
+
+test('a node does not wait for others when it is not to', async (t) => {
+  const { a, missed } = await lateComer(t, { 'cluster.rejoin_wait': '0s' }, (a) =>
+    until('it waits no more', async () => (await metric(a, 'pending')) === 0));
+  assert.equal(missed, 20);
+  assert.equal(await metric(a, 'unsure_total'), 0);
 });
 
 test('CLIENT KILL of either connection', async (t) => {

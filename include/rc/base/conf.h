@@ -195,6 +195,8 @@
       "a node that is not heard for so long is gone")                                         \
     X(cluster, request_timeout, DURATION, "5s", 100, 600000, 0,                               \
       "time that other nodes have to answer a question")                                      \
+    X(cluster, rejoin_wait, DURATION, "3s", 0, 60000, 0,                                      \
+      "after a loss of Redis: how long what waits is kept for nodes that are not back yet")   \
     X(cluster, max_pending_size, SIZE, "16MiB", 65536, 17179869184, 0,                        \
       "bytes of messages that may wait for Redis; more are dropped")                          \
     X(cluster, max_message_size, SIZE, "16MiB", 1024, 536870912, 0,                           \

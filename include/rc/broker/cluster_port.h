@@ -57,6 +57,7 @@ struct rc_cluster_item {
     X(unknown, counter, "messages for rooms or namespaces that nobody here is in")           \
     X(dropped, counter, "messages not sent because too much waited, or Redis was away")      \
     X(lost, counter, "messages under way when a connection to Redis was lost: sent, or not") \
+    X(unsure, counter, "messages sent although not all nodes had come back to Redis yet")    \
     X(pending, gauge, "messages that wait for Redis")                                        \
     X(pending_bytes, gauge, "their bytes")                                                   \
     X(timeouts, counter, "questions that not all nodes and their clients answered in time")
