@@ -109,6 +109,8 @@ MISSING      = $(strip $(call need_cmd,$(PKG_CONFIG),pkg-config) \
                $(call need_lib,sqlite3,libsqlite3-dev) $(call need_lib,libmariadb,libmariadb-dev) \
                $(call need_lib,hiredis,libhiredis-dev))
 MISSING_RUN  = $(MISSING) $(call need_cmd,npm)
+MISSING_CLUSTER = $(MISSING_RUN) $(call need_cmd,redis-server) $(call need_cmd,/usr/sbin/nginx,nginx) \
+               $(call need_cmd,/usr/sbin/mariadbd,mariadb-server-core) $(call need_cmd,mariadb,mariadb-client-core)
 MISSING_TEST = $(MISSING_RUN) $(call need_lib,criterion,libcriterion-dev) $(call need_cmd,chromium) \
                $(call need_py,websockets,python3-websockets) \
                $(call need_py,socketio,python3-socketio) $(call need_py,aiohttp,python3-aiohttp) \
@@ -124,6 +126,7 @@ MISSING_DEV  = $(MISSING_TEST) $(foreach c,clang clang-format clang-tidy cppchec
                $(if $(wildcard /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a),,libclang-rt-dev)
 apt_install  = $(if $(strip $1),@.ci/apt-install $(strip $1))
 deps: ; $(call apt_install,$(MISSING_RUN))
+deps-cluster: ; $(call apt_install,$(MISSING_CLUSTER))
 deps-test: ; $(call apt_install,$(MISSING_TEST))
 deps-dev: ; $(call apt_install,$(MISSING_DEV))
 
@@ -133,6 +136,10 @@ AGAIN = +$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),
 run: deps
 	$(AGAIN) all
 	build/roomcast -c conf/roomcast.ini
+# Three nodes, nginx, Redis and MariaDB: conf/examples/cluster. PORT=8080 for another port than 3000.
+run-cluster: deps-cluster
+	$(AGAIN) all
+	conf/examples/cluster/run.sh $(PORT)
 test: deps-test
 	$(AGAIN) check
 SUITES ?= unit replay stress e2e
@@ -229,7 +236,7 @@ test-deb: deb
 	tests/package.sh build/deb/roomcast_*.deb
 clean: ; rm -rf build tests/node_modules
 FORCE:
-.PHONY: all run test test-reference check everything bench bench-quick bench-all bench-micro bench-store bench-cluster asan \
-        tsan fuzz fuzz-run format format-check lint lint-rules lint-cppcheck lint-tidy analyze man install deb test-deb clean deps deps-test \
+.PHONY: all run run-cluster test test-reference check everything bench bench-quick bench-all bench-micro bench-store bench-cluster asan \
+        tsan fuzz fuzz-run format format-check lint lint-rules lint-cppcheck lint-tidy analyze man install deb test-deb clean deps deps-cluster deps-test \
         deps-dev FORCE
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
