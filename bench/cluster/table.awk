@@ -133,9 +133,20 @@ function model(    i, j, s, m, n, x, y, xx, xy, r, a, b, c) {
             digits(middle(names[j], "roomcast-4", "server_sent_us"))
     }
     printf "| r(n): a message, in Redis with n nodes, `%s` | %s + %s × n |\n", s, digits(a), digits(b)
-    if (a + 100 * b > 0)
-        printf "\nWith 100 nodes Redis, which has one thread for this, is full at %d messages/s; each node then spends %.0f %% of a processor on those of others.\n", \
-            1e6 / (a + 100 * b), 100 * c / (a + 100 * b)
+    r = a + 100 * b
+    if (r <= 0)
+        return
+    print "\n| messages/s of all 100 nodes together | a node, % of a processor | Redis, % of its thread |"
+    print "|---|---|---|"
+    for (j = 1; j <= nnames; j++) {
+        if (names[j] !~ /^empty/ || runs[names[j], "roomcast-4"] == 0)
+            continue
+        m = middle(names[j], "roomcast-4", "rate")
+        c = middle(names[j], "roomcast-4", "beside2_us") / 3
+        printf "| %d | %s | %s |\n", m, digits((m * c + m / 100 * middle(names[j], "roomcast-4", "server_sent_us")) / 1e4), \
+            digits(m * r / 1e4)
+    }
+    printf "\nRedis is full at %d messages/s.\n", 1e6 / r
 }
 
 END {
