@@ -4,63 +4,14 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 
-import { ask, closeAll, connect, inbox } from './lib/client.mjs';
-import { run, start, tempDir } from './lib/daemon.mjs';
+import { ask, closeAll } from './lib/client.mjs';
+import { run, tempDir } from './lib/daemon.mjs';
 import { startGate } from './lib/gate.mjs';
-import { joined, startRedis } from './lib/redis.mjs';
+import { crosses, hasAll, inOrder, isDown, isUp, metric, missing, ready, startMember, startOwn, talk, works } from './lib/members.mjs';
+import { joined } from './lib/redis.mjs';
 import { logged, sleep, until } from './lib/wait.mjs';
 
-const INI = `
-[event join]
-join = {1}
-[event say]
-emit = room {1}: said {2..}
-`;
-
 afterEach(closeAll);
-
-async function startOwn(t, options) {
-  const redis = await startRedis(options);
-  t.after(() => redis.stop());
-  return redis;
-}
-
-// A daemon with a client in the room "lobby".
-async function startMember(t, redis, { shards = 1, options = {} } = {}) {
-  const server = await start({ ini: INI, shards, options: { 'cluster.redis': redis.url, 'admin.listen': '127.0.0.1:0', ...options } });
-  t.after(() => server.stop());
-  const [, admin] = await until('its address is said', () => /metrics on (http:\S+)\/metrics/.exec(server.stderr()));
-  const client = await connect(server, { transports: ['websocket'] });
-  const box = inbox(client);
-  await ask(client, 'join', 'lobby');
-  return { server, admin, client, box };
-}
-
-async function metric(node, name) {
-  const text = await (await fetch(`${node.admin}/metrics`)).text();
-  return Number(new RegExp(`^roomcast_cluster_${name} (\\d+)$`, 'm').exec(text)[1]);
-}
-
-const ready = async (node) => (await fetch(`${node.admin}/readyz`)).text();
-const isUp = (node) => until('it is up', async () => (await metric(node, 'up')) === 1, 30_000);
-const isDown = (node) => until('it is down', async () => (await metric(node, 'up')) === 0, 40_000);
-
-let calls = 0;
-// Says something on one node until another has it: what was sent before may have been lost.
-async function crosses(from, to) {
-  const text = `call ${++calls}`;
-  await until(`${text} has crossed`, async () => {
-    await ask(from.client, 'say', 'lobby', text);
-    return until('it is there', () => to.box.some((m) => m[1] === text), 500).catch(() => false);
-  }, 30_000);
-}
-
-// Local clients get their messages whatever has become of Redis.
-async function works(node) {
-  const text = `local ${++calls}`;
-  await ask(node.client, 'say', 'lobby', text);
-  await until('it has its own message', () => node.box.some((m) => m[1] === text));
-}
 
 test('a node starts without Redis, and joins when it comes', async (t) => {
   const redis = await startOwn(t);
@@ -112,49 +63,6 @@ test('what was said while Redis was away comes when it is back, in order and onc
   const late = b.box.map((m) => m[1]).filter((m) => m.startsWith('late'));
   assert.deepEqual(late, Array.from({ length: late.length }, (_, i) => `late ${20 - late.length + i}`));
 });
-
-// Numbers of what a node said that have not come, but for those that it does not know of (lost).
-function missing(box, from, n) {
-  const got = new Set(box.filter((m) => m[1] === from).map((m) => m[2]));
-  return Array.from({ length: n }, (_, i) => i).filter((i) => !got.has(i));
-}
-
-// Each number once, and in order.
-function inOrder(box, from) {
-  const got = box.filter((m) => m[1] === from).map((m) => m[2]);
-  for (let i = 1; i < got.length; i++) assert.ok(got[i] > got[i - 1], `${from}: ${got[i]} after ${got[i - 1]}`);
-}
-
-// Each node says numbers all the time, until stop() tells how many.
-function talk(nodes) {
-  let on = true;
-  const said = nodes.map(() => 0);
-  const all = nodes.map(async (n, i) => {
-    while (on) {
-      await ask(n.client, 'say', 'lobby', `node ${i}`, said[i]);
-      said[i]++;
-      await sleep(5);
-    }
-  });
-  return async () => {
-    on = false;
-    await Promise.all(all);
-    return said;
-  };
-}
-
-// All that each said has come to each, but for what it knows that it may have lost.
-async function hasAll(nodes, said) {
-  await until('nothing waits', async () => (await Promise.all(nodes.map((n) => metric(n, 'pending')))).every((p) => p === 0), 30_000);
-  const lost = await Promise.all(nodes.map((n) => metric(n, 'lost_total')));
-  for (const to of nodes)
-    for (const [i, n] of said.entries()) {
-      await until(`what node ${i} said is there`, () => missing(to.box, `node ${i}`, n).length <= lost[i], 10_000).catch(() => {});
-      const gaps = missing(to.box, `node ${i}`, n);
-      assert.ok(gaps.length <= lost[i], `node ${i} has lost ${lost[i]}, node ${nodes.indexOf(to)} misses ${gaps}`);
-      inOrder(to.box, `node ${i}`);
-    }
-}
 
 test('Redis stopped and started while all send: what waited reaches all', async (t) => {
   const redis = await startOwn(t);

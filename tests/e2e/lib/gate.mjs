@@ -9,7 +9,8 @@ import { connect, createServer } from 'node:net';
 
 import { sleep } from './wait.mjs';
 
-export async function startGate(to) {
+// host: where it listens.
+export async function startGate(to, host = '127.0.0.1') {
   const pairs = new Set();
   let isOpen = true, ms = 0, held = null, release;
   const carry = async (from, into) => {
@@ -36,11 +37,11 @@ export async function startGate(to) {
     for (const s of pair) s.setNoDelay(true).on('error', () => {});
     Promise.all([carry(near, far), carry(far, near)]).then(() => pairs.delete(pair));
   });
-  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  await new Promise((done) => server.listen(0, host, done));
   const { port } = server.address();
   const gate = {
     port,
-    url: `redis://127.0.0.1:${port}`,
+    url: `redis://${host}:${port}`,
     cut: () => {
       for (const pair of pairs) for (const s of pair) s.resetAndDestroy();
     },
