@@ -2,6 +2,7 @@
 #include "rc/broker/peers.h"
 
 #include "rc/base/mem.h"
+#include "rc/broker/presence.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/space.h"
 
@@ -78,13 +79,34 @@ static void take_out(struct rc_peers *peers, uint32_t number)
     }
 }
 
+/* Kinds that this version does not know are nothing. */
+RC_ON_SHARD static void take(struct rc_shard *sh, const struct rc_msg *msg)
+{
+    const struct rc_pub *pub = msg->u.peer.pub;
+    uint32_t number = msg->u.peer.number;
+
+    switch (msg->count) {
+    case RC_PEER_PRESENCE:
+    case RC_PEER_PRESENCE_ASK:
+        rc_presence_peer(sh, (enum rc_peer_kind)msg->count, number, rc_pub_data(pub));
+        return;
+    default: return;
+    }
+}
+
 void rc_peers_mail(struct rc_shard *sh, struct rc_msg *msg)
 {
     switch ((int)msg->type) {
-    case RC_MSG_PEER_HERE: add(sh->nodes, msg->u.peer.pub); break;
-    case RC_MSG_PEER_GONE: take_out(sh->nodes, msg->u.peer.number); break;
-    case RC_MSG_PEER_AGAIN:
-    case RC_MSG_PEER: break; /* of a kind that this version does not know */
+    case RC_MSG_PEER_HERE:
+        add(sh->nodes, msg->u.peer.pub);
+        rc_presence_peer_here(sh, msg->u.peer.number);
+        break;
+    case RC_MSG_PEER_GONE:
+        take_out(sh->nodes, msg->u.peer.number);
+        rc_presence_peer_gone(sh, msg->u.peer.number);
+        break;
+    case RC_MSG_PEER_AGAIN: rc_presence_peers_again(sh); break;
+    case RC_MSG_PEER: take(sh, msg); break;
     default: RC_ASSERT(false);
     }
     rc_msg_drop(msg);

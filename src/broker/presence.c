@@ -1,10 +1,9 @@
 /* presence.c - who is in a room, told by its owner. */
-#include "rc/broker/presence.h"
+#include "presence_int.h"
 
 #include "rc/base/mem.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/room.h"
-#include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
 #include "rc/broker/space.h"
 #include "rc/proto/json.h"
@@ -12,19 +11,6 @@
 #include <stdlib.h>
 
 enum { TELL_MS = 50 }; /* from the first change to the event */
-
-struct rc_presence {
-    struct rc_roster roster;
-    struct rc_timer tell; /* runs while there are changes */
-    struct rc_room *room;
-    struct rc_timerq *held; /* of users who may come back */
-};
-
-/* Those with one hold time. There are as many as the configuration has ever named. */
-struct rc_held {
-    struct rc_timerq q;
-    struct rc_held *next;
-};
 
 static const struct rc_room_rule *rule_of(const struct rc_shard *sh, uint16_t nsp,
                                           struct rc_str key)
@@ -54,6 +40,16 @@ static struct rc_str space_of(const struct rc_shard *sh, uint16_t nsp, struct rc
     size_t label = rc_space_label(sh, nsp, key).len;
 
     return label != key.len ? rc_str_make(key.p, key.len - label - 1) : sh->app->nsp[nsp].name;
+}
+
+struct rc_str rc_presence_space(const struct rc_shard *sh, const struct rc_presence *p)
+{
+    return space_of(sh, p->nsp, rc_str_make(p->key, p->len));
+}
+
+struct rc_str rc_presence_label(const struct rc_shard *sh, const struct rc_presence *p)
+{
+    return rc_space_label(sh, p->nsp, rc_str_make(p->key, p->len));
 }
 
 /* ["presence",{"room":"lobby" */
@@ -90,18 +86,17 @@ RC_ON_SHARD static void publish(struct rc_shard *sh, const struct rc_presence *p
                                 const struct rc_roster_list *joined,
                                 const struct rc_roster_list *left)
 {
-    const struct rc_room *r = p->room;
-    struct rc_str key = rc_str_make(r->name, r->name_len), frames;
+    struct rc_str key = rc_str_make(p->key, p->len), frames;
     struct rc_buf *b = &sh->scratch;
 
-    begin_event(sh, r->nsp, key);
+    begin_event(sh, p->nsp, key);
     put_list(b, "joined", joined);
     put_list(b, "left", left);
     rc_buf_printf(b, ",\"count\":%u", p->roster.count);
     if (joined->more || left->more)
         rc_buf_putz(b, ",\"more\":true");
     frames = end_packet(b);
-    rc_room_publish(sh, rc_pub_new(r->nsp, key, r->hash, frames.p, frames.len), 0);
+    rc_room_publish(sh, rc_pub_new(p->nsp, key, p->hash, frames.p, frames.len), 0);
 }
 
 static void on_tell(struct rc_timer *t, void *arg)
@@ -112,16 +107,17 @@ static void on_tell(struct rc_timer *t, void *arg)
 
     rc_assert_on_shard(sh);
     rc_roster_take(&p->roster, sh->app->conf->limits_users_listed, &joined, &left);
-    if (joined.n + left.n != 0 && sh->app->conf->socketio_presence_event[0] != '\0')
+    if (p->room != NULL && joined.n + left.n != 0 &&
+        sh->app->conf->socketio_presence_event[0] != '\0')
         publish(sh, p, &joined, &left);
     rc_buf_deinit(&joined.json);
     rc_buf_deinit(&left.json);
 }
 
-static void tell_soon(struct rc_shard *sh, struct rc_presence *p)
+void rc_presence_changed(struct rc_shard *sh, struct rc_presence *p)
 {
     if (rc_roster_has_changes(&p->roster) && !rc_timer_running(&p->tell))
-        rc_timer_start(&sh->q_presence, &p->tell, sh->loop.now_ms);
+        rc_timer_start(&sh->presences->q_tell, &p->tell, sh->loop.now_ms);
 }
 
 static void on_held(struct rc_timer *t, void *arg)
@@ -130,29 +126,30 @@ static void on_held(struct rc_timer *t, void *arg)
     struct rc_roster *roster = rc_roster_lapse(t);
 
     rc_assert_on_shard(sh);
-    tell_soon(sh, RC_CONTAINER(roster, struct rc_presence, roster));
+    rc_presence_changed(sh, RC_CONTAINER(roster, struct rc_presence, roster));
 }
 
 void rc_presence_enter(struct rc_shard *sh, struct rc_presence *p, struct rc_str user)
 {
     rc_roster_enter(&p->roster, user);
-    tell_soon(sh, p);
+    rc_presence_changed(sh, p);
+    rc_presence_share(sh);
 }
 
 void rc_presence_leave(struct rc_shard *sh, struct rc_presence *p, struct rc_str user)
 {
     rc_roster_leave(&p->roster, user, p->held, sh->loop.now_ms);
-    tell_soon(sh, p);
+    rc_presence_changed(sh, p);
+    rc_presence_share(sh);
 }
 
 /* ---- the list ---- */
 
-/* The packet that the asker gets. room NULL: nobody is in it. */
+/* The packet that the asker gets. */
 static struct rc_str build_answer(struct rc_shard *sh, uint16_t nsp, struct rc_str key,
-                                  const struct rc_room *room,
-                                  const struct rc_presence_form *form)
+                                  uint64_t hash, const struct rc_presence_form *form)
 {
-    const struct rc_presence *p = room != NULL ? room->presence : NULL;
+    const struct rc_presence *p = rc_presence_find(sh, nsp, key, hash);
     struct rc_roster_list users = {.n = 0};
     struct rc_buf *b = &sh->scratch;
 
@@ -182,8 +179,7 @@ void rc_presence_ask(struct rc_shard *sh, struct rc_session *s, uint16_t nsp, st
     struct rc_msg msg = {.type = RC_MSG_PRESENCE};
 
     if (owner == sh->index) {
-        rc_lane_reply(sh, s,
-                      build_answer(sh, nsp, key, rc_room_find(sh, nsp, key, hash), form));
+        rc_lane_reply(sh, s, build_answer(sh, nsp, key, hash, form));
         return;
     }
     msg.u.direct.to = rc_session_id(sh, s);
@@ -200,8 +196,7 @@ void rc_presence_mail(struct rc_shard *sh, struct rc_msg *msg)
     struct rc_presence_form form;
 
     memcpy(&form, asked->data, sizeof(form));
-    frames = build_answer(sh, asked->nsp, key, rc_room_find(sh, asked->nsp, key, asked->hash),
-                          &form);
+    frames = build_answer(sh, asked->nsp, key, asked->hash, &form);
     answer.u.direct.to = msg->u.direct.to;
     answer.u.direct.pub = rc_pub_new(0, RC_STR_NONE, 0, frames.p, frames.len);
     rc_shard_post(sh, msg->from, &answer);
@@ -212,55 +207,121 @@ void rc_presence_mail(struct rc_shard *sh, struct rc_msg *msg)
 
 static struct rc_timerq *held_for(struct rc_shard *sh, uint32_t hold_ms)
 {
-    struct rc_held *h = sh->held;
+    struct rc_presences *ps = sh->presences;
+    struct rc_held *h = ps->held;
 
     while (h != NULL && h->q.duration_ms != hold_ms)
         h = h->next;
     if (h == NULL) {
         h = rc_malloc(sizeof(*h));
         rc_timerq_init(&h->q, hold_ms, on_held, sh);
-        h->next = sh->held;
-        sh->held = h;
+        h->next = ps->held;
+        ps->held = h;
         rc_loop_add_timerq(&sh->loop, &h->q);
     }
     return &h->q;
 }
 
-struct rc_presence *rc_presence_new(struct rc_shard *sh, struct rc_room *r)
+static bool same_key(const void *value, const void *key)
 {
-    const struct rc_room_rule *rule = rule_of(sh, r->nsp, rc_str_make(r->name, r->name_len));
-    struct rc_presence *p;
+    const struct rc_presence *p = value;
+    const struct rc_room_key *k = key;
 
-    if (rule == NULL)
-        return NULL;
-    p = rc_calloc(1, sizeof(*p));
-    p->room = r;
+    return p->nsp == k->nsp && rc_str_eq(rc_str_make(p->key, p->len), k->name);
+}
+
+struct rc_presence *rc_presence_find(const struct rc_shard *sh, uint16_t nsp, struct rc_str key,
+                                     uint64_t hash)
+{
+    const struct rc_room_key k = {.name = key, .nsp = nsp};
+
+    return rc_hmap_find(&sh->presences->by_key, hash, same_key, &k);
+}
+
+struct rc_presence *rc_presence_find_or_new(struct rc_shard *sh, uint16_t nsp,
+                                            struct rc_str key, uint64_t hash)
+{
+    struct rc_presences *ps = sh->presences;
+    struct rc_presence *p = rc_presence_find(sh, nsp, key, hash);
+    const struct rc_room_rule *rule;
+
+    if (p != NULL || (rule = rule_of(sh, nsp, key)) == NULL)
+        return p;
+    p = rc_malloc(sizeof(*p) + key.len);
+    *p = (struct rc_presence){.hash = hash, .nsp = nsp, .len = (uint32_t)key.len};
+    memcpy(p->key, key.p, key.len);
     p->held = held_for(sh, rule->hold_ms);
-    rc_roster_init(&p->roster);
+    rc_roster_init(&p->roster, sh->app->cluster != NULL ? &ps->share : NULL);
+    rc_hmap_insert(&ps->by_key, hash, p);
+    ps->nremote++;
     return p;
 }
 
-void rc_presence_free(struct rc_presence *p)
+static void free_presence(struct rc_presence *p)
 {
-    if (p == NULL)
-        return;
     rc_timer_stop(&p->tell);
     rc_roster_deinit(&p->roster);
     free(p);
 }
 
+void rc_presence_drop_if_empty(struct rc_shard *sh, struct rc_presence *p)
+{
+    if (p->room != NULL || p->roster.nstays != 0)
+        return;
+    rc_presence_share_last(sh, p);
+    rc_hmap_remove(&sh->presences->by_key, p->hash, p);
+    sh->presences->nremote--;
+    free_presence(p);
+}
+
+struct rc_presence *rc_presence_begin(struct rc_shard *sh, struct rc_room *r)
+{
+    struct rc_str key = rc_str_make(r->name, r->name_len);
+    const struct rc_room_rule *rule = rule_of(sh, r->nsp, key);
+    struct rc_presence *p =
+        rule != NULL ? rc_presence_find_or_new(sh, r->nsp, key, r->hash) : NULL;
+
+    if (p == NULL)
+        return NULL;
+    p->room = r;
+    p->held = held_for(sh, rule->hold_ms);
+    sh->presences->nremote--;
+    return p;
+}
+
+void rc_presence_end(struct rc_shard *sh, struct rc_presence *p)
+{
+    if (p == NULL)
+        return;
+    p->room = NULL;
+    sh->presences->nremote++;
+    rc_presence_drop_if_empty(sh, p);
+}
+
 void rc_presence_init(struct rc_shard *sh)
 {
-    rc_timerq_init(&sh->q_presence, TELL_MS, on_tell, sh);
-    rc_loop_add_timerq(&sh->loop, &sh->q_presence);
+    struct rc_presences *ps = rc_calloc(1, sizeof(*ps));
+
+    sh->presences = ps;
+    rc_timerq_init(&ps->q_tell, TELL_MS, on_tell, sh);
+    rc_loop_add_timerq(&sh->loop, &ps->q_tell);
+    rc_presence_peers_init(sh);
 }
 
 void rc_presence_deinit(struct rc_shard *sh)
 {
+    struct rc_presences *ps = sh->presences;
+    struct rc_presence *p;
     struct rc_held *next;
+    uint32_t cursor = 0;
 
-    for (struct rc_held *h = sh->held; h != NULL; h = next) {
+    while ((p = rc_hmap_next(&ps->by_key, &cursor)) != NULL)
+        free_presence(p);
+    rc_hmap_deinit(&ps->by_key);
+    rc_presence_peers_deinit(sh);
+    for (struct rc_held *h = ps->held; h != NULL; h = next) {
         next = h->next;
         free(h);
     }
+    free(ps);
 }

@@ -7,6 +7,7 @@
 #include "rc/broker/engine.h"
 #include "rc/broker/identity.h"
 #include "rc/broker/inbox.h"
+#include "rc/broker/presence.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/shed.h"
@@ -109,6 +110,7 @@ void rc_renew(struct rc_shard *sh)
     rc_engine_renew(sh);
     begin_messages(sh, last);
     rc_identity_renew(sh);
+    rc_presence_renew(sh);
     leave(g);
     rc_app_arrive(sh->app);
 }

@@ -65,7 +65,7 @@ RC_ON_SHARD static struct rc_room *find_or_new(struct rc_shard *sh, const struct
     rc_hmap_insert(&sh->room_by_name, r->hash, r);
     if (sh->app->nsp[r->nsp].is_pattern)
         rc_space_add(sh, r);
-    r->presence = rc_presence_new(sh, r);
+    r->presence = rc_presence_begin(sh, r);
     rc_stat_add(&sh->stats.rooms, 1);
     return r;
 }
@@ -73,7 +73,6 @@ RC_ON_SHARD static struct rc_room *find_or_new(struct rc_shard *sh, const struct
 void rc_room_free(struct rc_room *r)
 {
     rc_inbox_free(r->inbox);
-    rc_presence_free(r->presence);
     free(r->shard);
     free(r);
 }
@@ -86,6 +85,7 @@ void rc_room_drop_if_empty(struct rc_shard *sh, struct rc_room *r)
     if (r->space != NULL)
         rc_space_remove(sh, r);
     rc_stat_add(&sh->stats.rooms, -1);
+    rc_presence_end(sh, r->presence);
     rc_room_free(r);
 }
 

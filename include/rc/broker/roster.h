@@ -1,15 +1,21 @@
 /*
- * roster.h - who is in a room: users, each with the number of their sockets, and what of it has not
- * been told yet.
+ * roster.h - who is in a room: users, each with the number of their sockets here and the other nodes that say
+ * they are there, and what of it has not been told yet.
  *
- *   absent ──first socket──> present ──last socket──> held ──its time──> absent
- *                               ^──────first socket─────┘
+ *   absent ──first of these──> present ──last of these──> held ──its time──> absent
+ *                                 ^──────first of these────┘
  *
- * Who is held counts as present: a user who reconnects in time makes no change. Changes that cancel
- * each other before they are taken are none.
+ * Who is held counts as present: a user who reconnects in time, to whatever node, makes no change. Changes that
+ * cancel each other before they are taken are none.
+ *
+ * What a shard of another node says comes by a *source*. It says things again, and some too often: a user is
+ * there by a source, or not. In a new round all that it has said is stale unless it says it again.
+ *
+ * What this node says itself is in a *share*: users with sockets here, and those of them that others do not know.
  *
  * Threads:   one at a time; the room's owner.
- * Ownership: users belong to the roster, and are freed once they are absent and that was taken.
+ * Ownership: users belong to the roster, and are freed once they are absent and that was taken and shared.
+ *            A source and a share are the caller's and outlive what is in them: rosters.
  */
 #ifndef RC_BROKER_ROSTER_H
 #define RC_BROKER_ROSTER_H
@@ -23,10 +29,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct rc_roster_share;
+
 struct rc_roster {
-    struct rc_hmap users;   /* of rc_roster_user */
-    struct rc_list changes; /* of those that may have to be told, oldest first */
-    uint32_t count;         /* users that are present or held */
+    struct rc_hmap users;          /* of rc_roster_user */
+    struct rc_list changes;        /* of those that may have to be told, oldest first */
+    uint32_t count;                /* users that are present or held */
+    uint32_t nstays;               /* by sources */
+    struct rc_roster_share *share; /* or NULL: others are not told */
 };
 
 /* A list of users as JSON, without its brackets. */
@@ -36,7 +46,7 @@ struct rc_roster_list {
     bool more; /* than it may have */
 };
 
-void rc_roster_init(struct rc_roster *r);
+void rc_roster_init(struct rc_roster *r, struct rc_roster_share *share);
 void rc_roster_deinit(struct rc_roster *r);
 
 /* A socket of that user comes. */
@@ -57,5 +67,51 @@ void rc_roster_take(struct rc_roster *r, unsigned max, struct rc_roster_list *jo
                     struct rc_roster_list *left);
 /* At most max of those that are counted, in no order. */
 void rc_roster_put(const struct rc_roster *r, unsigned max, struct rc_roster_list *list);
+
+/* ---- other nodes ---- */
+
+struct rc_roster_source {
+    struct rc_list stays; /* those of the oldest round first */
+    uint32_t n;           /* of them */
+    uint32_t round;       /* set by its owner */
+};
+
+void rc_roster_source_init(struct rc_roster_source *s);
+/* The source says that the user is there, or no more. */
+void rc_roster_arrive(struct rc_roster *r, struct rc_str user, struct rc_roster_source *s);
+void rc_roster_depart(struct rc_roster *r, struct rc_str user, struct rc_roster_source *s,
+                      struct rc_timerq *held, uint64_t now_ms);
+/* A roster with a user of an earlier round of the source, or NULL; and that user departs. */
+struct rc_roster *rc_roster_stale(const struct rc_roster_source *s);
+void rc_roster_expel(struct rc_roster_source *s, struct rc_timerq *held, uint64_t now_ms);
+
+/* ---- this node ---- */
+
+struct rc_roster_share {
+    struct rc_list own;    /* users with sockets here, of all rosters */
+    struct rc_list untold; /* others may have to be told of them, oldest first */
+};
+
+void rc_roster_share_init(struct rc_roster_share *share);
+static inline bool rc_roster_share_has_news(const struct rc_roster_share *share)
+{
+    return !rc_list_empty(&share->untold);
+}
+
+/* here: the user has sockets here. False: it wants no more now. */
+typedef bool rc_roster_news_fn(struct rc_roster *r, struct rc_str user, bool here, void *arg);
+/* What others do not know yet; it counts as told. */
+void rc_roster_tell(struct rc_roster_share *share, rc_roster_news_fn *fn, void *arg);
+/* All of that of one roster. */
+void rc_roster_tell_of(struct rc_roster *r, rc_roster_news_fn *fn, void *arg);
+
+/* A walk through `own`, which may change between its steps: who is there all the time comes once. One at a time. */
+struct rc_roster_walk {
+    struct rc_list at, end;
+};
+void rc_roster_walk_begin(struct rc_roster_share *share, struct rc_roster_walk *w);
+/* Goes on until fn wants no more. False: that was all, and the walk has ended. */
+bool rc_roster_walk_step(struct rc_roster_walk *w, rc_roster_news_fn *fn, void *arg);
+void rc_roster_walk_stop(struct rc_roster_walk *w);
 
 #endif /* RC_BROKER_ROSTER_H */

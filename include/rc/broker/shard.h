@@ -37,7 +37,7 @@ struct rc_admission;
 struct rc_meter;
 struct rc_directory;
 struct rc_peers;
-struct rc_held;
+struct rc_presences;
 
 /* What a shard has of an rc_app: the rules that wait may still need it when the shard has gone on. */
 struct rc_generation {
@@ -85,6 +85,7 @@ struct rc_shard {
     struct rc_ids ring_paused; /* sessions with RC_PAUSE_RING */
     struct rc_directory *directory;
     struct rc_peers *nodes; /* other ones, see peers.h */
+    struct rc_presences *presences; /* see presence.h */
     struct rc_meter *meter; /* [meter_cap], by slot of the session; see meter.h */
     uint32_t meter_cap;
     bool over_rate; /* the message that is being worked on is to be dropped */
@@ -112,8 +113,6 @@ struct rc_shard {
     struct rc_timerq q_message;               /* of a WebSocket message that is arriving */
     struct rc_timerq q_upgrade, q_poll_close, q_directory, q_unwatched, q_ask, q_spill, q_stop;
     struct rc_endpoint_timers **q_endpoint; /* [nnsps], NULL for namespaces */
-    struct rc_timerq q_presence;
-    struct rc_held *held; /* users who may come back, see presence.c */
     struct rc_timer spill_timer;
     struct rc_timer stop_timer;
 

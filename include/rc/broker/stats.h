@@ -36,6 +36,8 @@
     X(heartbeat_timeouts, counter, "sessions that did not answer in time")             \
     X(dropped, counter, "volatile publications that a member was not given")           \
     X(fences, counter, "fences that a session had to wait for")                        \
+    X(peers_bad, counter, "what other nodes told that could not be read")              \
+    X(peers_refused, counter, "users and rooms of other nodes that were too many")     \
     X(ui_dropped, counter, "events that operators in the Admin UI were not told of")   \
     X(turns, counter, "turns of the loop")
 
