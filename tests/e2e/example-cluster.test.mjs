@@ -92,6 +92,16 @@ afterEach(closeAll);
 const TRANSPORTS = { websocket: ['websocket'] };
 const FAST = { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 200, timeout: 5000 };
 
+async function token(name) {
+  const answer = await fetch(`${cluster.url}/dev/token`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ name }),
+  });
+  assert.equal(answer.status, 200);
+  return (await answer.json()).token;
+}
+
 const texts = (box, type = 'message') => box.filter(([name, , about]) => name === 'roomMessage' && about.type === type).map((m) => m[2].text);
 
 // One client on each node, by WebSocket: nginx goes round.
@@ -138,6 +148,18 @@ describe('the cluster of conf/examples', () => {
         assert.deepEqual(messages.map((m) => m.content[1].text), said, 'the same on each node');
       }
     });
+
+  test('who is in a room, on whatever node', async () => {
+    const tokens = await Promise.all(['kim', 'lee', 'mia'].map(token));
+    const all = await trio((i) => ({ auth: { token: tokens[i] } }));
+    assert.deepEqual((await cluster.nodesOf(all)).toSorted(), NODES);
+    for (const s of all) assert.equal((await ask(s, 'joinRoom', 'pond')).ok, true);
+    for (const s of all)
+      await until('all are present', async () => (await ask(s, 'presence', 'pond')).count === 3, WAIT_MS);
+    all[2].disconnect();
+    const left = (box) => box.some(([name, e]) => name === 'presence' && e.room === 'pond' && e.left?.includes('mia'));
+    await until('the others are told who left', () => left(all[0].box) && left(all[1].box), WAIT_MS);
+  });
 
   test('a node is killed: its clients go to the others, and later to it again', async () => {
     const all = await trio();
