@@ -184,13 +184,19 @@ static enum rc_exit create_store(struct rc_server *s)
 static enum rc_exit create_cluster(struct rc_server *s)
 {
     struct rc_conf_errors e = {0};
+    char address[RC_LISTENER_TEXT];
     int rc;
 
     if (s->conf.cluster_redis[0] == '\0')
         return RC_EXIT_OK;
+    if (rc_listeners_advertise(s->listeners, &s->conf, address, &e) != RC_OK) {
+        print_faults(&e, "roomcast: ");
+        return RC_EXIT_RUN;
+    }
     s->cluster = rc_cluster_new(&s->conf, s->app, s->mesh);
     if (s->cluster == NULL)
         return rc_fail("the cluster's thread cannot be set up: %s", rc_reason());
+    rc_cluster_advertise(s->cluster, address);
     rc = rc_cluster_open(s->cluster, &e);
     print_faults(&e, "roomcast: ");
     s->app->cluster = rc_cluster_port(s->cluster);

@@ -65,12 +65,13 @@ uint32_t rc_watch(struct rc_server *s)
 
 /* ---- before it ends ---- */
 
+/* And those of other nodes that come by this one. */
 static uint64_t count_sessions(const struct rc_server *s)
 {
     uint64_t n = 0;
 
     for (unsigned i = 0; i < s->nstarted; i++)
-        n += rc_stat_get(&s->shard[i]->stats.sessions);
+        n += rc_stat_get(&s->shard[i]->stats.sessions) + rc_stat_get(&s->shard[i]->stats.pipes);
     return n;
 }
 

@@ -141,14 +141,26 @@ RC_ON_ACCEPTOR static unsigned choose_shard(struct rc_acceptor *a, const struct 
     return (unsigned)(rc_hash(peer->ip, sizeof(peer->ip), peer->port) % a->nshards);
 }
 
+/* Other nodes count the clients that they pass on; one that polls comes again and again. */
+RC_ON_ACCEPTOR static enum rc_refusal may_come(struct rc_acceptor *a,
+                                               const struct rc_listener *l)
+{
+    struct rc_admission *admission = a->shards[0]->admission;
+
+    if (is_full(a))
+        return RC_REFUSAL_CONNECTIONS;
+    if (l->pipe)
+        return rc_admission_is_over(admission) ? RC_REFUSAL_MEMORY : RC_ADMITTED;
+    return rc_admission_total(admission, rc_clock_ms());
+}
+
 RC_ON_ACCEPTOR static void hand_over(struct watched *w, int fd,
                                      const struct sockaddr_storage *ss)
 {
     struct rc_acceptor *a = w->acceptor;
     struct rc_admission *admission = a->shards[0]->admission;
     struct rc_msg msg = {.type = RC_MSG_CONN};
-    enum rc_refusal why =
-        is_full(a) ? RC_REFUSAL_CONNECTIONS : rc_admission_total(admission, rc_clock_ms());
+    enum rc_refusal why = may_come(a, w->listener);
 
     if (why != RC_ADMITTED) {
         rc_admission_turn_away(admission, fd, why,
@@ -285,7 +297,9 @@ struct rc_acceptor *rc_acceptor_new(struct rc_listeners *listeners, struct rc_me
     a->stop_fd = a->resume_fd = -1;
     a->watched = rc_calloc(listeners->n + 1, sizeof(*a->watched));
     for (unsigned i = 0; i < listeners->n; i++)
-        ok = rc_listener_open(&listeners->at[i], listeners->backlog, e) == RC_OK && ok;
+        ok = (listeners->at[i].fd >= 0 ||
+              rc_listener_open(&listeners->at[i], listeners->backlog, e) == RC_OK) &&
+             ok;
     if (ok && !make_events(a))
         rc_conf_error(e, NULL, 0,
                       "the acceptor cannot be set up: out of descriptors or memory");
@@ -302,7 +316,8 @@ int rc_acceptor_start(struct rc_acceptor *a)
 
     a->started = a->only != NULL || pthread_create(&a->thread, NULL, run, a) == 0;
     for (unsigned i = 0; a->started && i < a->listeners->n; i++)
-        fprintf(stderr, "listening on %s\n", rc_listener_text(&a->listeners->at[i], text));
+        fprintf(stderr, "listening %s %s\n", a->listeners->at[i].pipe ? "for nodes at" : "on",
+                rc_listener_text(&a->listeners->at[i], text));
     return a->started ? RC_OK : RC_ESYS;
 }
 

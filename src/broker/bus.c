@@ -86,12 +86,18 @@ struct rc_str rc_bus_label(const struct rc_nsp *nsp, struct rc_str key, struct r
     return rc_str_skip(key, name->len + 1);
 }
 
-static void add_socket(struct rc_bus_list *l, struct rc_str nsp, struct rc_address a)
+static uint16_t tag_of(const struct rc_app *app)
+{
+    return app->cluster != NULL ? app->cluster->tag(app->cluster->cluster) : 0;
+}
+
+static void add_socket(const struct rc_app *app, struct rc_bus_list *l, struct rc_str nsp,
+                       struct rc_address a)
 {
     char name[RC_NAME_LEN + 1];
     struct rc_buf id = RC_BUF_INIT;
 
-    rc_name_put(a.is_session ? RC_NAME_SESSION : RC_NAME_SOCKET, a.id, name);
+    rc_name_put(a.is_session ? RC_NAME_SESSION : RC_NAME_SOCKET, tag_of(app), a.id, name);
     if (a.is_session && nsp.len > 1) { /* as rc_socket_put_name() has it */
         rc_buf_puts(&id, nsp);
         rc_buf_putc(&id, '#');
@@ -101,8 +107,8 @@ static void add_socket(struct rc_bus_list *l, struct rc_str nsp, struct rc_addre
     rc_buf_deinit(&id);
 }
 
-static void describe_audience(const struct rc_nsp *nsp, const struct rc_audience *a,
-                              struct rc_bus_message *m)
+static void describe_audience(const struct rc_app *app, const struct rc_nsp *nsp,
+                              const struct rc_audience *a, struct rc_bus_message *m)
 {
     bool all = a->all;
 
@@ -112,7 +118,7 @@ static void describe_audience(const struct rc_nsp *nsp, const struct rc_audience
         struct rc_str label;
 
         if (p->len == 0) {
-            add_socket(l, m->to.nsp, rc_audience_address(p));
+            add_socket(app, l, m->to.nsp, rc_audience_address(p));
             continue;
         }
         label = rc_bus_label(nsp, rc_audience_name(a, p), &m->to.nsp);
@@ -141,11 +147,11 @@ void rc_bus_describe(const struct rc_app *app, const struct rc_pub *pub, rc_id e
     m->ask = 0;
     label = rc_bus_label(nsp, rc_pub_room(pub), &m->to.nsp);
     if (pub->audience != NULL)
-        describe_audience(nsp, pub->audience, m);
+        describe_audience(app, nsp, pub->audience, m);
     else if (label.len != 0)
         rc_bus_list_add(&m->to.rooms, label);
     if (except != 0)
-        add_socket(&m->to.except, m->to.nsp, (struct rc_address){.id = except});
+        add_socket(app, &m->to.except, m->to.nsp, (struct rc_address){.id = except});
     m->text = rc_str_skip(f.payload, 1);
     for (m->nattachments = 0; p < end && m->nattachments < RC_SIO_ATTACHMENTS_MAX;
          p += f.size) {

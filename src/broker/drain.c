@@ -1,6 +1,7 @@
 /* drain.c - before the server stops, its sessions end one after the other, so that their clients do not
  * all come to the next server at once. */
 #include "rc/broker/lane.h"
+#include "rc/broker/pipe.h"
 #include "rc/broker/polling.h"
 #include "rc/broker/session.h"
 #include "rc/broker/shard.h"
@@ -42,7 +43,12 @@ void rc_drain_turn(struct rc_shard *sh)
         rc_session_close(sh, s, RC_CLOSE_SHUTDOWN);
         sh->drain_told++;
     }
-    if (rc_stat_get(&sh->stats.sessions) != 0)
+    if (sh->drain_ms != 0) {
+        uint64_t part = (sh->loop.now_ms - sh->drain_from_ms) * 1000 / sh->drain_ms + 1;
+
+        rc_pipe_drain(sh, part < 1000 ? (unsigned)part : 1000);
+    }
+    if (rc_stat_get(&sh->stats.sessions) != 0 || rc_stat_get(&sh->stats.pipes) != 0)
         rc_timer_start(&sh->q_drain, &sh->drain_timer, sh->loop.now_ms);
 }
 

@@ -169,7 +169,8 @@ RC_ON_SHARD static struct rc_session *new_session(struct rc_shard *sh,
 
     if (s == NULL)
         return NULL;
-    s->eio3 = hs->eio3;
+    if (hs->eio3)
+        rc_session_set_eio3(sh, s);
     rc_session_set_parser(s, s->eio3 ? RC_PARSER_JSON : sh->app->conf->socketio_parser);
     return s;
 }

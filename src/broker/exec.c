@@ -28,7 +28,7 @@ struct rc_str rc_exec_own_id(void *arg)
         rc_socket_put_name(x->sh, x->socket, &x->longer_id);
         x->env.id = rc_buf_str(&x->longer_id);
     } else {
-        rc_name_put(RC_NAME_SOCKET, rc_socket_id(x->sh, x->socket), x->id);
+        rc_name_put(RC_NAME_SOCKET, 0, rc_socket_id(x->sh, x->socket), x->id);
         x->env.id = rc_str_of(x->id);
     }
     return x->env.id;

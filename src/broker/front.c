@@ -6,6 +6,7 @@
 #include "rc/broker/admission.h"
 #include "rc/broker/engine.h"
 #include "rc/broker/front_int.h"
+#include "rc/broker/pipe.h"
 #include "rc/broker/shard.h"
 #include "rc/net/compress.h"
 #include "rc/net/tls.h"
@@ -88,7 +89,8 @@ void rc_http_answer(struct rc_shard *sh, struct rc_conn *c, const struct rc_http
     struct rc_buf out = RC_BUF_INIT, extra = RC_BUF_INIT;
     struct rc_seg *body = body_segment(h, a);
     /* A request whose body has not come whole cannot be followed by another. */
-    bool keep = h->keep_alive && !sh->stopping && h->state != RC_HTTP_AT_BODY && !a->close;
+    bool keep =
+        h->keep_alive && !h->piped && !sh->stopping && h->state != RC_HTTP_AT_BODY && !a->close;
     struct rc_http_resp r = {.status = a->status,
                              .keep_alive = keep,
                              .head_only = h->head_only || body != NULL,
@@ -268,6 +270,8 @@ RC_ON_SHARD static bool know_client(struct rc_shard *sh, struct rc_conn *c,
     const struct rc_trust *trust = &sh->app->trust;
     struct rc_http *h = c->user;
 
+    if (h->piped) /* the other node knew, and has counted it */
+        return true;
     c->peer = rc_forwarded_client(trust, &h->from, req);
     if (!req->upgrade_websocket || h->admitted || !rc_trust_has(trust, &h->from) ||
         rc_trust_has(trust, &c->peer))
@@ -300,7 +304,7 @@ RC_ON_SHARD static bool on_head(struct rc_shard *sh, struct rc_conn *c,
     /* A body that nobody reads must not be taken for the next request. */
     if (!h->body.done && (h->too_big || req->method != RC_HTTP_POST))
         h->keep_alive = false;
-    if (!h->body.done && !h->too_big && req->expect_continue) {
+    if (!h->body.done && !h->too_big && req->expect_continue && !h->piped) {
         rc_outq_push(&h->out, rc_seg_new("HTTP/1.1 100 Continue\r\n\r\n", 25));
         rc_conn_flush(c);
     }
@@ -374,9 +378,10 @@ static size_t on_data(struct rc_conn *c, uint8_t *data, size_t len)
             break;
         }
         h->head_timer = false;
+        h->head_len = (uint32_t)n;
         rc_timer_start(&sh->q_head, &c->timer, sh->loop.now_ms); /* for the body */
         if (!on_head(sh, c, &req, rc_str_make(data + used, len - used))) {
-            /* WebSocket now (the rest of the bytes is its), or moved (they went along). */
+            /* WebSocket or a pipe now (the rest of the bytes is its), or moved (they went along). */
             used += (size_t)n;
             return rc_conn_open(c) && used < len
                        ? used + c->ops->on_data(c, data + used, len - used)
@@ -493,7 +498,8 @@ RC_ON_SHARD static bool admit(struct rc_shard *sh, const struct rc_msg_conn *con
 {
     enum rc_refusal why;
 
-    if (rc_trust_has(&sh->app->trust, &conn->peer))
+    if (rc_trust_has(&sh->app->trust, &conn->peer) ||
+        rc_listener_at(sh->app->listeners, conn->listener)->pipe)
         return true;
     why = rc_admission_enter(sh->admission, &conn->peer, sh->loop.now_ms, ticket);
     if (why != RC_ADMITTED)
@@ -555,6 +561,7 @@ void rc_front_begin(struct rc_shard *sh, struct rc_conn *c, bool admitted)
 
     h->from = c->peer;
     h->admitted = admitted;
+    h->piped = rc_listener_at(sh->app->listeners, c->listener)->pipe;
     h->head_timer = true;
     c->ops = &http_ops;
     c->user = h;
@@ -565,13 +572,23 @@ void rc_front_begin(struct rc_shard *sh, struct rc_conn *c, bool admitted)
         rc_timer_start(&sh->q_head, &c->timer, sh->loop.now_ms);
 }
 
-/* Who has to begin with a PROXY header must be somebody who may. */
+void rc_front_take_back(struct rc_shard *sh, struct rc_conn *c, struct rc_http *h)
+{
+    rc_timer_start(&sh->q_idle, &c->timer, sh->loop.now_ms);
+    h->keep_alive = false; /* some of its body may have gone elsewhere */
+    h->in_data = false;
+    h->state = RC_HTTP_AT_WAIT;
+    c->ops = &http_ops;
+    c->user = h;
+}
+
+/* Who has to begin with a PROXY header must be somebody who may. Nodes show it by that. */
 RC_ON_SHARD static bool may_speak(struct rc_shard *sh, const struct rc_listener *l,
                                   const struct rc_msg_conn *conn)
 {
     char peer[RC_ADDR_TEXT];
 
-    if (!l->proxy_protocol || rc_trust_has(&sh->app->trust, &conn->peer))
+    if (!l->proxy_protocol || l->pipe || rc_trust_has(&sh->app->trust, &conn->peer))
         return true;
     rc_shard_log(
         sh, RC_LOG_WARN,
@@ -627,6 +644,7 @@ void rc_front_stop(struct rc_shard *sh, bool waiting_too)
     uint32_t cursor = 0;
     struct rc_conn *c;
 
+    rc_pipe_stop(sh, waiting_too);
     while ((c = rc_pool_next(&sh->loop.conns, &cursor)) != NULL) {
         struct rc_http *h = c->user;
 
@@ -692,6 +710,7 @@ void rc_front_init(struct rc_shard *sh)
 
     rc_timerq_init(&sh->q_head, conf->limits_head_timeout, on_head_overdue, sh);
     rc_proxied_init(sh);
+    rc_pipe_init(sh);
     rc_timerq_init(&sh->q_idle, conf->limits_idle_timeout, on_idle, sh);
     rc_timerq_init(&sh->q_tls, conf->limits_tls_timeout, on_tls_overdue, sh);
     rc_loop_add_timerq(&sh->loop, &sh->q_tls);

@@ -104,6 +104,21 @@ static bool is_taken(const struct rc_listeners *all, const struct rc_listener *b
     return false;
 }
 
+/* Where other nodes connect. */
+static void add_pipe(struct rc_listeners *all, const struct rc_conf *conf,
+                     struct rc_conf_errors *e)
+{
+    struct rc_listener *l = add(all);
+
+    l->key = "[cluster] listen";
+    l->address = conf->cluster_listen.item[0];
+    l->at = *rc_conf_where(conf, "cluster", "listen");
+    l->pipe = l->proxy_protocol = true;
+    if (is_taken(all, l))
+        rc_conf_error(e, l->at.file, l->at.line,
+                      "%s = %s: expected one that no other listener has", l->key, l->address);
+}
+
 struct rc_listeners *rc_listeners_new(const struct rc_conf *conf, struct rc_conf_errors *e)
 {
     struct rc_listeners *all = rc_calloc(1, sizeof(*all));
@@ -131,6 +146,8 @@ struct rc_listeners *rc_listeners_new(const struct rc_conf *conf, struct rc_conf
                           "[listen %s] address = %s: expected one that no other listener has",
                           s->name, l->address);
     }
+    if (conf->cluster_listen.n != 0)
+        add_pipe(all, conf, e);
     if (all->n > RC_LISTENERS_MAX)
         rc_conf_error(e, conf->file, 0, "expected at most %d listeners, there are %u",
                       (int)RC_LISTENERS_MAX, all->n);
@@ -431,4 +448,49 @@ const char *rc_listener_text(const struct rc_listener *l, char buf[RC_LISTENER_T
         (void)snprintf(buf, RC_LISTENER_TEXT, "%s", rc_addr_text(&addr, text));
     }
     return buf;
+}
+
+/* ---- for other nodes ---- */
+
+static int lookup(const struct rc_conf *conf, const char *item, unsigned port,
+                  char buf[RC_LISTENER_TEXT], struct rc_conf_errors *e)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *ai = NULL;
+    struct sockaddr_storage ss = {0};
+    char host[256], text[RC_ADDR_TEXT];
+    struct rc_addr addr;
+    const char *own;
+    int rc;
+
+    split(item, host, sizeof(host), &own);
+    rc = getaddrinfo(host, own, &hints, &ai);
+    if (rc != 0) {
+        rc_conf_fault(e, conf, "cluster", "advertise", "[cluster] advertise = %s: %s", item,
+                      gai_strerror(rc));
+        return RC_ESYS;
+    }
+    memcpy(&ss, ai->ai_addr, ai->ai_addrlen);
+    freeaddrinfo(ai);
+    rc_addr_from(&ss, &addr);
+    if (addr.port == 0)
+        addr.port = (uint16_t)port;
+    (void)snprintf(buf, RC_LISTENER_TEXT, "%s", rc_addr_text(&addr, text));
+    return RC_OK;
+}
+
+int rc_listeners_advertise(struct rc_listeners *all, const struct rc_conf *conf,
+                           char buf[RC_LISTENER_TEXT], struct rc_conf_errors *e)
+{
+    struct rc_listener *l = all->n != 0 ? &all->at[all->n - 1] : NULL;
+
+    buf[0] = '\0';
+    if (l == NULL || !l->pipe)
+        return RC_OK;
+    if (rc_listener_open(l, all->backlog, e) != RC_OK)
+        return RC_ESYS;
+    (void)rc_listener_text(l, buf);
+    if (conf->cluster_advertise.n == 0)
+        return RC_OK;
+    return lookup(conf, conf->cluster_advertise.item[0],
+                  (unsigned)strtoul(strrchr(buf, ':') + 1, NULL, 10), buf, e);
 }

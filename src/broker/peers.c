@@ -2,6 +2,7 @@
 #include "rc/broker/peers.h"
 
 #include "rc/base/mem.h"
+#include "rc/broker/pipe.h"
 #include "rc/broker/presence.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/space.h"
@@ -104,6 +105,7 @@ void rc_peers_mail(struct rc_shard *sh, struct rc_msg *msg)
     case RC_MSG_PEER_GONE:
         take_out(sh->nodes, msg->u.peer.number);
         rc_presence_peer_gone(sh, msg->u.peer.number);
+        rc_pipe_peer_gone(sh, msg->u.peer.number);
         break;
     case RC_MSG_PEER_AGAIN: rc_presence_peers_again(sh); break;
     case RC_MSG_PEER: take(sh, msg); break;

@@ -51,6 +51,40 @@ RC_ON_SHARD static void refuse(struct rc_shard *sh, struct rc_conn *c, const cha
     rc_conn_close(c, RC_CLOSE_PROXY);
 }
 
+/* In constant time: how long it takes must not tell how much of a guess was right. */
+static bool has_token(const struct rc_shard *sh, const struct rc_proxy_head *p)
+{
+    const struct rc_cluster_port *cluster = sh->app->cluster;
+    unsigned diff = 0;
+
+    if (cluster == NULL || !p->has_token)
+        return false;
+    for (unsigned i = 0; i < RC_PROXY_TOKEN; i++)
+        diff |= (unsigned)(p->token[i] ^ cluster->token[i]);
+    return diff == 0;
+}
+
+/* It is another node's, which knows who the client is, and counts it. */
+RC_ON_SHARD static void accept_pipe(struct rc_shard *sh, struct rc_conn *c,
+                                    const struct rc_proxy_head *p)
+{
+    char peer[RC_ADDR_TEXT];
+
+    if (!has_token(sh, p)) {
+        rc_shard_log(sh, RC_LOG_WARN,
+                     "conn=%u.%u peer=%s refused by cluster.listen: it does not show the token "
+                     "of this node",
+                     sh->index, c->hdr.slot, rc_addr_text(&c->peer, peer));
+        rc_conn_close(c, RC_CLOSE_PIPE_TOKEN);
+        return;
+    }
+    rc_stat_add(&sh->stats.piped, 1);
+    if (p->told)
+        c->peer = p->from;
+    forget(c);
+    rc_front_begin(sh, c, true);
+}
+
 RC_ON_SHARD static void accept_head(struct rc_shard *sh, struct rc_conn *c,
                                     const struct rc_proxy_head *p)
 {
@@ -59,6 +93,10 @@ RC_ON_SHARD static void accept_head(struct rc_shard *sh, struct rc_conn *c,
     rc_shard_log(sh, RC_LOG_DEBUG, "conn=%u.%u peer=%s PROXY version=%u client=%s", sh->index,
                  c->hdr.slot, rc_addr_text(&c->peer, peer), (unsigned)p->version,
                  p->told ? rc_addr_text(&p->from, client) : "itself");
+    if (rc_listener_at(sh->app->listeners, c->listener)->pipe) {
+        accept_pipe(sh, c, p);
+        return;
+    }
     if (p->told)
         c->peer = p->from;
     if (!rc_trust_has(&sh->app->trust, &c->peer) && !rc_front_admit(sh, c))

@@ -5,6 +5,8 @@
 #include "rc/broker/front_int.h"
 #include "rc/broker/identity.h"
 #include "rc/broker/json_client.h"
+#include "rc/broker/peers.h"
+#include "rc/broker/pipe.h"
 #include "rc/broker/shard.h"
 #include "rc/net/compress.h"
 #include "rc/net/tls.h"
@@ -130,6 +132,24 @@ RC_ON_SHARD static void refuse(struct rc_shard *sh, struct rc_conn *c, bool upgr
     }
     h->asked = true;
     rc_front_reply(sh, rc_http_request_id(sh, c), RC_REPLY_ERROR, (unsigned)error, NULL);
+}
+
+void rc_route_unknown(struct rc_shard *sh, struct rc_conn *c, bool upgrade)
+{
+    refuse(sh, c, upgrade, RC_EIO_UNKNOWN_SID);
+}
+
+/* The session lives on another node. What that has passed on to us is not passed back. */
+RC_ON_SHARD static void request_peer(struct rc_shard *sh, struct rc_conn *c,
+                                     const struct rc_peer *peer, bool upgrade,
+                                     struct rc_str head)
+{
+    const struct rc_http *h = c->user;
+
+    if (h->piped)
+        rc_route_unknown(sh, c, upgrade);
+    else
+        rc_pipe_open(sh, c, peer, upgrade, rc_str_make(head.p, h->head_len));
 }
 
 RC_ON_SHARD static void ask_session(struct rc_shard *sh, const char *sid, unsigned shard,
@@ -382,6 +402,7 @@ RC_ON_SHARD static void engine_io(struct rc_shard *sh, struct rc_conn *c,
                                        [Q_J] = {.name = RC_STR("j")}};
     struct rc_http *h = c->user;
     struct rc_buf decoded = RC_BUF_INIT;
+    const struct rc_peer *peer;
     bool websocket, polling, upgrade = is_upgrade(sh, req), v4, misfit;
 
     rc_http_query_read(req->query, q, Q_COUNT, &decoded);
@@ -397,6 +418,8 @@ RC_ON_SHARD static void engine_io(struct rc_shard *sh, struct rc_conn *c,
         refuse(sh, c, upgrade, RC_EIO_UNKNOWN_TRANSPORT);
     else if (q[Q_SID].value.len == 0)
         open_session(sh, c, req, q, websocket, v4);
+    else if ((peer = rc_engine_sid_peer(sh, q[Q_SID].value)) != NULL)
+        request_peer(sh, c, peer, upgrade, head);
     else if (!upgrade)
         request_session(sh, c, req, q[Q_SID].value, websocket || misfit);
     else if (!websocket)

@@ -9,6 +9,7 @@
 #include "rc/broker/identity.h"
 #include "rc/broker/meter.h"
 #include "rc/broker/name.h"
+#include "rc/broker/peers.h"
 #include "rc/broker/polling.h"
 #include "rc/broker/room.h"
 #include "rc/broker/shard.h"
@@ -257,44 +258,86 @@ void rc_session_resume(struct rc_shard *sh, struct rc_session *s, unsigned why)
 
 /* ---- the sid ---- */
 
-enum { SID_NAME = 6, HASH_SID = 0x5344494f };
+enum { SID_NAME = 4, HASH_SID = 0x5344494f };
 
-/* Engine.IO 4: {shard:8, slot:24, node:16} under a mask that the secret determines, then the secret. */
+_Static_assert((int)SID_NAME + (int)RC_SID_SECRET + (int)RC_TAG_BYTES == (int)RC_SID_BYTES &&
+                   (int)RC_SID_BYTES == (int)RC_NAME_BYTES,
+               "all bytes of a sid are used");
+
+/* The mask of {shard:8, slot:24}: it follows from the secret and the tag. */
+static uint32_t sid_mask(const uint8_t *raw)
+{
+    return (uint32_t)rc_hash(raw + SID_NAME, RC_SID_BYTES - SID_NAME, HASH_SID);
+}
+
+/* What the sids of this node bear. */
+static uint16_t own_tag(const struct rc_shard *sh)
+{
+    const struct rc_cluster_port *cluster = sh->app->cluster;
+
+    return cluster != NULL ? cluster->tag(cluster->cluster) : 0;
+}
+
+/* The sid of Engine.IO 3 is told again and again, as its sockets' id: it keeps its tag where it needs no
+ * secret. */
+void rc_session_set_eio3(const struct rc_shard *sh, struct rc_session *s)
+{
+    uint16_t tag = own_tag(sh);
+
+    s->eio3 = true;
+    memcpy(s->sid_secret, &tag, sizeof(tag));
+}
+
+void rc_session_put_name(const struct rc_shard *sh, const struct rc_session *s,
+                         char out[RC_SID_LEN + 1])
+{
+    uint16_t tag;
+
+    memcpy(&tag, s->sid_secret, sizeof(tag));
+    rc_name_put(RC_NAME_SESSION, tag, rc_session_id(sh, s), out);
+}
+
+/* Engine.IO 4: {shard:8, slot:24} under a mask, the secret, the tag. */
 void rc_session_sid(const struct rc_shard *sh, const struct rc_session *s,
                     char out[RC_SID_LEN + 1])
 {
-    uint64_t name = (uint64_t)sh->index | (uint64_t)s->hdr.slot << 8;
-    uint8_t raw[SID_NAME + RC_SID_SECRET];
+    uint32_t name = sh->index | s->hdr.slot << 8;
+    uint8_t raw[RC_SID_BYTES];
 
     if (s->eio3) {
-        rc_name_put(RC_NAME_SESSION, rc_session_id(sh, s), out);
+        rc_session_put_name(sh, s, out);
         return;
     }
-    name ^= rc_hash(s->sid_secret, RC_SID_SECRET, HASH_SID);
+    memcpy(raw + SID_NAME, s->sid_secret, RC_SID_SECRET);
+    rc_name_put_tag(raw, own_tag(sh));
+    name ^= sid_mask(raw);
     for (unsigned i = 0; i < SID_NAME; i++)
         raw[i] = (uint8_t)(name >> (8 * i));
-    memcpy(raw + SID_NAME, s->sid_secret, RC_SID_SECRET);
     (void)rc_b64_encode(RC_B64_URL, raw, sizeof(raw), out);
 }
 
-/* RC_OK with shard, slot and secret (RC_SID_SECRET bytes). */
+/* RC_OK with shard, slot and secret (RC_SID_SECRET bytes), if it is one of this node's; else anything. */
 static int parse_sid(struct rc_str sid, unsigned *shard, uint32_t *slot, uint8_t *secret)
 {
-    uint8_t raw[SID_NAME + RC_SID_SECRET + 2];
-    uint64_t name = 0;
+    uint8_t raw[RC_SID_BYTES + 2];
+    uint32_t name = 0;
 
-    if (sid.len != RC_SID_LEN ||
-        rc_b64_decode(RC_B64_URL, sid, raw) != SID_NAME + RC_SID_SECRET)
+    if (sid.len != RC_SID_LEN || rc_b64_decode(RC_B64_URL, sid, raw) != RC_SID_BYTES)
         return RC_EPROTO;
     for (unsigned i = 0; i < SID_NAME; i++)
-        name |= (uint64_t)raw[i] << (8 * i);
-    name ^= rc_hash(raw + SID_NAME, RC_SID_SECRET, HASH_SID);
-    if ((name >> 32 & 0xffff) != 0) /* another node's */
-        return RC_EPROTO;
+        name |= (uint32_t)raw[i] << (8 * i);
+    name ^= sid_mask(raw);
     memcpy(secret, raw + SID_NAME, RC_SID_SECRET);
-    *shard = (unsigned)(name & 0xff);
-    *slot = (uint32_t)(name >> 8) & 0xffffff;
+    *shard = name & 0xff;
+    *slot = name >> 8;
     return RC_OK;
+}
+
+const struct rc_peer *rc_engine_sid_peer(const struct rc_shard *sh, struct rc_str sid)
+{
+    int tag = sh->app->cluster != NULL ? rc_name_tag(sid) : -1;
+
+    return tag > 0 && tag != own_tag(sh) ? rc_peers_by_tag(sh, (uint16_t)tag) : NULL;
 }
 
 int rc_engine_sid_shard(const struct rc_shard *sh, struct rc_str sid)

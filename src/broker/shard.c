@@ -13,6 +13,7 @@
 #include "rc/broker/lane.h"
 #include "rc/broker/meter.h"
 #include "rc/broker/peers.h"
+#include "rc/broker/pipe.h"
 #include "rc/broker/polling.h"
 #include "rc/broker/presence.h"
 #include "rc/broker/room.h"
@@ -471,6 +472,7 @@ void rc_shard_free(struct rc_shard *sh)
     rc_ui_deinit(sh);
     put_back_dead(sh);
     rc_space_deinit(sh);
+    rc_pipe_deinit(sh);
     rc_directory_deinit(sh);
     rc_peers_deinit(sh);
     rc_ask_deinit(sh);

@@ -42,9 +42,9 @@ void rc_socket_put_name(const struct rc_shard *sh, const struct rc_socket *k,
     char name[RC_NAME_LEN + 1];
 
     if (!k->session->eio3) {
-        rc_name_put(RC_NAME_SOCKET, rc_socket_id(sh, k), name);
+        rc_name_put(RC_NAME_SOCKET, 0, rc_socket_id(sh, k), name);
     } else {
-        rc_name_put(RC_NAME_SESSION, rc_session_id(sh, k->session), name);
+        rc_session_put_name(sh, k->session, name);
         if (k->nsp != 0) {
             rc_buf_puts(out, rc_space_name(sh, k));
             rc_buf_putc(out, '#');

@@ -41,12 +41,42 @@ static void check_url(const struct rc_conf *conf, struct rc_conf_errors *e)
     rc_redis_url_deinit(&url);
 }
 
+/* All addresses of a machine are none that others could be told. */
+static bool is_everywhere(const char *address)
+{
+    static const char *const any[] = {"0.0.0.0:", "[::]:", ":", "*:"};
+
+    for (unsigned i = 0; i < sizeof(any) / sizeof(any[0]); i++)
+        if (strncmp(address, any[i], strlen(any[i])) == 0)
+            return true;
+    return false;
+}
+
+static void check_listen(const struct rc_conf *conf, struct rc_conf_errors *e)
+{
+    const char *listen = conf->cluster_listen.n != 0 ? conf->cluster_listen.item[0] : NULL;
+    const char *advertise =
+        conf->cluster_advertise.n != 0 ? conf->cluster_advertise.item[0] : NULL;
+
+    if (listen != NULL && conf->cluster_redis[0] == '\0')
+        fault(conf, e, "listen", listen, "expected cluster.redis to be set, too");
+    else if (listen != NULL && advertise == NULL && is_everywhere(listen))
+        fault(conf, e, "listen", listen,
+              "expected one address, or that by which other nodes reach it in "
+              "cluster.advertise");
+    if (advertise != NULL && listen == NULL)
+        fault(conf, e, "advertise", advertise, "expected cluster.listen to be set, too");
+    else if (advertise != NULL && is_everywhere(advertise))
+        fault(conf, e, "advertise", advertise, "expected the address of one machine");
+}
+
 void rc_cluster_check(const struct rc_conf *conf, struct rc_conf_errors *e)
 {
     struct rc_buf password = RC_BUF_INIT;
     char why[128];
     int err;
 
+    check_listen(conf, e);
     if (conf->cluster_redis[0] == '\0') {
         if (conf->cluster_required)
             fault(conf, e, "required", "yes", "expected cluster.redis to be set, too");

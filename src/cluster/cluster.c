@@ -600,7 +600,8 @@ struct rc_cluster *rc_cluster_new(const struct rc_conf *conf, const struct rc_ap
                                        .submit = submit,
                                        .stats = read_stats,
                                        .tag = read_tag,
-                                       .nodes = rc_nodes_list};
+                                       .nodes = rc_nodes_list,
+                                       .token = c->token};
     c->conf = conf;
     c->app = app;
     c->mesh = mesh;
@@ -618,6 +619,12 @@ struct rc_cluster *rc_cluster_new(const struct rc_conf *conf, const struct rc_ap
         return c;
     rc_cluster_free(c);
     return NULL;
+}
+
+void rc_cluster_advertise(struct rc_cluster *c, const char *address)
+{
+    RC_ASSERT(!c->started && strlen(address) < sizeof(c->address));
+    memcpy(c->address, address, strlen(address) + 1);
 }
 
 int rc_cluster_open(struct rc_cluster *c, struct rc_conf_errors *e)

@@ -148,6 +148,23 @@ static void read_addresses(struct rc_proxy_head *p, uint8_t family, const uint8_
     p->from.port = (uint16_t)(at[2 * size] << 8 | at[2 * size + 1]);
 }
 
+/* What follows the addresses: type, length, value, again and again. What is no such thing is nobody's. */
+static void read_rest(struct rc_proxy_head *p, const uint8_t *at, size_t len)
+{
+    while (len >= 3) {
+        size_t n = (size_t)at[1] << 8 | at[2];
+
+        if (n > len - 3)
+            return;
+        if (at[0] == RC_PROXY_TOKEN_TYPE && n == RC_PROXY_TOKEN && !p->has_token) {
+            p->has_token = true;
+            memcpy(p->token, at + 3, RC_PROXY_TOKEN);
+        }
+        at += 3 + n;
+        len -= 3 + n;
+    }
+}
+
 static int parse_v2(struct rc_proxy_head *p, const uint8_t *data, size_t len, const char **why)
 {
     size_t size, command = len > 12 ? data[12] & 0x0f : PROXY;
@@ -170,8 +187,12 @@ static int parse_v2(struct rc_proxy_head *p, const uint8_t *data, size_t len, co
         return refuse(why, "it is too short for its addresses");
     if (len < size)
         return RC_EAGAIN;
-    if (command == PROXY)
+    if (command == PROXY) {
+        size_t rest = RC_PROXY_V2_FIXED + (size_t)addresses;
+
         read_addresses(p, data[13], data + RC_PROXY_V2_FIXED);
+        read_rest(p, data + rest, size - rest);
+    }
     return (int)size;
 }
 
@@ -190,4 +211,31 @@ int rc_proxy_head_parse(struct rc_proxy_head *p, const uint8_t *data, size_t len
     if (begins(data, len, v2_start, sizeof(v2_start)))
         return parse_v2(p, data, len, why);
     return refuse(why, "there is none");
+}
+
+/* ---- writing ---- */
+
+size_t rc_proxy_head_put(uint8_t out[RC_PROXY_WRITTEN], const struct rc_addr *from,
+                         const uint8_t token[RC_PROXY_TOKEN])
+{
+    uint8_t family = from->family == AF_INET ? TCP4 : from->family == AF_INET6 ? TCP6 : UNIX;
+    size_t addresses = (size_t)addresses_size(family), ip = family == TCP4 ? 4 : 16;
+    size_t n = RC_PROXY_V2_FIXED + addresses, rest = addresses + 3 + RC_PROXY_TOKEN;
+
+    memset(out, 0, RC_PROXY_WRITTEN);
+    memcpy(out, v2_start, sizeof(v2_start));
+    out[12] = 2 << 4 | PROXY;
+    out[13] = family;
+    out[14] = (uint8_t)(rest >> 8);
+    out[15] = (uint8_t)rest;
+    if (family != UNIX) {
+        memcpy(out + RC_PROXY_V2_FIXED, from->ip, ip);
+        out[RC_PROXY_V2_FIXED + 2 * ip] = (uint8_t)(from->port >> 8);
+        out[RC_PROXY_V2_FIXED + 2 * ip + 1] = (uint8_t)from->port;
+    }
+    out[n++] = RC_PROXY_TOKEN_TYPE;
+    out[n++] = 0;
+    out[n++] = RC_PROXY_TOKEN;
+    memcpy(out + n, token, RC_PROXY_TOKEN);
+    return n + RC_PROXY_TOKEN;
 }

@@ -193,6 +193,14 @@
       "id of this node among all; empty takes a random one")                                  \
     X(cluster, lease, DURATION, "5s", 100, 600000, 0,                                         \
       "a node that is not heard for so long is gone")                                         \
+    X(cluster, listen, LISTEN, "", 0, 1, 0,                                                   \
+      "host:port where other nodes pass on requests for sessions of this one; empty: none")   \
+    X(cluster, advertise, LISTEN, "", 0, 1, 0,                                                \
+      "host:port under which they reach it; port 0: the same; empty: where it listens")       \
+    X(cluster, pipe_timeout, DURATION, "2s", 100, 60000, 0,                                   \
+      "time to connect to another node for a client of its")                                  \
+    X(cluster, max_pipes, INT, "0", 0, 10000000, 1,                                           \
+      "connections passed on to other nodes at once; 0: as limits.max_connections allows")    \
     X(cluster, request_timeout, DURATION, "5s", 100, 600000, 0,                               \
       "time that other nodes have to answer a question")                                      \
     X(cluster, rejoin_wait, DURATION, "3s", 0, 60000, 0,                                      \

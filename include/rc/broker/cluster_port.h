@@ -86,6 +86,7 @@ struct rc_cluster_port {
     uint16_t (*tag)(const void *cluster);
     /* At most RC_CLUSTER_NODES_MAX. Takes a lock that the cluster's thread holds for moments: not for shards. */
     unsigned (*nodes)(void *cluster, struct rc_cluster_node *to);
+    const uint8_t *token; /* [RC_PROXY_TOKEN]: by which other nodes show that they are some */
 };
 
 #endif /* RC_BROKER_CLUSTER_PORT_H */

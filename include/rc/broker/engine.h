@@ -17,6 +17,7 @@
 #include "rc/proto/eio.h"
 
 struct rc_shard;
+struct rc_peer;
 
 /* ---- handshakes, on the connection's own shard ---- */
 
@@ -39,6 +40,8 @@ void rc_engine_open_websocket(struct rc_shard *sh, struct rc_conn *c,
 
 /* ---- requests with a sid, on the session's shard ---- */
 
+/* The other node whose sid it is; NULL: there is none, it can only be one of ours. */
+const struct rc_peer *rc_engine_sid_peer(const struct rc_shard *sh, struct rc_str sid);
 /* The shard that a sid names, or -1 when it cannot be one of ours. */
 int rc_engine_sid_shard(const struct rc_shard *sh, struct rc_str sid);
 /* Is it of Engine.IO 3? */

@@ -30,6 +30,7 @@ struct rc_http {
     struct rc_buf content; /* of the body */
     struct rc_buf extra;   /* header lines of every answer to this request: CORS */
     size_t scanned;
+    uint32_t head_len;   /* of the request under way */
     uint32_t idle_bytes; /* of out when the idle timer was last due */
     enum rc_http_state state;
     bool keep_alive, head_only, http10;
@@ -42,6 +43,7 @@ struct rc_http {
     uint8_t tag;    /* of the request under way: tells a late answer from the right one */
     bool dev_token; /* the body asks for a token */
     bool admitted;  /* counted by the address that a proxy told */
+    bool piped;     /* another node has passed it on: it ends behind the answer, see pipe.h */
     bool bad;       /* the last answer was to a request that breaks HTTP */
     bool overdue;   /* it did not come in time */
     char sid[RC_SID_LEN + 1]; /* of the Engine.IO request under way, "" for none */
@@ -71,6 +73,9 @@ void rc_http_set_cookie(struct rc_shard *sh, rc_id conn, struct rc_str sid) RC_O
 /* The connection c, of whom else it was, waits for its first request. */
 void rc_front_begin(struct rc_shard *sh, struct rc_conn *c, bool admitted) RC_ON_SHARD;
 
+/* It is HTTP's again, with what that had of it: for one answer. */
+void rc_front_take_back(struct rc_shard *sh, struct rc_conn *c, struct rc_http *h) RC_ON_SHARD;
+
 /* ---- proxied.c ---- */
 
 /* A connection that must begin with a PROXY header. NULL: there is no room, and its fd is closed. */
@@ -84,6 +89,8 @@ void rc_proxied_init(struct rc_shard *sh);
  * or waits for the body or for a session, or turns the connection into something else. */
 void rc_route(struct rc_shard *sh, struct rc_conn *c, const struct rc_http_req *req,
               struct rc_str head) RC_ON_SHARD;
+/* The answer to a request of a session that is not known. */
+void rc_route_unknown(struct rc_shard *sh, struct rc_conn *c, bool upgrade) RC_ON_SHARD;
 /* The body is complete in content. */
 void rc_route_body(struct rc_shard *sh, struct rc_conn *c) RC_ON_SHARD;
 /* What a request for a session asks, on the session's shard. Takes over body. */

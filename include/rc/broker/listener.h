@@ -1,6 +1,7 @@
 /*
  * listener.h - where clients connect: the items of server.listen and the [listen NAME] sections, each with a
- * socket of its own and with what holds for the connections that come by it.
+ * socket of its own and with what holds for the connections that come by it; and where other nodes do,
+ * cluster.listen.
  *
  * A connection knows its listener by the index, which travels in RC_MSG_CONN.
  *
@@ -28,9 +29,10 @@ struct rc_listener {
     const char *key;     /* NULL, or "[admin] listen": what faults call it */
     const char *address; /* "127.0.0.1:3000", "unix:/run/roomcast/http.sock" */
     bool is_unix;
-    bool proxy_protocol;     /* connections must begin with a PROXY header */
-    unsigned mode;           /* of the socket's file */
-    bool tls;                /* a handshake comes first: rc_app.tls */
+    bool proxy_protocol; /* connections must begin with a PROXY header */
+    bool pipe;     /* cluster.listen: for other nodes, which pass clients on; see pipe.h */
+    unsigned mode; /* of the socket's file */
+    bool tls;      /* a handshake comes first: rc_app.tls */
     struct rc_conf_place at; /* where the address stands; file NULL: nowhere */
 
     int fd; /* -1: closed */
@@ -45,7 +47,7 @@ struct rc_listeners {
     int backlog;
 };
 
-/* What the configuration says, in its order, first server.listen. NULL, and the faults in e. */
+/* What the configuration says, in its order, first server.listen, last cluster.listen. NULL, and the faults in e. */
 struct rc_listeners *rc_listeners_new(const struct rc_conf *conf, struct rc_conf_errors *e);
 /* Loads the certificates of those with tls = yes, as conf says now, into app (NULL: only to check
  * them). Faults go to e, warnings to the log. */
@@ -62,6 +64,10 @@ int rc_listener_open(struct rc_listener *l, int backlog, struct rc_conf_errors *
  * goes to e; what may be otherwise for the server, or later, goes to maybe. */
 void rc_listener_try(const struct rc_listener *l, struct rc_conf_errors *e,
                      struct rc_conf_errors *maybe);
+/* Opens the one of cluster.listen, if there is one, and says in buf under which address other nodes reach it:
+ * cluster.advertise, looked up, or where it listens. "": there is none. On a fault one line in e. */
+int rc_listeners_advertise(struct rc_listeners *all, const struct rc_conf *conf,
+                           char buf[RC_LISTENER_TEXT], struct rc_conf_errors *e) RC_MUSTCHECK;
 /* Also removes the socket's file, if it is still ours. Idempotent. */
 void rc_listener_close(struct rc_listener *l);
 /* Where it listens, with the port that it got; returns buf. */

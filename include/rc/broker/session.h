@@ -133,7 +133,12 @@ void rc_session_await(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 void rc_session_joined(struct rc_session *s);
 rc_id rc_session_id(const struct rc_shard *sh, const struct rc_session *s);
 struct rc_session *rc_session_find(struct rc_shard *sh, rc_id id) RC_ON_SHARD;
-/* The Engine.IO session id: 20 characters, and a NUL. */
+/* It speaks Engine.IO 3. */
+void rc_session_set_eio3(const struct rc_shard *sh, struct rc_session *s);
+/* Of one that does: the name that it shares with its sockets. */
+void rc_session_put_name(const struct rc_shard *sh, const struct rc_session *s,
+                         char out[RC_SID_LEN + 1]);
+/* The Engine.IO session id: 20 characters, and a NUL. Others of the cluster can tell from it whose it is. */
 void rc_session_sid(const struct rc_shard *sh, const struct rc_session *s,
                     char out[RC_SID_LEN + 1]);
 /* Queues one reference of seg, behind everything that was handed over before. */

@@ -38,6 +38,7 @@ struct rc_meter;
 struct rc_directory;
 struct rc_peers;
 struct rc_presences;
+struct rc_pipes;
 
 /* What a shard has of an rc_app: the rules that wait may still need it when the shard has gone on. */
 struct rc_generation {
@@ -84,9 +85,10 @@ struct rc_shard {
     struct rc_batch batch;
     struct rc_ids ring_paused; /* sessions with RC_PAUSE_RING */
     struct rc_directory *directory;
-    struct rc_peers *nodes; /* other ones, see peers.h */
+    struct rc_peers *nodes;         /* other ones, see peers.h */
     struct rc_presences *presences; /* see presence.h */
-    struct rc_meter *meter; /* [meter_cap], by slot of the session; see meter.h */
+    struct rc_pipes *pipes;         /* to other nodes, see pipe.c */
+    struct rc_meter *meter;         /* [meter_cap], by slot of the session; see meter.h */
     uint32_t meter_cap;
     bool over_rate; /* the message that is being worked on is to be dropped */
     /* Messages to users, see inbox.c. */

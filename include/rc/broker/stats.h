@@ -38,6 +38,10 @@
     X(fences, counter, "fences that a session had to wait for")                        \
     X(peers_bad, counter, "what other nodes told that could not be read")              \
     X(peers_refused, counter, "users and rooms of other nodes that were too many")     \
+    X(pipes, gauge, "connections that are passed on to other nodes now")               \
+    X(pipes_made, counter, "connections that were passed on to other nodes")           \
+    X(pipes_failed, counter, "those that were not, or were not answered there")        \
+    X(piped, counter, "connections that other nodes have passed on to this one")       \
     X(ui_dropped, counter, "events that operators in the Admin UI were not told of")   \
     X(turns, counter, "turns of the loop")
 

@@ -25,6 +25,8 @@ void rc_cluster_check(const struct rc_conf *conf, struct rc_conf_errors *e);
 /* For a configuration with cluster.redis that was checked. NULL: errno says why. */
 struct rc_cluster *rc_cluster_new(const struct rc_conf *conf, const struct rc_app *app,
                                   struct rc_mesh *mesh);
+/* Where other nodes reach this one's pipe listener, "" for nowhere. Before it is opened. */
+void rc_cluster_advertise(struct rc_cluster *c, const char *address);
 /* RC_EINVAL, with the reason in e: Redis refuses us, or cannot be reached and is required. One that
  * cannot be reached is else no fault: nodes are alone until it can. */
 int rc_cluster_open(struct rc_cluster *c, struct rc_conf_errors *e) RC_MUSTCHECK;

@@ -54,6 +54,9 @@
     X(RC_CLOSE_SHUTDOWN, "shutdown")             /* the server is stopping */                  \
     X(RC_CLOSE_PROXY, "proxy_header")            /* no PROXY header, or a bad one */           \
     X(RC_CLOSE_PROXY_PEER, "proxy_untrusted")    /* not of server.trusted_proxies */           \
+    X(RC_CLOSE_PIPE, "pipe")                     /* the node that it was passed on to did */   \
+    X(RC_CLOSE_PIPE_TIMEOUT, "pipe_timeout")     /* that node did not accept it in time */     \
+    X(RC_CLOSE_PIPE_TOKEN, "pipe_token")         /* at cluster.listen, but of no node */       \
     X(RC_CLOSE_MEMORY, "out_of_memory")                                                        \
     X(RC_CLOSE_TLS_TIMEOUT, "tls_timeout")    /* a handshake took too long */                  \
     X(RC_CLOSE_TLS_PLAIN, "tls_plain_http")   /* HTTP where TLS was expected */                \

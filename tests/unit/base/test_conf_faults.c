@@ -110,7 +110,7 @@ static const struct {
      "t.ini:2: [log] levels = info: unknown key (did you mean level?); expected level\n"},
     {"[log]\nfile = /tmp/x\n", "t.ini:2: [log] file = /tmp/x: unknown key; expected level\n"},
     {"[log]\nlisten = :1\n", "t.ini:2: [log] listen = :1: unknown key here; it belongs to "
-                             "[server] or [admin]; expected level\n"},
+                             "[server] or [cluster] or [admin]; expected level\n"},
     {"[log]\ncookie = a\n", "t.ini:2: [log] cookie = a: unknown key here; it belongs to "
                             "[socketio] or [auth]; expected level\n"},
     {"[event a]\nEmti = x\n",

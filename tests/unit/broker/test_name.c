@@ -20,7 +20,7 @@ Test(name, round_trip)
     cr_assert_eq(rc_hash_init(), RC_OK);
     for (unsigned i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
         memset(name, 'x', sizeof(name));
-        rc_name_put(RC_NAME_SOCKET, ids[i], name);
+        rc_name_put(RC_NAME_SOCKET, 0, ids[i], name);
         cr_assert_eq(strlen(name), (size_t)RC_NAME_LEN);
         cr_assert_eq(strspn(name, alphabet), (size_t)RC_NAME_LEN);
         cr_assert_eq(rc_name_parse(RC_NAME_SOCKET, rc_str_of(name)), ids[i]);
@@ -34,7 +34,7 @@ Test(name, forgery)
 
     cr_assert_eq(rc_hash_init(), RC_OK);
     for (unsigned round = 0; round < 20; round++) {
-        rc_name_put(RC_NAME_SOCKET, rc_id_make(round % 4, round * 77, round * 2 + 1), name);
+        rc_name_put(RC_NAME_SOCKET, 0, rc_id_make(round % 4, round * 77, round * 2 + 1), name);
         for (unsigned at = 0; at < RC_NAME_LEN; at++) {
             char was = name[at];
 
@@ -52,7 +52,7 @@ Test(name, other_texts)
     char name[RC_NAME_LEN + 1];
 
     cr_assert_eq(rc_hash_init(), RC_OK);
-    rc_name_put(RC_NAME_SOCKET, 12345, name);
+    rc_name_put(RC_NAME_SOCKET, 0, 12345, name);
     for (size_t len = 0; len < RC_NAME_LEN; len++)
         cr_assert_eq(rc_name_parse(RC_NAME_SOCKET, rc_str_make(name, len)), 0u);
     cr_assert_eq(rc_name_parse(RC_NAME_SOCKET, RC_STR_NONE), 0u);
@@ -72,7 +72,7 @@ Test(name, looks_random)
 
     cr_assert_eq(rc_hash_init(), RC_OK);
     for (unsigned i = 0; i < N; i++)
-        rc_name_put(RC_NAME_SOCKET, rc_id_make(0, i, 1), name[i]);
+        rc_name_put(RC_NAME_SOCKET, 0, rc_id_make(0, i, 1), name[i]);
     for (unsigned i = 0; i < N; i++)
         for (unsigned k = 0; k < i; k++)
             for (unsigned at = 0; at < RC_NAME_LEN; at++)
@@ -88,11 +88,77 @@ Test(name, kinds_do_not_pass_for_each_other)
 
     cr_assert_eq(rc_hash_init(), RC_OK);
     for (rc_id id = 1; id < 100; id += 2) {
-        rc_name_put(RC_NAME_SOCKET, id, socket);
-        rc_name_put(RC_NAME_SESSION, id, session);
+        rc_name_put(RC_NAME_SOCKET, 0, id, socket);
+        rc_name_put(RC_NAME_SESSION, (uint16_t)(id * 7), id, session);
         cr_assert_neq(strcmp(socket, session), 0);
         cr_assert_eq(rc_name_parse(RC_NAME_SESSION, rc_str_of(session)), id);
         cr_assert_eq(rc_name_parse(RC_NAME_SESSION, rc_str_of(socket)), 0u);
         cr_assert_eq(rc_name_parse(RC_NAME_SOCKET, rc_str_of(session)), 0u);
     }
+}
+
+/* ---- of sessions: with the tag of their node ---- */
+
+static const uint16_t tags[] = {0, 1, 255, 256, 0x1234, 0x8000, 0xffff};
+enum { TAGS = sizeof(tags) / sizeof(tags[0]) };
+
+/* Every process can tell whose they are, and only its own what they name. */
+Test(name, tags)
+{
+    char name[TAGS][RC_NAME_LEN + 1];
+
+    cr_assert_eq(rc_hash_init(), RC_OK);
+    for (unsigned i = 0; i < TAGS; i++) {
+        rc_name_put(RC_NAME_SESSION, tags[i], 0x0123456789abcdef, name[i]);
+        cr_assert_eq(strlen(name[i]), (size_t)RC_NAME_LEN);
+        cr_assert_eq(rc_name_tag(rc_str_of(name[i])), (int)tags[i]);
+        cr_assert_eq(rc_name_parse(RC_NAME_SESSION, rc_str_of(name[i])), 0x0123456789abcdefu);
+    }
+    cr_assert_eq(rc_hash_init(), RC_OK);
+    for (unsigned i = 0; i < TAGS; i++) {
+        cr_assert_eq(rc_name_tag(rc_str_of(name[i])), (int)tags[i]);
+        cr_assert_eq(rc_name_parse(RC_NAME_SESSION, rc_str_of(name[i])), 0u);
+    }
+    cr_assert_eq(rc_name_tag(RC_STR("")), -1);
+    cr_assert_eq(rc_name_tag(RC_STR("AAAAAAAAAAAAAAAAAAA")), -1);
+    cr_assert_eq(rc_name_tag(RC_STR("AAAAAAAAAAAAAAAAAAA ")), -1);
+    cr_assert_eq(rc_name_tag(RC_STR("AAAAAAAAAAAAAAAAAAAAA")), -1);
+}
+
+/* The tag is part of what is checked, and so are all other bits. */
+Test(name, forgery_of_sessions)
+{
+    char name[RC_NAME_LEN + 1];
+
+    cr_assert_eq(rc_hash_init(), RC_OK);
+    for (unsigned round = 0; round < 20; round++) {
+        rc_name_put(RC_NAME_SESSION, (uint16_t)(round * 999), rc_id_make(1, round, 1), name);
+        for (unsigned at = 0; at < RC_NAME_LEN; at++) {
+            char was = name[at];
+
+            for (const char *c = alphabet; *c != '\0'; c++) {
+                name[at] = *c;
+                cr_assert_eq(rc_name_parse(RC_NAME_SESSION, rc_str_of(name)) != 0, *c == was);
+            }
+            name[at] = was;
+        }
+    }
+}
+
+/* Neighbours with one tag have no more in common than by chance, not even in the tag. */
+Test(name, sessions_look_random)
+{
+    enum { N = 200 };
+    static char name[N][RC_NAME_LEN + 1];
+    unsigned same = 0;
+
+    cr_assert_eq(rc_hash_init(), RC_OK);
+    for (unsigned i = 0; i < N; i++)
+        rc_name_put(RC_NAME_SESSION, 77, rc_id_make(0, i, 1), name[i]);
+    for (unsigned i = 0; i < N; i++)
+        for (unsigned k = 0; k < i; k++)
+            for (unsigned at = 0; at < RC_NAME_LEN; at++)
+                same += name[i][at] == name[k][at];
+    cr_assert_lt(same, 7000u);
+    cr_assert_gt(same, 5400u);
 }

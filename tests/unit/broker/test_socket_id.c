@@ -2,6 +2,8 @@
  * has what they are made of. */
 #include "rc/base/hash.h"
 #include "rc/broker/engine.h"
+#include "rc/broker/name.h"
+#include "rc/broker/peers.h"
 #include "rc/broker/socket.h"
 #include "rig.h"
 
@@ -89,7 +91,7 @@ RC_ON_SHARD static struct rc_session *old_session(struct rc_shard *sh, char sid[
     struct rc_session *s = rc_session_new(sh, RC_SESSION_WEBSOCKET);
 
     cr_assert_not_null(s);
-    s->eio3 = true;
+    rc_session_set_eio3(sh, s);
     rc_session_sid(sh, s, sid);
     cr_assert_eq(strlen(sid), (size_t)RC_SID_LEN);
     return s;
@@ -146,6 +148,81 @@ Test(socket_id, stale_session_id_of_engine_io_3)
     cr_assert_eq(old_session(sh, sid[1]), s); /* the same slot */
     cr_assert_null(rc_engine_find(sh, rc_str_of(sid[0])));
     cr_assert_eq(rc_engine_find(sh, rc_str_of(sid[1])), s);
+    rig_close(&r);
+}
+
+/* ---- whose they are ---- */
+
+static uint16_t own_tag;
+
+static uint16_t read_tag(const void *cluster)
+{
+    (void)cluster;
+    return own_tag;
+}
+
+static void add_peer(struct rc_shard *sh, uint32_t number, uint16_t tag)
+{
+    const struct rc_peer peer = {.number = number, .tag = tag};
+    struct rc_msg msg = {.type = RC_MSG_PEER_HERE};
+
+    rc_assert_on_shard(sh);
+    msg.u.peer.number = number;
+    msg.u.peer.pub = rc_pub_new(0, RC_STR_NONE, 0, &peer, sizeof(peer));
+    rc_peers_mail(sh, &msg);
+}
+
+static void check_owner(struct rc_shard *sh, const char *sid, uint32_t number)
+{
+    const struct rc_peer *p = rc_engine_sid_peer(sh, rc_str_of(sid));
+
+    cr_assert_eq(p != NULL ? p->number : 0, number);
+}
+
+/* A sid names its node, by Engine.IO 3 or 4; what bears the tag of nobody may be ours: ours may have changed. */
+Test(socket_id, session_ids_of_nodes)
+{
+    static const struct rc_cluster_port port = {.tag = read_tag};
+    char sid[4][RC_SID_LEN + 1], name[RC_SID_LEN + 1];
+    struct rc_session *s[4];
+    struct rc_shard *sh;
+    struct rig r;
+
+    rig_open(&r, 2, "");
+    sh = rig_enter(&r, 1);
+    rc_assert_on_shard(sh);
+    own_tag = 500;
+    r.app->cluster = &port;
+    for (unsigned i = 0; i < 4; i++) {
+        if (i == 2)
+            own_tag = 600; /* others are told of it */
+        if (i % 2 == 0) {
+            s[i] = rc_session_new(sh, RC_SESSION_WEBSOCKET);
+            rc_session_sid(sh, s[i], sid[i]);
+        } else {
+            s[i] = old_session(sh, sid[i]);
+        }
+        cr_assert_eq(rc_name_tag(rc_str_of(sid[i])), (int)own_tag);
+    }
+    rc_session_put_name(sh, s[1], name);
+    cr_assert_str_eq(name, sid[1]); /* a name is for life */
+    for (unsigned i = 0; i < 4; i++) {
+        check_owner(sh, sid[i], 0);
+        cr_assert_eq(rc_engine_find(sh, rc_str_of(sid[i])), s[i]);
+        cr_assert_eq(rc_engine_sid_shard(sh, rc_str_of(sid[i])), 1);
+    }
+    add_peer(sh, 7, 501);
+    check_owner(sh, sid[0], 0);
+    add_peer(sh, 8, 500);
+    add_peer(sh, 9, 600); /* has to take another */
+    check_owner(sh, sid[0], 8);
+    check_owner(sh, sid[1], 8);
+    check_owner(sh, sid[2], 0);
+    check_owner(sh, sid[3], 0);
+    check_owner(sh, "", 0);
+    check_owner(sh, "__proto__", 0);
+    r.app->cluster = NULL;
+    check_owner(sh, sid[0], 0);
     rig_close(&r);
 }
 

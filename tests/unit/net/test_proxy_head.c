@@ -285,3 +285,103 @@ Test(proxy_head, v2_bad)
     (void)put_v2(head, 0x20, 0x00, 0xffff);
     check_bad(head, 100, 16, "it is longer than 2064 bytes");
 }
+
+/* ---- tokens ---- */
+
+static const uint8_t token[RC_PROXY_TOKEN] = {1, 0, 255, 7, 42, 0, 0, 9,
+                                              8, 7, 6,   5, 4,  3, 2, 224};
+
+static struct rc_addr client_of(int family)
+{
+    struct rc_addr a = {.family = (uint8_t)family};
+
+    if (family == AF_INET || family == AF_INET6) {
+        a.port = 4660;
+        for (size_t i = 0; i < (family == AF_INET ? 4u : 16u); i++)
+            a.ip[i] = (uint8_t)(200 + i);
+    }
+    return a;
+}
+
+/* What is written is read as it was. */
+Test(proxy_head, written)
+{
+    static const int families[] = {AF_INET, AF_INET6, AF_UNIX, 0};
+
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+        struct rc_addr from = client_of(families[i]);
+        uint8_t head[RC_PROXY_WRITTEN];
+        struct rc_proxy_head p;
+        size_t n;
+
+        memset(head, 0xaa, sizeof(head));
+        n = rc_proxy_head_put(head, &from, token);
+        cr_assert_leq(n, sizeof(head));
+        p = check_good(head, n);
+        cr_assert_eq(p.version, 2u);
+        cr_assert(p.told);
+        cr_assert(p.has_token);
+        cr_assert_arr_eq(p.token, token, sizeof(token));
+        from.family = i < 2 ? from.family : 0;
+        cr_assert_arr_eq(&p.from, &from, sizeof(from));
+    }
+}
+
+/* Appends a TLV to a header for TCP by IPv4; returns the length. */
+static size_t put_tlv(uint8_t *head, size_t n, unsigned type, size_t len, const uint8_t *value)
+{
+    head[n++] = (uint8_t)type;
+    head[n++] = (uint8_t)(len >> 8);
+    head[n++] = (uint8_t)len;
+    memcpy(head + n, value, len);
+    n += len;
+    head[14] = (uint8_t)((n - 16) >> 8);
+    head[15] = (uint8_t)(n - 16);
+    return n;
+}
+
+Test(proxy_head, token_among_others)
+{
+    static const uint8_t other[300] = {RC_PROXY_TOKEN_TYPE, 0, RC_PROXY_TOKEN, 1, 2, 3};
+    uint8_t head[RC_PROXY_MAX];
+    struct rc_proxy_head p;
+    size_t n = put_v2(head, 0x21, 0x11, 12);
+
+    n = put_tlv(head, n, 0x04, sizeof(other), other); /* no token, though it has one inside */
+    cr_assert_not(check_good(head, n).has_token);
+    n = put_tlv(head, n, RC_PROXY_TOKEN_TYPE, RC_PROXY_TOKEN - 1, other);
+    n = put_tlv(head, n, RC_PROXY_TOKEN_TYPE, RC_PROXY_TOKEN + 1, other);
+    n = put_tlv(head, n, RC_PROXY_TOKEN_TYPE, 0, other);
+    cr_assert_not(check_good(head, n).has_token);
+    n = put_tlv(head, n, RC_PROXY_TOKEN_TYPE, RC_PROXY_TOKEN, token);
+    p = check_good(head, n);
+    cr_assert(p.has_token);
+    cr_assert_arr_eq(p.token, token, sizeof(token));
+    n = put_tlv(head, n, RC_PROXY_TOKEN_TYPE, RC_PROXY_TOKEN, other);
+    p = check_good(head, n);
+    cr_assert_arr_eq(p.token, token, sizeof(token));
+}
+
+/* A TLV that is longer than what there is ends the list, and is none. */
+Test(proxy_head, token_cut_off)
+{
+    uint8_t head[RC_PROXY_MAX];
+
+    for (size_t left = 0; left < 3 + RC_PROXY_TOKEN; left++) {
+        size_t n = put_v2(head, 0x21, 0x11, 12);
+
+        (void)put_tlv(head, n, RC_PROXY_TOKEN_TYPE, RC_PROXY_TOKEN, token);
+        head[15] = (uint8_t)(12 + left);
+        cr_assert_not(check_good(head, n + left).has_token);
+    }
+}
+
+/* Who says nothing of a client has no token either. */
+Test(proxy_head, token_of_nobody)
+{
+    uint8_t head[RC_PROXY_MAX];
+    size_t n = put_v2(head, 0x20, 0x11, 12);
+
+    n = put_tlv(head, n, RC_PROXY_TOKEN_TYPE, RC_PROXY_TOKEN, token);
+    cr_assert_not(check_good(head, n).has_token);
+}
