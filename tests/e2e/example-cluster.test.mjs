@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 
+import { launch, newPage } from './lib/browser.mjs';
 import { ask, closeAll, connect, event, inbox, upgraded } from './lib/client.mjs';
-import { binary, freePort, tempDir, top } from './lib/daemon.mjs';
+import { binary, freePort, slow, tempDir, top } from './lib/daemon.mjs';
 import { until, within } from './lib/wait.mjs';
 
 const NODES = ['node1', 'node2', 'node3'];
@@ -89,7 +90,7 @@ after(async () => {
 });
 afterEach(closeAll);
 
-const TRANSPORTS = { websocket: ['websocket'] };
+const TRANSPORTS = { polling: ['polling'], websocket: ['websocket'], upgrade: ['polling', 'websocket'] };
 const FAST = { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 200, timeout: 5000 };
 
 async function token(name) {
@@ -163,6 +164,10 @@ describe('the cluster of conf/examples', () => {
 
   test('a node is killed: its clients go to the others, and later to it again', async () => {
     const all = await trio();
+    for (let i = 0; i < 3; i++) {
+      const socket = await connect(cluster, { transports: ['polling'], ...FAST });
+      all.push(Object.assign(socket, { box: inbox(socket) }));
+    }
     const join = (s) => ask(s, 'joinRoom', 'harbour');
     for (const s of all) {
       await join(s);
@@ -178,7 +183,7 @@ describe('the cluster of conf/examples', () => {
     for (const s of all) await join(s);
     for (const s of all) s.box.length = 0;
     for (const [i, s] of all.entries()) assert.equal((await ask(s, 'sendMessageToRoom', 'harbour', `after ${i}`)).ok, true);
-    await until('they hear each other', () => all.every((s) => texts(s.box).length === 3), WAIT_MS);
+    await until('they hear each other', () => all.every((s) => texts(s.box).length === all.length), WAIT_MS);
     await until('it is there again', () => cluster.times('cluster: node2 ') > starts + 1, WAIT_MS);
     await until('clients come to it', async () => {
       const socket = await connect(cluster, { transports: ['websocket'], ...FAST });
@@ -199,6 +204,37 @@ describe('the cluster of conf/examples', () => {
       return until('heard', heard, 1000).catch(() => false);
     }, WAIT_MS);
     assert.ok(all.every((s) => s.connected), 'nobody was disconnected');
+  });
+
+  test('two people talk on the demo page', async (t) => {
+    const browser = await launch();
+    t.after(() => browser.close());
+    const visit = async (name) => {
+      const { page, context, faults } = await newPage(browser);
+      t.after(() => context.close());
+      page.setDefaultTimeout(WAIT_MS * slow);
+      await page.addInitScript((who) => {
+        localStorage.setItem('roomcast.name', JSON.stringify(who));
+        localStorage.setItem('roomcast.as', JSON.stringify('user'));
+      }, name);
+      await page.goto(`${cluster.url}/`);
+      await page.locator('body[data-phase="online"]').waitFor();
+      await page.locator('.sidebar [data-status][data-transport="websocket"]').waitFor({ state: 'attached' });
+      return { page, faults };
+    };
+    const ada = await visit('Ada');
+    const grace = await visit('Grace');
+    assert.equal(await ada.page.title(), 'roomcast cluster');
+    const say = async ({ page }, text) => {
+      await page.fill('#message', text);
+      await page.press('#message', 'Enter');
+    };
+    const sees = ({ page }, text) => page.locator('.entries .message:visible', { hasText: text }).first().waitFor();
+    await say(ada, 'Hello from my node');
+    await sees(grace, 'Hello from my node');
+    await say(grace, 'And from mine');
+    await sees(ada, 'And from mine');
+    assert.deepEqual([...ada.faults, ...grace.faults], []);
   });
 
   test('Ctrl-C ends all of it; what was stored is there the next time; and nothing outlives a killed script', async () => {
