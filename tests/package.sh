@@ -1,18 +1,19 @@
 #!/bin/bash
 # Installs, starts, upgrades, removes and purges a package in a fresh Debian of the running system's
-# release: tests/package.sh PACKAGE. As root; with debootstrap and the mirror that apt uses. Two
-# minutes. `make test-deb` calls this.
+# release, and has a systemd of that run its service: tests/package.sh PACKAGE. As root; with cgroup2,
+# debootstrap and the mirror that apt uses. Four minutes. `make test-deb` calls this.
 set -u -o pipefail
 
 deb=$(realpath "$1") || exit 2
 work=$(mktemp -d)
 root=$work/root
-pid=
+pid='' boot='' # the daemon; a systemd
 passed=0 failed=0
 
 # shellcheck disable=SC2317 # called by trap
 clean_up() {
     [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null
+    shut_down
     ! mountpoint -q "$root/proc" || umount "$root/proc" || return
     rm -rf "$work"
 }
@@ -80,6 +81,84 @@ starts() {
     is "exit code $status" "exit code 0" || { cat "$work/daemon" && return 1; }
 }
 
+# ---- with a systemd, in namespaces of its own: boot.sh ----
+
+shut_down() {
+    [ -n "$boot" ] || return 0
+    kill -KILL "$boot" 2>/dev/null
+    wait "$boot" 2>/dev/null
+    for _ in $(seq 50); do # what was in there is gone a little later
+        find "$(findmnt -n -t cgroup2 -o TARGET | head -n 1)/roomcast-test-$boot" -depth -type d -exec rmdir {} + 2>/dev/null && break
+        sleep 0.1
+    done
+    boot=
+}
+
+booted() {
+    nsenter -t "$(pgrep -P "$boot" -o)" -m -u -i -p -C -n env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C SYSTEMD_PAGER= "$@"
+}
+property() { booted systemctl show -p "$1" --value roomcast; }
+answers() { is "$(nsenter -t "$(pgrep -P "$boot" -o)" -n curl -s --retry 20 --retry-connrefused --retry-delay 1 -o /dev/null -w '%{http_code}' http://127.0.0.1:3000/healthz)" 200; }
+wait_for() { # SECONDS COMMAND...: until it says yes
+    local left=$(($1 * 10))
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        [ $((left -= 1)) -gt 0 ] || { "$@" && return; booted journalctl -u roomcast -n 20; return 1; }
+        sleep 0.1
+    done
+}
+status_is() { is "$(property ActiveState) $(property StatusText)" "$1"; }
+
+boots() {
+    inside apt-get install -q -y --no-install-recommends systemd systemd-sysv dbus || return 1
+    "$(dirname "$0")/boot.sh" "$root" >"$work/boot" 2>&1 &
+    boot=$!
+    wait_for 60 booted systemctl is-active multi-user.target || { cat "$work/boot" && return 1; }
+}
+is_up() {
+    wait_for 30 status_is "active serving, $(nproc) shards" && answers
+}
+confined() {
+    local got
+    got=$(booted sed -n -E 's/^(NoNewPrivs|Seccomp|CapEff|CapBnd):\s*//p' "/proc/$(property MainPID)/status" | xargs)
+    is "$got" "0000000000000400 0000000000000400 1 2" || return 1
+    got=$(booted sed -n -E 's/^Uid:\s*([0-9]+).*/\1/p' "/proc/$(property MainPID)/status")
+    is "$got" "$(inside id -u roomcast)" || return 1
+    booted nsenter -t "$(property MainPID)" -m sh -c '! touch /etc/x 2>/dev/null && touch /var/lib/roomcast/x /run/roomcast/x'
+}
+reloads() {
+    local before
+    before=$(property MainPID)
+    cp "$root/etc/roomcast/roomcast.ini" "$work/ini" && booted systemctl reload roomcast || return 1
+    wait_for 30 booted sh -c 'journalctl -u roomcast | grep -q "reloaded$"' && is_up || return 1
+    echo "[nonsense]" >>"$root/etc/roomcast/roomcast.ini"
+    booted systemctl reload roomcast || return 1
+    wait_for 30 status_is "active serving, $(nproc) shards; the last reload failed: see the log" && answers || return 1
+    cat "$work/ini" >"$root/etc/roomcast/roomcast.ini"
+    booted systemctl reload roomcast && is_up && is "$(property MainPID)" "$before"
+}
+comes_again() {
+    mkdir -p "$root/etc/systemd/system/roomcast.service.d"
+    printf '[Service]\nWatchdogSec=2\n' >"$root/etc/systemd/system/roomcast.service.d/test.conf"
+    booted systemctl daemon-reload && booted systemctl restart roomcast && is_up || return 1
+    sleep 5
+    is "$(property NRestarts)" 0 || return 1
+    booted sh -c 'kill -STOP "$0"' "$(property MainPID)" || return 1
+    wait_for 30 is_again && is_up && booted sh -c 'journalctl -u roomcast | grep -q "Watchdog timeout"'
+}
+is_again() { is "$(property NRestarts)" 1; }
+refuses() {
+    echo "[nonsense]" >>"$root/etc/roomcast/roomcast.ini"
+    ! booted systemctl restart roomcast || return 1
+    sleep 3
+    cat "$work/ini" >"$root/etc/roomcast/roomcast.ini"
+    is "$(property ActiveState) $(property ExecMainStatus) $(property NRestarts)" "failed 2 0" || return 1
+    booted systemctl start roomcast && is_up
+}
+stops() {
+    booted systemctl stop roomcast && is "$(property ActiveState) $(property Result) $(property ExecMainStatus)" "inactive success 0"
+}
+
 check "update of the index" inside apt-get update -q
 check "installs, with what it depends on" install_it
 check "its user has no shell and no other home" \
@@ -96,6 +175,17 @@ echo "; mine" >>"$root/etc/roomcast/roomcast.ini"
 check "installs again" install_it
 check "keeps a configuration that was changed" grep -qx "; mine" "$root/etc/roomcast/roomcast.ini"
 check "starts again" starts
+check "a systemd boots with it installed" boots
+check "and has started it: it says that it is ready" is_up
+check "it can do little beyond its work" confined
+check "systemctl reload, also of a broken configuration" reloads
+check "the watchdog ends one that hangs, and it comes again" comes_again
+check "with a broken configuration it is not tried again and again" refuses
+check "systemctl stop ends it in order" stops
+check "systemd finds no fault in its unit" booted systemd-analyze verify --man=no roomcast.service
+check "and little exposed" booted systemd-analyze security --threshold=20 roomcast.service
+shut_down
+rm -rf "$root/etc/systemd/system/roomcast.service.d"
 check "is removed" inside apt-get remove -q -y roomcast
 check "what it has installed is gone" absent /usr/bin/roomcast /usr/share/roomcast /usr/share/doc/roomcast /usr/lib/systemd/system/roomcast.service
 check "configuration and messages are kept" \

@@ -77,6 +77,6 @@ test('nobody is told: the server does not care', async (t) => {
 
 test('the unit has what it must', () => {
   const unit = readFileSync(join(top, 'conf/roomcast.service'), 'utf8');
-  for (const line of ['Type=notify', 'NoNewPrivileges=yes', 'ProtectSystem=strict', 'StateDirectory=roomcast', 'ExecReload=/bin/kill -HUP $MAINPID'])
+  for (const line of ['Type=notify', 'NoNewPrivileges=yes', 'ProtectSystem=strict', 'StateDirectory=roomcast', `ExecReload=/bin/sh -c 'kill -HUP "$$MAINPID"'`, 'RestartPreventExitStatus=2'])
     assert.ok(unit.split('\n').includes(line), line);
 });
