@@ -1,4 +1,6 @@
-/* bus_order.c - orders of other nodes, carried out by each shard for its own sockets and rooms. */
+/* bus_order.c - orders of other nodes, carried out by each shard for its own sockets and rooms. What only asks is
+ * answered in slices, one in a turn: a shard's clients do not wait for the list of all of them. */
+#include "rc/base/mem.h"
 #include "rc/broker/audience.h"
 #include "rc/broker/bus.h"
 #include "rc/broker/identity.h"
@@ -10,11 +12,26 @@
 #include "rc/broker/survey.h"
 #include "rc/proto/json.h"
 
-/* Takes over pub. */
-RC_ON_SHARD static void done(const struct rc_shard *sh, uint64_t number, struct rc_pub *pub)
+#include <stdlib.h>
+
+enum { SLICE = 256 }; /* sockets, or places in the table of rooms, told in one turn */
+
+/* An order that asks. */
+struct rc_bus_job {
+    struct rc_bus_job *next;
+    struct rc_pub *pub;
+    struct rc_ids ids; /* its sockets, found when it is its turn */
+    uint32_t at, room; /* how many of them were told; where in room_by_name it goes on */
+    bool begun;
+};
+
+/* Takes over pub. more: another part follows. */
+RC_ON_SHARD static void done(const struct rc_shard *sh, uint64_t number, struct rc_pub *pub,
+                             bool more)
 {
     const struct rc_cluster_port *cluster = sh->app->cluster;
-    const struct rc_cluster_item item = {.type = RC_CLUSTER_DONE, .number = number, .pub = pub};
+    const struct rc_cluster_item item = {
+        .type = RC_CLUSTER_DONE, .count = more, .number = number, .pub = pub};
 
     RC_ASSERT(cluster != NULL); /* whose order it is */
     (void)cluster->submit(cluster->cluster, &item);
@@ -82,42 +99,129 @@ RC_ON_SHARD static struct rc_socket *find(struct rc_shard *sh, const struct rc_p
     return rc_socket_find(sh, (struct rc_address){.id = id}, pub);
 }
 
-RC_ON_SHARD static void tell_sockets(struct rc_shard *sh, struct rc_pub *pub, bool only_ids,
+RC_ON_SHARD static void tell_sockets(struct rc_shard *sh, struct rc_bus_job *j,
                                      struct rc_buf *json)
 {
-    struct rc_ids ids = {0};
+    for (unsigned left = SLICE; left != 0 && j->at < j->ids.n; left--) {
+        const struct rc_socket *k = find(sh, j->pub, j->ids.id[j->at++]);
 
-    rc_audience_collect(sh, pub, &ids);
-    for (uint32_t i = 0; i < ids.n; i++) {
-        const struct rc_socket *k = find(sh, pub, ids.id[i]);
-
+        if (k == NULL) /* it has gone meanwhile */
+            continue;
         put_comma(json);
-        if (only_ids)
-            put_id(sh, k, json);
-        else
+        if (j->pub->order == RC_BUS_FETCH)
             put_socket(sh, k, json);
+        else
+            put_id(sh, k, json);
     }
-    rc_ids_deinit(&ids);
 }
 
-/* Those that this shard owns, of the namespace. */
-RC_ON_SHARD static void tell_rooms(struct rc_shard *sh, struct rc_pub *pub, struct rc_buf *json)
+struct rooms {
+    const struct rc_pub *pub;
+    struct rc_buf *json;
+};
+
+static void on_room(void *value, void *arg)
 {
-    struct rc_str home = rc_pub_room(pub);
-    uint32_t cursor = 0;
-    struct rc_room *r;
+    const struct rooms *w = arg;
+    const struct rc_room *r = value;
+    struct rc_str key = rc_str_make(r->name, r->name_len), home = rc_pub_room(w->pub), label;
 
-    tell_sockets(sh, pub, true, json);
-    while ((r = rc_hmap_next(&sh->room_by_name, &cursor)) != NULL) {
-        struct rc_str key = rc_str_make(r->name, r->name_len), label;
+    if (r->nsp != w->pub->nsp || r->members == 0 || !rc_str_starts(key, home))
+        return;
+    label = rc_str_skip(key, home.len);
+    if (label.len == 0 || rc_space_is_hidden(label))
+        return;
+    put_comma(w->json);
+    rc_json_string_encode(label, w->json);
+}
 
-        if (r->nsp != pub->nsp || r->members == 0 || !rc_str_starts(key, home))
-            continue;
-        label = rc_str_skip(key, home.len);
-        if (label.len == 0 || rc_space_is_hidden(label))
-            continue;
-        put_comma(json);
-        rc_json_string_encode(label, json);
+/* Those that this shard owns, of the namespace. True: there are more. */
+RC_ON_SHARD static bool tell_rooms(struct rc_shard *sh, struct rc_bus_job *j,
+                                   struct rc_buf *json)
+{
+    struct rooms w = {j->pub, json};
+    unsigned left = SLICE;
+
+    do
+        j->room = rc_hmap_scan(&sh->room_by_name, j->room, on_room, &w);
+    while (j->room != 0 && --left != 0);
+    return j->room != 0;
+}
+
+/* ---- slices ---- */
+
+static uint64_t number_of(const struct rc_pub *pub)
+{
+    uint64_t number;
+
+    memcpy(&number, pub->data, sizeof(number));
+    return number;
+}
+
+static void free_job(struct rc_bus_job *j)
+{
+    rc_ids_deinit(&j->ids);
+    rc_pub_unref(&j->pub);
+    free(j);
+}
+
+/* The next slice of the first. */
+RC_ON_SHARD static void go_on(struct rc_shard *sh)
+{
+    struct rc_bus_job *j = sh->job;
+    struct rc_buf json = RC_BUF_INIT;
+    bool more;
+
+    RC_ASSERT(j != NULL);
+    if (!j->begun)
+        rc_audience_collect(sh, j->pub, &j->ids);
+    j->begun = true;
+    tell_sockets(sh, j, &json);
+    more = j->at < j->ids.n;
+    if (!more && j->pub->order == RC_BUS_ROOMS)
+        more = tell_rooms(sh, j, &json);
+    done(sh, number_of(j->pub), rc_pub_new(0, RC_STR_NONE, 0, json.data, json.len), more);
+    rc_buf_deinit(&json);
+    if (more)
+        return;
+    sh->job = j->next;
+    if (sh->job == NULL)
+        sh->job_tail = &sh->job;
+    free_job(j);
+}
+
+void rc_bus_turn(struct rc_shard *sh)
+{
+    go_on(sh);
+    if (sh->job != NULL)
+        rc_mesh_poke(sh->mesh, sh->index);
+}
+
+/* Behind those that came before. Few sockets are told at once. */
+RC_ON_SHARD static void add_job(struct rc_shard *sh, struct rc_pub *pub)
+{
+    struct rc_bus_job *j = rc_calloc(1, sizeof(*j));
+    bool first = sh->job == NULL;
+
+    j->pub = rc_pub_ref(pub);
+    *sh->job_tail = j;
+    sh->job_tail = &j->next;
+    if (first)
+        rc_bus_turn(sh);
+}
+
+void rc_bus_init(struct rc_shard *sh)
+{
+    sh->job_tail = &sh->job;
+}
+
+void rc_bus_deinit(struct rc_shard *sh)
+{
+    while (sh->job != NULL) {
+        struct rc_bus_job *j = sh->job;
+
+        sh->job = j->next;
+        free_job(j);
     }
 }
 
@@ -206,34 +310,32 @@ RC_ON_SHARD static void pass(struct rc_shard *sh, uint64_t number)
     for (unsigned to = 0; to < sh->nshards; to++)
         if (to != sh->index)
             rc_shard_post(sh, to, &msg);
-    done(sh, number, NULL); /* what it asked of itself is done */
+    done(sh, number, NULL, false); /* what it asked of itself is done */
 }
 
 void rc_bus_carry_out(struct rc_shard *sh, struct rc_pub *pub)
 {
     enum rc_bus_order order = (enum rc_bus_order)pub->order;
-    struct rc_buf json = RC_BUF_INIT;
-    uint64_t number;
+    uint64_t number = number_of(pub);
 
-    memcpy(&number, pub->data, sizeof(number));
     switch (order) {
-    case RC_BUS_SOCKETS: tell_sockets(sh, pub, true, &json); break;
-    case RC_BUS_FETCH: tell_sockets(sh, pub, false, &json); break;
-    case RC_BUS_ROOMS: tell_rooms(sh, pub, &json); break;
+    case RC_BUS_SOCKETS:
+    case RC_BUS_FETCH:
+    case RC_BUS_ROOMS: add_job(sh, pub); return;
     case RC_BUS_JOIN:
     case RC_BUS_LEAVE:
     case RC_BUS_DISCONNECT:
     case RC_BUS_CLOSE:
+        while (sh->job != NULL) /* what was asked before must not tell of it */
+            go_on(sh);
         move_all(sh, pub, order, rc_str_skip(rc_pub_data(pub), sizeof(number)));
         pass(sh, number);
         return;
     case RC_BUS_NO_ORDER: RC_ASSERT(false); return;
     }
-    done(sh, number, rc_pub_new(0, RC_STR_NONE, 0, json.data, json.len));
-    rc_buf_deinit(&json);
 }
 
 void rc_bus_passed(struct rc_shard *sh, uint64_t number)
 {
-    done(sh, number, NULL);
+    done(sh, number, NULL, false);
 }

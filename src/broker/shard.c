@@ -291,6 +291,8 @@ static void on_turn_end(void *arg)
         rc_drain_turn(sh);
     if (sh->survey != NULL)
         rc_survey_turn(sh);
+    if (sh->job != NULL)
+        rc_bus_turn(sh);
     resume_publishers(sh);
     do {
         (void)rc_loop_ready(&sh->loop);
@@ -365,6 +367,7 @@ static void init_timers(struct rc_shard *sh)
     rc_wsconn_init(sh);
     rc_drain_init(sh);
     rc_survey_init(sh);
+    rc_bus_init(sh);
     rc_ui_init(sh);
 }
 
@@ -469,6 +472,7 @@ void rc_shard_free(struct rc_shard *sh)
     rc_assert_on_shard(sh);
     close_rest(sh);
     rc_survey_deinit(sh);
+    rc_bus_deinit(sh);
     rc_ui_deinit(sh);
     put_back_dead(sh);
     rc_space_deinit(sh);

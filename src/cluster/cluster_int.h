@@ -64,9 +64,10 @@ struct rc_cluster {
     struct rc_hmap spaces; /* of struct space: dynamic namespaces that are there */
     struct rc_list orders; /* of order: given to the shards, and not done */
     unsigned norders;
-    uint64_t number;     /* of the last one */
-    uint64_t barrier;    /* nothing is taken until this order is done; 0: there is none */
-    struct rc_list held; /* of held: what Redis had sent already then */
+    uint64_t answers_size; /* bytes of their answers so far */
+    uint64_t number;       /* of the last one */
+    uint64_t barrier;      /* nothing is taken until this order is done; 0: there is none */
+    struct rc_list held;   /* of held: what Redis had sent already then */
     struct question **question; /* [QUESTIONS] of other nodes that clients are to answer */
     struct event *tick;
 

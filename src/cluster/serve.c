@@ -25,6 +25,7 @@ struct order {
     uint64_t number;
     unsigned left;        /* DONEs still to come */
     struct rc_buf answer; /* so far */
+    size_t size;          /* of its parts */
     struct rc_buf end;    /* what follows; empty: nobody waits for an answer */
     struct rc_str nsp;    /* behind it */
     char name[];
@@ -162,6 +163,7 @@ static void free_order(struct rc_cluster *c, struct order *o)
 {
     rc_list_remove(&o->link);
     c->norders--;
+    c->answers_size -= o->size;
     free_content(o);
 }
 
@@ -215,6 +217,23 @@ static void move(struct rc_cluster *c, struct rc_str nsp, enum rc_bus_order orde
     give(c, nsp, order, new_order(c, nsp));
 }
 
+/* A part of an answer. False: more is kept of all answers than may wait for Redis, and this one is given up. */
+static bool add_answer(struct rc_cluster *c, struct order *o, struct rc_str part)
+{
+    bool alone = c->answers_size == o->size;
+
+    if (!alone && c->answers_size + part.len > c->conf->cluster_max_pending_size) {
+        rc_cluster_count(&c->count.dropped, 1);
+        return false;
+    }
+    if (o->answer.data[o->answer.len - 1] != '[')
+        rc_buf_putc(&o->answer, ',');
+    rc_buf_puts(&o->answer, part);
+    c->answers_size += part.len;
+    o->size += part.len;
+    return !o->answer.failed;
+}
+
 static void on_done(struct rc_cluster *c, const struct rc_cluster_item *item)
 {
     struct order *o = NULL;
@@ -224,12 +243,11 @@ static void on_done(struct rc_cluster *c, const struct rc_cluster_item *item)
             o = RC_CONTAINER(l, struct order, link);
     if (o == NULL)
         return;
-    if (item->pub != NULL && item->pub->len != 0) {
-        if (o->answer.data[o->answer.len - 1] != '[')
-            rc_buf_putc(&o->answer, ',');
-        rc_buf_puts(&o->answer, rc_pub_data(item->pub));
+    if (item->pub != NULL && item->pub->len != 0 && !add_answer(c, o, rc_pub_data(item->pub))) {
+        free_order(c, o);
+        return;
     }
-    if (--o->left != 0)
+    if (item->count != 0 || --o->left != 0)
         return;
     rc_buf_puts(&o->answer, rc_buf_str(&o->end));
     if (o->end.len != 0 && !o->answer.failed)

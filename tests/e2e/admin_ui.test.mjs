@@ -510,6 +510,38 @@ own('ten wrong passwords, and then a rest; sessions go on', async (t, shards) =>
   await until('it is logged', () => /admin ui login refused: invalid credentials/.test(server.stderr()), 20_000);
 });
 
+const RESTS = 'too many attempts, try again later';
+
+// Wrong passwords by clients of these addresses in turn, as a proxy says, until one has to rest; all that was answered.
+async function guess(server, transports, addresses) {
+  const answers = [];
+  for (let i = 0; i < 40 && answers.at(-1) !== RESTS; i++) {
+    const extraHeaders = { 'X-Forwarded-For': addresses[i % addresses.length] };
+    const socket = client(server, { nsp: '/admin', auth: { ...GOOD, password: 'wrong' }, transports, extraHeaders });
+    answers.push(await connected(socket).then(() => 'let in', (e) => e.message));
+    socket.io.engine?.close();
+  }
+  return answers;
+}
+
+for (const transport of ['websocket', 'polling'])
+  own(`behind a proxy who guesses has to rest, not who comes by the same proxy; ${transport}`, async (t, shards) => {
+    const server = await serve(t, shards, { 'server.trusted_proxies': '127.0.0.1' });
+    const answers = await guess(server, [transport], ['192.0.2.1']);
+    assert.equal(answers.at(-1), RESTS);
+    assert.ok(answers.length > 10 && answers.slice(0, -1).every((a) => a === 'invalid credentials'), answers.join());
+    // The proxy itself, another client of it, and another IPv6 network.
+    for (const from of [{}, { 'X-Forwarded-For': '192.0.2.2' }, { 'X-Forwarded-For': '192.0.2.1, 2001:db8::1' }])
+      await operator(server, { transports: [transport], extraHeaders: from });
+    await until('the log names the client', () => /peer=192\.0\.2\.1 admin ui login refused: too many attempts/.test(server.stderr()), 20_000);
+  });
+
+own('who is no proxy cannot say to be another', async (t, shards) => {
+  const server = await serve(t, shards);
+  const answers = await guess(server, ['websocket'], ['192.0.2.1', '192.0.2.2', '192.0.2.3']);
+  assert.equal(answers.at(-1), RESTS);
+});
+
 own('a second CONNECT while the first is looked at ends the connection', async (t, shards) => {
   const server = await serve(t, shards);
   const ann = await connect(server, WS);

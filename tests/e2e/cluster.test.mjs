@@ -8,6 +8,7 @@ import { Emitter } from '@socket.io/redis-emitter';
 import { ask, closeAll, connect, inbox } from './lib/client.mjs';
 import { start } from './lib/daemon.mjs';
 import { joined, startNode, startRedis } from './lib/redis.mjs';
+import { Session, Swarm } from './lib/swarm.mjs';
 import { until } from './lib/wait.mjs';
 
 const NAMESPACES = ['/', '/chat', '/tenant-7'];
@@ -295,6 +296,32 @@ describe('requests of a Node server', () => {
       }).catch(() => {});
       assert.deepEqual(rooms, expected);
     });
+
+  test('fetchSockets of thousands: each once, with its rooms', async (t) => {
+    const MANY = 1500;
+    for (const node of [nodes.one, nodes.four]) {
+      const swarm = new Swarm(node);
+      t.after(() => swarm.destroy());
+      let left = MANY;
+      await Promise.all(Array.from({ length: 32 }, async () => {
+        while (left-- > 0) assert.equal(await (await Session.open(swarm)).post('42["join","crowd"]'), '200 ok');
+      }));
+    }
+    await counted('/');
+    const io = nodes.node.io.of('/');
+    await until('all have joined', async () => (await io.in('crowd').fetchSockets()).length === 2 * MANY, 60_000);
+    const first = await io.fetchSockets(); // that asks Redis something first
+    io.in('crowd').socketsJoin('more');
+    const second = await io.in('more').fetchSockets();
+    for (const sockets of [first, second]) assert.equal(new Set(sockets.map((s) => s.id)).size, 2 * MANY);
+    for (const s of first) assert.deepEqual([...s.rooms].sort(), [s.id, 'crowd'].sort());
+    for (const s of second) assert.deepEqual([...s.rooms].sort(), [s.id, 'crowd', 'more'].sort());
+    assert.ok((await io.adapter.allRooms()).has('more'));
+    const gone = nodes.one.stderr().length;
+    io.in('more').disconnectSockets(true);
+    await until('all are gone', async () => (await io.fetchSockets()).length === 0, 60_000);
+    assert.doesNotMatch(nodes.one.stderr().slice(gone), / error /);
+  });
 
   test('a remote socket: emit, join, leave, disconnect', async () => {
     const all = await crowd('/', 1);

@@ -10,7 +10,7 @@
  *
  * Orders are what other nodes ask of all matching sockets, or about them. They go the way of a message
  * that is for all shards, so that each carries them out behind what came before, and submits
- * RC_CLUSTER_DONE. Of those that move sockets each shard tells each other one when its requests are taken
+ * RC_CLUSTER_DONE; what only asks is answered in slices, turn by turn, in several of these. Of those that move sockets each shard tells each other one when its requests are taken
  * (ORDER_PASS), and that one submits the DONE: what comes from the bus after the last of them meets the
  * rooms as they are then.
  *
@@ -69,6 +69,10 @@ bool rc_bus_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except) RC_ON
 
 /* An order has come to this shard, behind all that came from the bus before. */
 void rc_bus_carry_out(struct rc_shard *sh, struct rc_pub *pub) RC_ON_SHARD;
+/* Goes on with those that ask, if sh->job is not NULL: the next slice of an answer. */
+void rc_bus_turn(struct rc_shard *sh) RC_ON_SHARD;
+void rc_bus_init(struct rc_shard *sh);
+void rc_bus_deinit(struct rc_shard *sh);
 /* ORDER_PASS. */
 void rc_bus_passed(struct rc_shard *sh, uint64_t number) RC_ON_SHARD;
 

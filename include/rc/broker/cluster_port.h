@@ -22,8 +22,8 @@
 #include <stdint.h>
 
 enum rc_cluster_type {
-    RC_CLUSTER_PUBLISH,     /* pub, except: a message of this node's */
-    RC_CLUSTER_DONE,        /* number, pub (or NULL): what a shard has to say to an order */
+    RC_CLUSTER_PUBLISH, /* pub, except: a message of this node's */
+    RC_CLUSTER_DONE, /* number, pub (or NULL): what a shard has to say to an order; count: more follows */
     RC_CLUSTER_ASK_SHARDS,  /* number, count: see ask.h; the question is another node's */
     RC_CLUSTER_ASK_SOCKETS, /* number, count */
     RC_CLUSTER_ASK_ANSWER,  /* number, socket, pub */

@@ -122,8 +122,9 @@ struct rc_shard {
     struct rc_ui_counts *ui_counts; /* its figures, or NULL */
     bool ui_live;                   /* an operator watches, somewhere */
     struct rc_survey *survey,
-        **survey_tail; /* questions of operators that wait for their turn */
-    char date[48];     /* "Date: …" of the second date_at */
+        **survey_tail;                  /* questions of operators that wait for their turn */
+    struct rc_bus_job *job, **job_tail; /* the same of other nodes, see bus_order.c */
+    char date[48];                      /* "Date: …" of the second date_at */
     time_t date_at;
     struct rc_timerq q_drain; /* see drain.c */
     struct rc_timer drain_timer;
