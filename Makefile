@@ -115,6 +115,7 @@ MISSING_TEST = $(MISSING_RUN) $(call need_lib,criterion,libcriterion-dev) $(call
                $(call need_py,websockets,python3-websockets) \
                $(call need_py,socketio,python3-socketio) $(call need_py,aiohttp,python3-aiohttp) \
                $(call need_py,requests,python3-requests) \
+               $(call need_py,redis,python3-redis) $(call need_py,msgpack,python3-msgpack) \
                $(call need_py,websocket,python3-websocket) $(call need_cmd,curl) \
                $(call need_cmd,sqlite3) $(call need_cmd,openssl) $(call need_cmd,ip,iproute2) \
                $(if $(wildcard /usr/lib/*/faketime/libfaketimeMT.so.1),,libfaketime) \

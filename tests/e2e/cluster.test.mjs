@@ -1,12 +1,17 @@
 // Nodes that are joined through Redis: two roomcast daemons, of one and four shards, and a Node server
 // with @socket.io/redis-adapter. Whatever is sent on one of them reaches the clients of all alike.
+//
+// PYTHON3   the interpreter (default /usr/bin/python3)
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 
 import { Emitter } from '@socket.io/redis-emitter';
 
 import { ask, closeAll, connect, inbox } from './lib/client.mjs';
-import { start } from './lib/daemon.mjs';
+import { start, top } from './lib/daemon.mjs';
 import { joined, startNode, startRedis } from './lib/redis.mjs';
 import { Session, Swarm } from './lib/swarm.mjs';
 import { until } from './lib/wait.mjs';
@@ -230,30 +235,145 @@ describe('broadcasts', () => {
 });
 
 describe('emitters', () => {
-  test('@socket.io/redis-emitter', async () => {
-    const all = await crowd('/', 2);
-    for (const s of all) await ask(s, 'join', s.name.endsWith('0') ? 'even' : 'odd');
-    for (const s of all) s.box.length = 0;
-    const client = redis.client();
+  let client;
+  before(async () => {
+    client = redis.client();
     await client.connect();
-    const emitter = new Emitter(client);
-    emitter.emit('said', 'to all', Buffer.from([1, 2, 3]));
-    emitter.to('even').emit('said', 'to even', { ü: 1 });
-    emitter.to(['even', 'odd']).except('odd').emit('said', 'but odd');
-    emitter.of('/chat').emit('said', 'elsewhere');
-    await until('all of it has come', () => all.every((s) => texts(s).length >= (s.name.endsWith('0') ? 3 : 1)), 20_000);
-    const got = await heard(all);
-    await client.disconnect();
-    for (const s of all)
-      assert.deepEqual(
-        got[s.name],
-        [
-          ['to all', Buffer.from([1, 2, 3])],
-          ...(s.name.endsWith('0') ? [['to even', { ü: 1 }], ['but odd']] : []),
-        ],
-        s.name,
-      );
   });
+  after(() => client?.disconnect());
+
+  const odd = (s) => s.name.endsWith('1');
+  async function parted(nsp) {
+    const all = await crowd(nsp);
+    for (const s of all) await ask(s, 'join', odd(s) ? 'odd' : 'even');
+    for (const s of all) s.box.length = 0;
+    return all;
+  }
+
+  for (const nsp of NAMESPACES)
+    test(`@socket.io/redis-emitter sends in every form: ${nsp}`, async () => {
+      const all = await parted(nsp);
+      const emitter = nsp === '/' ? new Emitter(client) : new Emitter(client).of(nsp === '/chat' ? 'chat' : nsp);
+      const [one, other] = [all[0], all.at(-1)];
+      const everybody = () => true;
+      const cases = [
+        [() => emitter, everybody],
+        [() => emitter.to('even'), (s) => !odd(s)],
+        [() => emitter.in('odd'), odd],
+        [() => emitter.to(['even', 'odd']), everybody],
+        [() => emitter.to('even').in('odd'), everybody],
+        [() => emitter.to('even').to('odd').except('odd'), (s) => !odd(s)],
+        [() => emitter.except('even'), odd],
+        [() => emitter.except([one.id, other.id]), (s) => s !== one && s !== other],
+        [() => emitter.to(one.id), (s) => s === one],
+        [() => emitter.to([one.id, other.id]).except(one.id), (s) => s === other],
+        [() => emitter.to('nobody is here'), () => false],
+        [() => emitter.compress(false).to('odd'), odd],
+        [() => emitter.compress(true), everybody],
+      ];
+      const payload = ['ü', { deep: [Buffer.from([0, 1, 255]), null] }, Buffer.alloc(0), 2 ** 40, -0.5];
+      for (const [i, [to]] of cases.entries()) to().emit('said', i, ...payload);
+      const got = await heard(all);
+      for (const s of all) {
+        const expected = cases.flatMap(([, who], i) => (who(s) ? [[i, ...payload]] : []));
+        assert.deepEqual(got[s.name], expected, s.name);
+      }
+    });
+
+  test('@socket.io/redis-emitter: volatile ones', async () => {
+    const all = await parted('/');
+    const emitter = new Emitter(client);
+    await until('one has come', async () => {
+      emitter.volatile.to('odd').emit('said', 'flash');
+      emitter.to('odd').volatile.emit('said', 'flash');
+      await settle(all);
+      return all.filter(odd).every((s) => texts(s).length > 0);
+    }, 30_000);
+    for (const s of all) if (!odd(s)) assert.deepEqual(texts(s), [], s.name);
+  });
+
+  for (const nsp of NAMESPACES)
+    test(`@socket.io/redis-emitter moves and disconnects sockets: ${nsp}`, async () => {
+      const all = await parted(nsp);
+      const emitter = new Emitter(client, {}, nsp);
+      emitter.in('even').socketsJoin('moved');
+      emitter.in('odd').except([all[1].id]).socketsJoin(['moved', 'more']);
+      emitter.to('moved').emit('said', 1);
+      emitter.in('even').socketsLeave(['moved']);
+      emitter.to('moved').emit('said', 2);
+      emitter.socketsJoin('everybody');
+      emitter.in('odd').socketsLeave('everybody');
+      emitter.to('everybody').emit('said', 3);
+      emitter.serverSideEmit('nothing', 1); // nobody is to answer
+      const got = await heard(all);
+      for (const [i, s] of all.entries()) assert.deepEqual(got[s.name], odd(s) ? (i === 1 ? [] : [[1], [2]]) : [[1], [3]], s.name);
+      assert.throws(() => emitter.serverSideEmit('nothing', () => {}), /not supported/);
+
+      // Of a namespace, or with the connection that others have, too.
+      const others = [];
+      for (const s of all) {
+        const other = s.io.socket(nsp === '/' ? '/chat' : '/');
+        other.connect();
+        await new Promise((done) => other.once('connect', done));
+        others.push(other);
+      }
+      const gone = all.map((s) => new Promise((done) => s.once('disconnect', done)));
+      emitter.in('even').disconnectSockets();
+      emitter.except('even').disconnectSockets(true);
+      assert.deepEqual(await Promise.all(gone), all.map(() => 'io server disconnect'));
+      await until('connections have ended', () => others.every((o, i) => o.connected === !odd(all[i])));
+    });
+
+  // Runs Python with the class that docs/cluster.md shows.
+  const manual = readFileSync(join(top, 'docs/cluster.md'), 'utf8');
+  const [, shown] = /```python\n(.*?)```/s.exec(manual);
+  const python = (code) =>
+    execFileSync(process.env.PYTHON3 || '/usr/bin/python3', ['-c', `${shown}\nURL = '${redis.url}'\n${code}`], { stdio: ['ignore', 'ignore', 'pipe'], timeout: 60_000 });
+
+  test('python-socketio: its own manager speaks to Python servers alone', async () => {
+    const all = await parted('/');
+    python(`
+manager = socketio.RedisManager(URL, write_only=True)
+manager.emit('said', 'to all')
+manager.emit('said', 'to even', room='even')
+manager.close_room('even')
+manager.disconnect('${all[0].id}')
+`);
+    await ask(all[0], 'room', 'even', 'still here');
+    const got = await heard(all);
+    for (const s of all) assert.deepEqual([s.connected, ...got[s.name]], odd(s) ? [true] : [true, ['still here']], s.name);
+  });
+
+  for (const nsp of NAMESPACES)
+    test(`python-socketio, with the words of the adapter: ${nsp}`, async () => {
+      const all = await parted(nsp);
+      python(`
+emitter = Emitter(URL)
+def emit(*args, **kwargs):
+    emitter.emit(*args, namespace='${nsp}', **kwargs)
+emit('said', 'to all')
+emit('said', {'ü': [b'\\x00\\xff', None, 1.5]}, room='even')
+emit('said', ('two', 'arguments'), room='odd')
+emit('said', None)
+emit('said', 'without one', skip_sid='${all[0].id}')
+emit('said', 'but two', room='even', skip_sid=['${all[0].id}', '${all[2].id}'])
+emitter.close_room('even', namespace='${nsp}')
+emit('said', 'to nobody', room='even')
+emitter.disconnect('${all[1].id}', namespace='${nsp}')
+`);
+      await new Promise((done) => (all[1].connected ? all[1].once('disconnect', done) : done()));
+      const rest = all.filter((s) => s !== all[1]);
+      const got = await heard(rest);
+      for (const [i, s] of all.entries())
+        if (s !== all[1])
+          assert.deepEqual(got[s.name], [
+            ['to all'],
+            odd(s) ? ['two', 'arguments'] : [{ ü: [Buffer.from([0, 255]), null, 1.5] }],
+            [],
+            ...(i === 0 ? [] : [['without one']]),
+            ...(odd(s) || i === 0 || i === 2 ? [] : [['but two']]),
+          ], s.name);
+    });
 });
 
 describe('requests of a Node server', () => {
@@ -394,26 +514,5 @@ describe('requests of a Node server', () => {
     assert.deepEqual(await io.in(one.id).timeout(20_000).emitWithAck('question'), expected([one]));
     for (const s of all) s.off('question');
     await assert.rejects(io.in('even').timeout(300).emitWithAck('question'), /operation has timed out/);
-  });
-
-  test('@socket.io/redis-emitter moves and disconnects sockets', async () => {
-    const all = await crowd('/');
-    const client = redis.client();
-    await client.connect();
-    const emitter = new Emitter(client);
-    for (const s of all) await ask(s, 'join', s.name.endsWith('0') ? 'even' : 'odd');
-    for (const s of all) s.box.length = 0;
-    emitter.in('even').socketsJoin('moved');
-    emitter.to('moved').emit('said', 1);
-    emitter.in('even').socketsLeave(['moved']);
-    emitter.to('moved').emit('said', 2);
-    emitter.serverSideEmit('nothing');
-    await until('it has come', () => all.every((s) => texts(s).length >= (s.name.endsWith('0') ? 1 : 0)), 20_000);
-    const got = await heard(all);
-    for (const s of all) assert.deepEqual(got[s.name], s.name.endsWith('0') ? [[1]] : [], s.name);
-    const gone = all.filter((s) => s.name.endsWith('1')).map((s) => new Promise((done) => s.once('disconnect', done)));
-    emitter.in('odd').disconnectSockets(true);
-    await Promise.all(gone);
-    await client.disconnect();
   });
 });
