@@ -52,11 +52,12 @@ class Cluster {
     return this.text.split(text).length - 1;
   }
 
-  // Everything that runs in its folder.
+  // Everything that the script has started: by its folder, in the command or the environment.
   running() {
     return readdirSync('/proc').filter((pid) => {
       try {
-        return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(this.dir);
+        const says = (file) => readFileSync(`/proc/${pid}/${file}`, 'utf8').includes(this.dir);
+        return /^\d+$/.test(pid) && (says('cmdline') || says('environ'));
       } catch {
         return false; // it has just ended
       }
@@ -77,6 +78,7 @@ class Cluster {
   async stop(signal) {
     this.child.kill(signal);
     const [code, by] = await within(40_000, 'the end', this.end);
+    if (signal !== 'SIGKILL') assert.deepEqual(this.running(), [], 'the script is the last');
     await until('all of it has ended', () => this.running().length === 0, 20_000);
     return by ?? code;
   }

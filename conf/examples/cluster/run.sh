@@ -129,17 +129,18 @@ start_again() {
 
 # end NAME...: asks all of them, and waits; after 15 s they are ended.
 end() {
-    local name pids=() timer
+    local name pids=()
 
     for name; do
         [ -z "${pid_of[$name]:-}" ] || pids+=("${pid_of[$name]}")
     done
     [ ${#pids[@]} -gt 0 ] || return
     kill "${pids[@]}" 2>/dev/null
-    (sleep 15 && kill -9 "${pids[@]}" 2>/dev/null) 9>&- &
-    timer=$!
-    wait "${pids[@]}" 2>/dev/null
-    kill "$timer" 2>/dev/null
+    for _ in $(seq 150); do
+        kill -0 "${pids[@]}" 2>/dev/null || return # of several it is true if one is there
+        sleep 0.1 9>&-
+    done
+    kill -9 "${pids[@]}" 2>/dev/null
 }
 
 # shellcheck disable=SC2317 # called by trap
