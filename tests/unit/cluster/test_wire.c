@@ -281,17 +281,19 @@ Test(wire, questions)
         "6d7391a161a665786365707490a5666c61677381a774696d656f7574cd03e8");
 }
 
+/* The answer's attachments point into it, until the next one is read. */
+static struct rc_wire_reader response_reader;
+
 static int read_response(struct rc_str bytes, struct rc_wire_response *a, struct rc_buf *args)
 {
-    struct rc_wire_reader r;
     int rc;
 
-    rc_wire_reader_init(&r);
-    rc = rc_wire_read_response(&r, bytes, a);
+    rc_wire_reader_deinit(&response_reader);
+    rc_wire_reader_init(&response_reader);
+    rc = rc_wire_read_response(&response_reader, bytes, a);
     rc_buf_reset(args);
     if (rc == RC_OK && a->type == RC_WIRE_BROADCAST_ACK)
         rc_buf_puts(args, a->args);
-    rc_wire_reader_deinit(&r);
     return rc;
 }
 
