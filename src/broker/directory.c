@@ -3,11 +3,14 @@
  * Watchers of a namespace are members of one reserved room. That room's owner keeps the list: while
  * somebody watches, all shards tell it, a few times a second, which of their rooms changed, and it
  * publishes that to the watchers. Nobody watching costs nothing. Of a dynamic namespace it owns
- * all rooms, so that there is nobody else to ask. */
+ * all rooms, so that there is nobody else to ask.
+ *
+ * Other nodes watch, too: then the same owner tells those there what this node has, and the list is the sum;
+ * see directory_peers.c. */
+#include "directory_int.h"
+
 #include "rc/base/hash.h"
 #include "rc/base/mem.h"
-#include "rc/broker/room.h"
-#include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
 #include "rc/broker/space.h"
 #include "rc/proto/json.h"
@@ -19,35 +22,6 @@ enum {
     TELL_MAX = 2000,      /* changes in one message: a long list comes in several */
     UNWATCHED_MS = 30000, /* the list is kept so long after the last watcher has gone */
     TOLD_NOBODY = -1,
-};
-
-/* A room as the list has it. */
-struct entry {
-    uint64_t hash;
-    uint32_t members;
-    uint32_t len;
-    char name[];
-};
-
-struct rc_watched {
-    uint16_t nsp;
-    struct rc_space *space; /* the dynamic namespace; or NULL */
-    int tell;            /* as owner of rooms: the shard that keeps the list, or TOLD_NOBODY */
-    uint32_t tell_epoch; /* of its asking */
-    uint32_t epoch;      /* as keeper: of ours; answers to earlier ones are old news */
-    struct rc_timer unwatched; /* as keeper: nobody watches any more */
-    bool keeping;              /* as keeper of the list: somebody watches */
-    struct rc_hmap list;       /* of entry, as keeper */
-    struct rc_buf pending;     /* changes that are about to be told */
-    struct rc_watched *next;   /* that has some, too */
-};
-
-struct rc_directory {
-    struct rc_watched **nsp; /* [nnsps], of those that are not dynamic */
-    unsigned nnsps;
-    struct rc_room **changed; /* rooms of ours to tell about */
-    uint32_t nchanged, cap;
-    struct rc_timer timer;
 };
 
 /* NULL: a dynamic namespace that nobody watches. */
@@ -161,7 +135,7 @@ RC_ON_SHARD static void tell(struct rc_shard *sh, struct rc_watched *w, unsigned
 
     w->tell = epoch != 0 ? (int)to : TOLD_NOBODY;
     w->tell_epoch = epoch;
-    if (epoch == 0)
+    if (epoch == 0 || (w->home_len != 0 && w->space == NULL))
         return;
     while ((r = rc_hmap_next(rooms, &cursor)) != NULL) {
         if (watched_of(sh, r) == w && !rc_space_is_hidden(label_of(r))) {
@@ -180,44 +154,53 @@ void rc_directory_tell(struct rc_shard *sh, unsigned to, uint16_t nsp, uint32_t 
 
 static bool entry_eq(const void *value, const void *key)
 {
-    const struct entry *e = value;
+    const struct rc_listed *e = value;
     const struct rc_str *name = key;
 
     return rc_str_eq(rc_str_make(e->name, e->len), *name);
 }
 
+struct rc_listed *rc_listed_find(const struct rc_watched *w, struct rc_str name)
+{
+    return rc_hmap_find(&w->list, rc_hash(name.p, name.len, 0), entry_eq, &name);
+}
+
+struct rc_listed *rc_listed_find_or_new(struct rc_watched *w, struct rc_str name)
+{
+    struct rc_listed *e = rc_listed_find(w, name);
+
+    if (e != NULL)
+        return e;
+    e = rc_malloc(sizeof(*e) + name.len);
+    *e = (struct rc_listed){.hash = rc_hash(name.p, name.len, 0), .len = (uint32_t)name.len};
+    memcpy(e->name, name.p, name.len);
+    rc_hmap_insert(&w->list, e->hash, e);
+    return e;
+}
+
+void rc_listed_drop_if_empty(struct rc_watched *w, struct rc_listed *e)
+{
+    if (e->own != 0 || e->parts != NULL)
+        return;
+    rc_hmap_remove(&w->list, e->hash, e);
+    free(e);
+}
+
+/* When no other node lists anything any more. */
 static void forget(struct rc_watched *w)
 {
     uint32_t cursor = 0;
-    struct entry *e;
+    struct rc_listed *e;
 
     while ((e = rc_hmap_next(&w->list, &cursor)) != NULL)
         free(e);
     rc_hmap_deinit(&w->list);
 }
 
-static void set_entry(struct rc_watched *w, struct rc_str name, uint32_t members)
-{
-    uint64_t hash = rc_hash(name.p, name.len, 0);
-    struct entry *e = rc_hmap_find(&w->list, hash, entry_eq, &name);
-
-    if (e != NULL && members == 0) {
-        rc_hmap_remove(&w->list, hash, e);
-        free(e);
-    } else if (e != NULL) {
-        e->members = members;
-    } else if (members != 0) {
-        e = rc_malloc(sizeof(*e) + name.len);
-        *e = (struct entry){.hash = hash, .members = members, .len = (uint32_t)name.len};
-        memcpy(e->name, name.p, name.len);
-        rc_hmap_insert(&w->list, hash, e);
-    }
-}
-
 /* The key of the room of all sockets, and the name: see space.h. */
 static struct rc_str home_of(const struct rc_watched *w)
 {
-    return w->space != NULL ? rc_str_make(w->space->home, w->space->home_len) : RC_STR_NONE;
+    return rc_str_make(w->home, w->home_len);
 }
 
 static void begin_event(struct rc_shard *sh, const struct rc_watched *w, bool full)
@@ -247,18 +230,42 @@ static struct rc_str end_event(struct rc_shard *sh)
     return rc_frames(&sh->scratch);
 }
 
+void rc_watched_put_key(const struct rc_watched *w, struct rc_buf *key)
+{
+    rc_buf_puts(key, home_of(w));
+    rc_buf_puts(key, RC_DIRECTORY_ROOM);
+}
+
 /* Publishes to the watchers what has been put since begin_event. */
 RC_ON_SHARD static void publish_event(struct rc_shard *sh, const struct rc_watched *w)
 {
     struct rc_str frames = end_event(sh), room;
     struct rc_buf key = RC_BUF_INIT;
 
-    rc_buf_puts(&key, home_of(w));
-    rc_buf_puts(&key, RC_DIRECTORY_ROOM);
+    rc_watched_put_key(w, &key);
     room = rc_buf_str(&key);
     rc_room_publish(
         sh, rc_pub_new(w->nsp, room, rc_space_hash(sh, w->nsp, room), frames.p, frames.len), 0);
     rc_buf_deinit(&key);
+}
+
+void rc_watched_tell(struct rc_shard *sh, const struct rc_watched *w, struct rc_dir_news *news,
+                     struct rc_str name, uint32_t members)
+{
+    if (!w->keeping)
+        return;
+    if (news->n == 0)
+        begin_event(sh, w, false);
+    put_room(&sh->scratch, name, members, news->n++ == 0);
+    if (news->n == sh->app->conf->limits_rooms_listed)
+        rc_watched_told(sh, w, news);
+}
+
+void rc_watched_told(struct rc_shard *sh, const struct rc_watched *w, struct rc_dir_news *news)
+{
+    if (news->n != 0)
+        publish_event(sh, w);
+    news->n = 0;
 }
 
 /* The next room of what put_change() wrote. */
@@ -276,21 +283,25 @@ static struct rc_str next_change(struct rc_str *rest, uint32_t *members)
 
 static void learn(struct rc_shard *sh, struct rc_watched *w, uint64_t epoch, struct rc_str rest)
 {
-    unsigned max = sh->app->conf->limits_rooms_listed;
+    struct rc_dir_news news = {.n = 0};
 
-    if (!w->keeping || epoch != w->epoch)
+    if (!w->active || epoch != w->epoch)
         return;
     while (rest.len != 0) { /* in several events when there is much: no change gets lost */
-        begin_event(sh, w, false);
-        for (unsigned n = 0; n < max && rest.len != 0; n++) {
-            uint32_t members;
-            struct rc_str name = next_change(&rest, &members);
+        uint32_t members, before;
+        struct rc_str name = next_change(&rest, &members);
+        struct rc_listed *e = rc_listed_find_or_new(w, name);
 
-            set_entry(w, name, members);
-            put_room(&sh->scratch, name, members, n == 0);
-        }
-        publish_event(sh, w);
+        before = e->own;
+        e->own = members;
+        e->members += members - before;
+        if (members != before)
+            rc_watched_tell(sh, w, &news, name, e->members);
+        rc_watched_share(sh, w, name, members);
+        rc_listed_drop_if_empty(w, e);
     }
+    rc_watched_told(sh, w, &news);
+    rc_watched_shared(sh, w);
 }
 
 void rc_directory_learn(struct rc_shard *sh, const struct rc_pub *rooms)
@@ -306,7 +317,7 @@ RC_ON_SHARD static void send_list(struct rc_shard *sh, const struct rc_watched *
     uint32_t cursor = 0;
     struct rc_str frames;
     struct rc_pub *pub;
-    struct entry *e;
+    struct rc_listed *e;
 
     begin_event(sh, w, true);
     for (; n < max && (e = rc_hmap_next(&w->list, &cursor)) != NULL; n++)
@@ -330,53 +341,140 @@ RC_ON_SHARD static void ask_all(struct rc_shard *sh, struct rc_watched *w, uint3
     for (unsigned to = 0; to < sh->nshards; to++) {
         if (to == sh->index)
             tell(sh, w, sh->index, epoch);
-        else if (w->space == NULL)
+        else if (w->home_len == 0)
             rc_shard_post(sh, to, &msg);
     }
+}
+
+void rc_watched_begin(struct rc_shard *sh, struct rc_watched *w)
+{
+    if (w->active)
+        return;
+    w->active = true;
+    rc_list_append(&sh->directory->active, &w->link);
+    if (++w->epoch == 0)
+        w->epoch = 1;
+    ask_all(sh, w, w->epoch);
+}
+
+static void free_watched(struct rc_watched *w)
+{
+    rc_timer_stop(&w->unwatched);
+    rc_watched_leave_peers(w);
+    forget(w);
+    rc_buf_deinit(&w->pending);
+    rc_buf_deinit(&w->out);
+    free(w);
+}
+
+void rc_watched_end_if_unused(struct rc_shard *sh, struct rc_watched *w)
+{
+    if (w->keeping || !rc_list_empty(&w->wishes))
+        return;
+    if (w->active) {
+        w->active = false;
+        rc_list_remove(&w->link);
+        ask_all(sh, w, 0);
+        forget(w);
+    }
+    if (w->home_len == 0)
+        return;
+    if (w->space != NULL)
+        w->space->watched = NULL;
+    rc_hmap_remove(&sh->directory->by_home, w->hash, w);
+    free_watched(w);
+}
+
+/* Nobody here watches any more. */
+RC_ON_SHARD static void end_keeping(struct rc_shard *sh, struct rc_watched *w)
+{
+    if (w->keeping)
+        rc_watched_unwish(sh, w);
+    w->keeping = false;
+    rc_watched_end_if_unused(sh, w);
 }
 
 static void on_unwatched(struct rc_timer *t, void *arg)
 {
     struct rc_shard *sh = arg;
-    struct rc_watched *w = RC_CONTAINER(t, struct rc_watched, unwatched);
 
     rc_assert_on_shard(sh);
-    w->keeping = false;
-    ask_all(sh, w, 0);
-    forget(w);
-    if (w->space != NULL)
-        rc_directory_forget(w->space);
+    end_keeping(sh, RC_CONTAINER(t, struct rc_watched, unwatched));
 }
 
-/* That of the room's namespace, made if need be. */
-static struct rc_watched *begin_watch(struct rc_shard *sh, struct rc_room *r)
+static struct rc_watched *new_watched(uint16_t nsp, struct rc_str home)
 {
-    struct rc_watched *w = watched_of(sh, r);
+    struct rc_watched *w = rc_malloc(sizeof(*w) + home.len);
 
-    if (w != NULL)
-        return w;
-    w = rc_malloc(sizeof(*w));
-    *w = (struct rc_watched){.nsp = r->nsp, .space = r->space, .tell = TOLD_NOBODY};
-    r->space->watched = w;
+    *w = (struct rc_watched){.nsp = nsp, .tell = TOLD_NOBODY, .home_len = (uint32_t)home.len};
+    if (home.len != 0)
+        memcpy(w->home, home.p, home.len);
+    rc_list_init(&w->sources);
+    rc_list_init(&w->wishes);
     return w;
 }
 
-void rc_directory_forget(struct rc_space *space)
+struct home {
+    struct rc_str name;
+    uint16_t nsp;
+};
+
+static bool home_eq(const void *value, const void *key)
+{
+    const struct rc_watched *w = value;
+    const struct home *h = key;
+
+    return w->nsp == h->nsp && rc_str_eq(home_of(w), h->name);
+}
+
+struct rc_watched *rc_watched_find(const struct rc_shard *sh, uint16_t nsp, struct rc_str home)
+{
+    const struct home key = {.name = home, .nsp = nsp};
+
+    if (home.len == 0)
+        return sh->directory->nsp[nsp];
+    return rc_hmap_find(&sh->directory->by_home, rc_hash(home.p, home.len, nsp), home_eq, &key);
+}
+
+struct rc_watched *rc_watched_new(struct rc_shard *sh, uint16_t nsp, struct rc_str home)
+{
+    struct rc_watched *w = new_watched(nsp, home);
+
+    w->hash = rc_hash(home.p, home.len, nsp);
+    rc_hmap_insert(&sh->directory->by_home, w->hash, w);
+    w->space = rc_space_find(sh, nsp, home);
+    if (w->space != NULL)
+        w->space->watched = w;
+    return w;
+}
+
+void rc_directory_space(struct rc_shard *sh, struct rc_space *space, uint16_t nsp)
+{
+    struct rc_watched *w = rc_watched_find(sh, nsp, rc_str_make(space->home, space->home_len));
+
+    space->watched = w;
+    if (w != NULL)
+        w->space = space;
+}
+
+void rc_directory_forget(struct rc_shard *sh, struct rc_space *space)
 {
     struct rc_watched *w = space->watched;
 
     if (w == NULL)
         return;
     space->watched = NULL;
+    w->space = NULL;
     rc_timer_stop(&w->unwatched);
-    forget(w);
-    free(w);
+    end_keeping(sh, w);
 }
 
 void rc_directory_watched(struct rc_shard *sh, struct rc_room *r, rc_id socket)
 {
-    struct rc_watched *w = begin_watch(sh, r);
+    struct rc_watched *w = watched_of(sh, r);
 
+    if (w == NULL)
+        w = rc_watched_new(sh, r->nsp, rc_str_make(r->space->home, r->space->home_len));
     if (r->members == 0) { /* who comes back soon finds the list as it is */
         rc_timer_start(&sh->q_unwatched, &w->unwatched, sh->loop.now_ms);
         return;
@@ -384,9 +482,8 @@ void rc_directory_watched(struct rc_shard *sh, struct rc_room *r, rc_id socket)
     rc_timer_stop(&w->unwatched);
     if (!w->keeping) {
         w->keeping = true;
-        if (++w->epoch == 0)
-            w->epoch = 1;
-        ask_all(sh, w, w->epoch);
+        rc_watched_begin(sh, w);
+        rc_watched_wish(sh, w);
     }
     send_list(sh, w, socket);
 }
@@ -398,11 +495,8 @@ void rc_directory_grow(struct rc_shard *sh, unsigned nnsps)
     struct rc_directory *d = sh->directory;
 
     d->nsp = rc_realloc(d->nsp, nnsps * sizeof(struct rc_watched *));
-    for (; d->nnsps < nnsps; d->nnsps++) {
-        d->nsp[d->nnsps] = rc_calloc(1, sizeof(struct rc_watched));
-        d->nsp[d->nnsps]->nsp = (uint16_t)d->nnsps;
-        d->nsp[d->nnsps]->tell = TOLD_NOBODY;
-    }
+    for (; d->nnsps < nnsps; d->nnsps++)
+        d->nsp[d->nnsps] = new_watched((uint16_t)d->nnsps, RC_STR_NONE);
 }
 
 void rc_directory_init(struct rc_shard *sh)
@@ -410,21 +504,26 @@ void rc_directory_init(struct rc_shard *sh)
     struct rc_directory *d = rc_calloc(1, sizeof(*d));
 
     sh->directory = d;
+    rc_list_init(&d->active);
     rc_directory_grow(sh, sh->app->nnsps);
     rc_timerq_init(&sh->q_directory, TELL_MS, on_tell, sh);
     rc_timerq_init(&sh->q_unwatched, UNWATCHED_MS, on_unwatched, sh);
     rc_loop_add_timerq(&sh->loop, &sh->q_directory);
     rc_loop_add_timerq(&sh->loop, &sh->q_unwatched);
+    rc_directory_peers_init(sh);
 }
 
 void rc_directory_deinit(struct rc_shard *sh)
 {
     struct rc_directory *d = sh->directory;
+    uint32_t cursor = 0;
+    struct rc_watched *w;
 
-    for (unsigned i = 0; i < d->nnsps; i++) {
-        forget(d->nsp[i]);
-        free(d->nsp[i]);
-    }
+    for (unsigned i = 0; i < d->nnsps; i++)
+        free_watched(d->nsp[i]);
+    while ((w = rc_hmap_next(&d->by_home, &cursor)) != NULL)
+        free_watched(w);
+    rc_hmap_deinit(&d->by_home);
     free(d->changed);
     free(d->nsp);
     free(d);

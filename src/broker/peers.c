@@ -91,6 +91,10 @@ RC_ON_SHARD static void take(struct rc_shard *sh, const struct rc_msg *msg)
     case RC_PEER_PRESENCE_ASK:
         rc_presence_peer(sh, (enum rc_peer_kind)msg->count, number, rc_pub_data(pub));
         return;
+    case RC_PEER_ROOMS:
+    case RC_PEER_ROOMS_ASK:
+        rc_directory_peer(sh, (enum rc_peer_kind)msg->count, number, pub);
+        return;
     default: return;
     }
 }
@@ -101,13 +105,18 @@ void rc_peers_mail(struct rc_shard *sh, struct rc_msg *msg)
     case RC_MSG_PEER_HERE:
         add(sh->nodes, msg->u.peer.pub);
         rc_presence_peer_here(sh, msg->u.peer.number);
+        rc_directory_peer_here(sh, msg->u.peer.number);
         break;
     case RC_MSG_PEER_GONE:
         take_out(sh->nodes, msg->u.peer.number);
         rc_presence_peer_gone(sh, msg->u.peer.number);
         rc_pipe_peer_gone(sh, msg->u.peer.number);
+        rc_directory_peer_gone(sh, msg->u.peer.number);
         break;
-    case RC_MSG_PEER_AGAIN: rc_presence_peers_again(sh); break;
+    case RC_MSG_PEER_AGAIN:
+        rc_presence_peers_again(sh);
+        rc_directory_peers_again(sh);
+        break;
     case RC_MSG_PEER: take(sh, msg); break;
     default: RC_ASSERT(false);
     }

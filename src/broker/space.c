@@ -111,12 +111,18 @@ RC_ON_SHARD static void tell_cluster(const struct rc_shard *sh, const struct rc_
     (void)cluster->submit(cluster->cluster, &item);
 }
 
+struct rc_space *rc_space_find(const struct rc_shard *sh, uint16_t nsp, struct rc_str home)
+{
+    const struct space_key key = {home};
+
+    return rc_hmap_find(&sh->space_by_name, hash_of_home(nsp, home), same_space, &key);
+}
+
 RC_ON_SHARD static struct rc_space *find_or_new(struct rc_shard *sh, uint16_t nsp,
                                                 struct rc_str home)
 {
-    const struct space_key key = {home};
     uint64_t hash = hash_of_home(nsp, home);
-    struct rc_space *space = rc_hmap_find(&sh->space_by_name, hash, same_space, &key);
+    struct rc_space *space = rc_space_find(sh, nsp, home);
 
     if (space != NULL)
         return space;
@@ -125,12 +131,12 @@ RC_ON_SHARD static struct rc_space *find_or_new(struct rc_shard *sh, uint16_t ns
     memcpy(space->home, home.p, home.len);
     rc_hmap_insert(&sh->space_by_name, hash, space);
     tell_cluster(sh, space, true);
+    rc_directory_space(sh, space, nsp);
     return space;
 }
 
 RC_ON_SHARD static void free_space(struct rc_space *space)
 {
-    rc_directory_forget(space);
     rc_hmap_deinit(&space->rooms);
     free(space);
 }
@@ -164,6 +170,7 @@ void rc_space_remove(struct rc_shard *sh, struct rc_room *r)
         return;
     rc_hmap_remove(&sh->space_by_name, space->hash, space);
     tell_cluster(sh, space, false);
+    rc_directory_forget(sh, space);
     free_space(space);
 }
 

@@ -59,6 +59,7 @@ const OPTIONS = {
   'cluster.lease': `${LEASE}ms`,
   'limits.max_rooms_per_socket': '5000',
   'limits.users_listed': '10000',
+  'limits.rooms_listed': '300',
   'admin.listen': '127.0.0.1:0',
 };
 
@@ -255,6 +256,67 @@ for (const shards of [1, 2])
       await isTold(spy, room, ['spy', ...rest]);
     });
 
+    test('the list of rooms has the members of all nodes', async () => {
+      const [x, y, z] = range(3).map(() => `list-${n++}`);
+      const all = await Promise.all(nodes.map((node) => device(node, null)));
+      const mine = (list) => Object.fromEntries(Object.entries(list).filter(([room]) => [x, y, z].includes(room)));
+      const shows = (socket, wanted) =>
+        until(`the list has ${JSON.stringify(wanted)}`, () => JSON.stringify(Object.entries(mine(rooms(socket))).sort()) === JSON.stringify(Object.entries(wanted).sort()), 20_000).catch((e) => {
+          throw new Error(`${e.message}: ${JSON.stringify(rooms(socket)).slice(0, 500)}`);
+        });
+      await ask(all[0], 'join', x);
+      await ask(all[1], 'join', x);
+      await ask(all[2], 'join', y);
+      const watchers = [await device(nodes[0], null), await device(nodes[1], null)];
+      await ask(watchers[0], 'watch');
+      await shows(watchers[0], { [x]: 2, [y]: 1 });
+      await ask(all[2], 'join', x);
+      await ask(all[2], 'join', z);
+      await shows(watchers[0], { [x]: 3, [y]: 1, [z]: 1 });
+      await ask(watchers[1], 'watch');
+      await shows(watchers[1], { [x]: 3, [y]: 1, [z]: 1 });
+      await ask(all[0], 'leave', x);
+      await ask(all[2], 'leave', z);
+      all[1].disconnect();
+      for (const w of watchers) await shows(w, { [x]: 1, [y]: 1 });
+      // A new watcher has all of it at once.
+      const late = await device(nodes[0], null);
+      await ask(late, 'watch');
+      await until('the list', () => late.box.some(([name, e]) => name === 'rooms' && e.full));
+      assert.deepEqual(mine(rooms(late)), { [x]: 1, [y]: 1 });
+      await ask(all[2], 'leave', x);
+      await ask(all[2], 'leave', y);
+      for (const w of [...watchers, late]) await shows(w, {});
+      // Each change came once: no event says what another one had said.
+      for (const w of watchers) {
+        const last = {};
+        for (const [, e] of w.box.filter(([name]) => name === 'rooms'))
+          for (const { room, members } of e.rooms) {
+            assert.ok(e.full || last[room] !== members, `${room} had ${members} before`);
+            last[room] = members;
+          }
+      }
+    });
+
+    test('the list of a dynamic namespace, which may be on other nodes only', async () => {
+      const nsp = `/team-list${n++}`;
+      const watcher = await device(nodes[0], 'ann', { nsp });
+      await ask(watcher, 'watch');
+      const bob = await member(nodes[1], 'bob', 'r', { nsp });
+      const carl = await member(nodes[2], 'carl', 'r', { nsp });
+      await member(nodes[2], 'dora', 'r', { nsp: '/team-other' });
+      await lists(watcher, { r: 2 });
+      await ask(watcher, 'join', 'r');
+      await lists(watcher, { r: 3 });
+      bob.disconnect();
+      await lists(watcher, { r: 2 });
+      carl.disconnect();
+      await ask(watcher, 'leave', 'r');
+      await lists(watcher, {});
+      await member(nodes[1], 'bob', 's', { nsp });
+      await lists(watcher, { s: 1 });
+    });
+
     test('dynamic namespaces are apart', async () => {
       const room = `r${n++}`;
       const at = (i, user, nsp) => member(nodes[i], user, room, { nsp });
@@ -294,7 +356,9 @@ describe('nodes come and go', () => {
       await member(c, 'carl', 'r');
       await member(c, 'bob', 'r');
       const asker = await device(a, 'zoe');
+      await ask(asker, 'watch');
       await member(c, 'dora', 'now-1');
+      await lists(asker, { r: 4, 'now-1': 1 });
       for (const spy of spies) await isTold(spy, 'r', ['spy', 'bob', 'carl']);
       await sees(asker, 'now-1', ['dora']);
       const since = Date.now();
@@ -305,10 +369,12 @@ describe('nodes come and go', () => {
       assert.ok(Date.now() - since < LEASE * 2 + HOLD + 1000 * slow, `after ${Date.now() - since} ms`);
       assert.ok(Date.now() - since > HOLD);
       for (const spy of spies) assert.deepEqual(await who(spy, 'r'), ['bob', 'spy']);
+      await lists(asker, { r: 2 });
       // Another one in its place, and its users.
       const d = await add();
       await member(d, 'carl', 'r');
       for (const spy of spies) await isTold(spy, 'r', ['spy', 'bob', 'carl']);
+      await lists(asker, { r: 3 });
     });
 
     test(`one that ends says so; started again, it finds all; ${label(shards)}`, async (t) => {
@@ -340,14 +406,19 @@ describe('nodes come and go', () => {
       const asker = await device(c, 'zoe');
       const wanted = (k) => range(4).filter((i) => k % 4 <= i).map((i) => `user${i}`);
       await sees(asker, names[1999], wanted(1999));
+      await ask(asker, 'watch');
+      await lists(asker, Object.fromEntries(names.map((name, k) => [name, 4 - (k % 4)])));
       for (const k of range(200).map((i) => i * 10)) await sees(asker, names[k], wanted(k));
       // And what changes while it is told.
       const d = await add();
       users[0].disconnect();
       users[3].emit('leave', names[0]);
       const other = await device(d, 'yann');
+      await ask(other, 'watch');
       for (const k of range(40).map((i) => i * 48))
         await sees(other, names[k], wanted(k).filter((u) => u !== 'user0' && (k !== 0 || u !== 'user3')));
+      const left = (k) => 4 - (k % 4) - (k % 4 === 0) - (k === 0);
+      for (const w of [asker, other]) await lists(w, Object.fromEntries(names.map((name, k) => [name, left(k)])));
     });
 
     test(`Redis is away for a while, and killed connections; ${label(shards)}`, async (t) => {
@@ -355,6 +426,8 @@ describe('nodes come and go', () => {
       const all = [await add(), await add(3 - shards), await add()];
       const members = await Promise.all(all.map((node, i) => member(node, `m${i}`, 'r')));
       for (const m of members) await isTold(m, 'r', ['m0', 'm1', 'm2']);
+      await ask(members[0], 'watch');
+      await lists(members[0], { r: 3 });
       await redis.kill();
       await until('it is noticed', async () => (await Promise.all(all.map((node) => metric(node, 'cluster_up')))).every((up) => up === 0), 30_000);
       const late = await member(all[0], 'late', 'r');
@@ -366,11 +439,13 @@ describe('nodes come and go', () => {
       await sees(members[2], 'r', ['m0', 'm2', 'late'], 40_000);
       await sees(members[0], 'now-2', ['remote'], 40_000);
       await isTold(members[2], 'r', ['m0', 'm2', 'late']);
+      await lists(members[0], { r: 3, 'now-2': 1 }, 40_000);
       for (const [i, type] of ['pubsub', 'normal', 'pubsub'].entries()) {
         await redis.command('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes');
         await ask(remote, i % 2 ? 'join' : 'leave', 'now-2');
         await ask(late, i % 2 ? 'join' : 'leave', 'r');
         await sees(members[1], 'now-2', i % 2 ? ['remote'] : [], 40_000);
+        await lists(members[0], i % 2 ? { r: 3, 'now-2': 1 } : { r: 2 }, 40_000);
         for (const m of members.slice(1)) await sees(m, 'r', i % 2 ? ['m0', 'm2', 'late'] : ['m0', 'm2'], 40_000);
       }
     });

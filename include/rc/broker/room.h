@@ -16,6 +16,7 @@
 
 #include "rc/base/pool.h"
 #include "rc/base/thread.h"
+#include "rc/broker/peers.h"
 #include "rc/broker/session.h"
 
 #include <stdbool.h>
@@ -164,8 +165,22 @@ void rc_directory_tell(struct rc_shard *sh, unsigned to, uint16_t nsp,
                        uint32_t epoch) RC_ON_SHARD;
 /* Changed rooms from a shard. */
 void rc_directory_learn(struct rc_shard *sh, const struct rc_pub *rooms) RC_ON_SHARD;
-/* A dynamic namespace ends. */
-void rc_directory_forget(struct rc_space *space) RC_ON_SHARD;
+/* A dynamic namespace begins, which somebody on another node may watch; or it ends. */
+void rc_directory_space(struct rc_shard *sh, struct rc_space *space, uint16_t nsp) RC_ON_SHARD;
+void rc_directory_forget(struct rc_shard *sh, struct rc_space *space) RC_ON_SHARD;
+
+/* ---- directory_peers.c: the lists of other nodes ---- */
+
+/* RC_PEER_ROOMS: what the keeper of a list there has; RC_PEER_ROOMS_ASK: it wants to know what is here. */
+void rc_directory_peer(struct rc_shard *sh, enum rc_peer_kind kind, uint32_t number,
+                       const struct rc_pub *told) RC_ON_SHARD;
+/* A node has come, or has gone; the bus is back. */
+void rc_directory_peer_here(struct rc_shard *sh, uint32_t number) RC_ON_SHARD;
+void rc_directory_peer_gone(struct rc_shard *sh, uint32_t number) RC_ON_SHARD;
+void rc_directory_peers_again(struct rc_shard *sh) RC_ON_SHARD;
+
+/* ---- life ---- */
+
 void rc_directory_init(struct rc_shard *sh);
 /* There are that many namespaces now. */
 void rc_directory_grow(struct rc_shard *sh, unsigned nnsps);

@@ -62,6 +62,8 @@ void rc_space_put_user_key(struct rc_str home, struct rc_str user, struct rc_buf
  * dynamic; else nothing. */
 struct rc_str rc_space_user(struct rc_str key);
 
+/* That of this home, if it has rooms here; or NULL. */
+struct rc_space *rc_space_find(const struct rc_shard *sh, uint16_t nsp, struct rc_str home);
 /* The owner has made the room, or is about to free it. */
 void rc_space_add(struct rc_shard *sh, struct rc_room *r) RC_ON_SHARD;
 void rc_space_remove(struct rc_shard *sh, struct rc_room *r) RC_ON_SHARD;
