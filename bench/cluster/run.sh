@@ -125,7 +125,7 @@ start_node() {
     # shellcheck disable=SC2046 # the command's words
     NODE_ENV=production NODE_PATH=$modules exec $(command_of "$1") 2>"$log" </dev/null &
     node_pids+=($!)
-    for _ in $(seq 200); do
+    for _ in $(seq 600); do
         port=$(sed -n 's/^.*listening on 127\.0\.0\.1:\([0-9]*\).*$/\1/p' "$log" | head -n 1)
         [ -z "$port" ] || { node_ports+=("$port") && return 0; }
         kill -0 "${node_pids[-1]}" 2>/dev/null || break
@@ -143,7 +143,7 @@ start_nodes() {
         start_node "$1" || return 1
     done
     [[ $3 != redis@* ]] || [ "$2" -eq 1 ] || start_node $(($2 - 1)) || return 1
-    for _ in $(seq 200); do
+    for _ in $(seq 600); do
         [ "$(redis PUBSUB NUMSUB 'socket.io-request#/#' | tail -n 1)" = "$2" ] && return 0
         sleep 0.05
     done
