@@ -164,6 +164,16 @@ describe('the cluster of conf/examples', () => {
     await until('the others are told who left', () => left(all[0].box) && left(all[1].box), WAIT_MS);
   });
 
+  test('how many are in a room, on all nodes', async () => {
+    const all = await trio();
+    assert.equal((await ask(all[0], 'watchRooms')).ok, true);
+    const members = () => all[0].box.filter((m) => m[0] === 'rooms').flatMap((m) => m[1].rooms).filter((r) => r.room === 'dune').at(-1)?.members;
+    for (const s of all) assert.equal((await ask(s, 'joinRoom', 'dune')).ok, true);
+    await until('the list has all members', () => members() === 3, WAIT_MS);
+    all[2].disconnect();
+    await until('one less', () => members() === 2, WAIT_MS);
+  });
+
   test('a node is killed: its clients go to the others, and later to it again', async () => {
     const all = await trio();
     for (let i = 0; i < 3; i++) {
