@@ -316,8 +316,9 @@ static void stop(struct rc_server *s)
         rc_admin_drain(s->admin);
     if (s->accepting) {
         rc_drain_delay(s);
-        rc_acceptor_stop(s->acceptor);
+        rc_acceptor_rest(s->acceptor);
         rc_drain(s);
+        rc_acceptor_stop(s->acceptor);
     }
     if (s->ui != NULL)
         rc_ui_desk_stop(s->ui);

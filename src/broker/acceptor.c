@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ enum {
 struct watched {
     struct rc_acceptor *acceptor;
     struct rc_listener *listener;
-    struct event *ev;
+    struct event *ev; /* NULL: closed */
 };
 
 struct rc_acceptor {
@@ -44,7 +45,8 @@ struct rc_acceptor {
     struct event_base *base; /* with one shard, that of its loop */
     struct event *stop, *resume;
     int stop_fd, resume_fd;
-    unsigned backoff_ms; /* 0: not backing off */
+    _Atomic bool for_good; /* main writes it, and then to stop_fd: all listeners */
+    unsigned backoff_ms;   /* 0: not backing off */
     uint64_t handed_over;
     unsigned next; /* of those that no address sends to a shard */
     pthread_t thread;
@@ -103,7 +105,8 @@ RC_ON_ACCEPTOR static void back_off(struct rc_acceptor *a, int err)
                     : a->backoff_ms * 2 < BACKOFF_MAX_MS ? a->backoff_ms * 2
                                                          : BACKOFF_MAX_MS;
     for (unsigned i = 0; i < a->nwatched; i++)
-        unwatch(a, a->watched[i].ev);
+        if (a->watched[i].ev != NULL)
+            unwatch(a, a->watched[i].ev);
     resume_later(a);
 }
 
@@ -117,7 +120,7 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
     if (read(fd, &times, sizeof(times)) != (ssize_t)sizeof(times))
         return;
     for (unsigned i = 0; i < a->nwatched; i++)
-        if (watch(a, a->watched[i].ev) != RC_OK)
+        if (a->watched[i].ev != NULL && watch(a, a->watched[i].ev) != RC_OK)
             resume_later(a);
 }
 
@@ -206,28 +209,36 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
         (void)usleep(1000); /* rings full of connections: let the shards take them first */
 }
 
-static void close_listeners(struct rc_acceptor *a)
+/* all: that for other nodes, too. */
+static void close_listeners(struct rc_acceptor *a, bool all)
 {
     for (unsigned i = 0; i < a->nwatched; i++) {
+        if (a->watched[i].ev == NULL || (!all && a->watched[i].listener->pipe))
+            continue;
         unwatch(a, a->watched[i].ev);
         event_free(a->watched[i].ev);
+        a->watched[i].ev = NULL;
     }
-    a->nwatched = 0;
     for (unsigned i = 0; i < a->listeners->n; i++)
-        rc_listener_close(&a->listeners->at[i]);
+        if (all || !a->listeners->at[i].pipe)
+            rc_listener_close(&a->listeners->at[i]);
 }
 
 static void on_stop(evutil_socket_t fd, short what, void *arg)
 {
     struct rc_acceptor *a = arg;
     uint64_t count;
+    bool all;
 
     (void)what;
     enter(a);
     /* What main did before its write is visible behind this. */
     RC_ASSERT(read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count));
+    all = atomic_load_explicit(&a->for_good, memory_order_acquire);
+    close_listeners(a, all);
+    if (!all)
+        return;
     unwatch(a, a->stop);
-    close_listeners(a);
     if (a->only == NULL)
         (void)event_base_loopbreak(a->base);
 }
@@ -321,13 +332,26 @@ int rc_acceptor_start(struct rc_acceptor *a)
     return a->started ? RC_OK : RC_ESYS;
 }
 
-void rc_acceptor_stop(struct rc_acceptor *a)
+static void tell(const struct rc_acceptor *a)
 {
     static const uint64_t one = 1;
 
+    RC_ASSERT(write(a->stop_fd, &one, sizeof(one)) == (ssize_t)sizeof(one));
+}
+
+void rc_acceptor_rest(struct rc_acceptor *a)
+{
+    if (a->started)
+        tell(a);
+}
+
+void rc_acceptor_stop(struct rc_acceptor *a)
+{
     if (!a->started)
         return;
-    RC_ASSERT(write(a->stop_fd, &one, sizeof(one)) == (ssize_t)sizeof(one));
+    /* release: pairs with the acquire in on_stop() */
+    atomic_store_explicit(&a->for_good, true, memory_order_release);
+    tell(a);
     if (a->only == NULL)
         (void)pthread_join(a->thread, NULL);
     a->started = false;
@@ -346,7 +370,7 @@ void rc_acceptor_free(struct rc_acceptor *a)
     if (a == NULL)
         return;
     rc_acceptor_stop(a);
-    close_listeners(a);
+    close_listeners(a, true);
     free_event(a, a->stop);
     free_event(a, a->resume);
     if (a->base != NULL && a->only == NULL)

@@ -452,18 +452,24 @@ const char *rc_listener_text(const struct rc_listener *l, char buf[RC_LISTENER_T
 
 /* ---- for other nodes ---- */
 
-static int lookup(const struct rc_conf *conf, const char *item, unsigned port,
+/* where: the address that it listens at. A name may have others that it does not. */
+static int lookup(const struct rc_conf *conf, const char *item, const char *where,
                   char buf[RC_LISTENER_TEXT], struct rc_conf_errors *e)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *ai = NULL;
     struct sockaddr_storage ss = {0};
     char host[256], text[RC_ADDR_TEXT];
     struct rc_addr addr;
+    int family = where[0] == '[' ? AF_INET6 : AF_INET, rc;
     const char *own;
-    int rc;
 
     split(item, host, sizeof(host), &own);
+    hints.ai_family = family;
     rc = getaddrinfo(host, own, &hints, &ai);
+    if (rc != 0) { /* an address of the other kind, which leads here somehow */
+        hints.ai_family = AF_UNSPEC;
+        rc = getaddrinfo(host, own, &hints, &ai);
+    }
     if (rc != 0) {
         rc_conf_fault(e, conf, "cluster", "advertise", "[cluster] advertise = %s: %s", item,
                       gai_strerror(rc));
@@ -473,7 +479,7 @@ static int lookup(const struct rc_conf *conf, const char *item, unsigned port,
     freeaddrinfo(ai);
     rc_addr_from(&ss, &addr);
     if (addr.port == 0)
-        addr.port = (uint16_t)port;
+        addr.port = (uint16_t)strtoul(strrchr(where, ':') + 1, NULL, 10);
     (void)snprintf(buf, RC_LISTENER_TEXT, "%s", rc_addr_text(&addr, text));
     return RC_OK;
 }
@@ -482,6 +488,7 @@ int rc_listeners_advertise(struct rc_listeners *all, const struct rc_conf *conf,
                            char buf[RC_LISTENER_TEXT], struct rc_conf_errors *e)
 {
     struct rc_listener *l = all->n != 0 ? &all->at[all->n - 1] : NULL;
+    char where[RC_LISTENER_TEXT];
 
     buf[0] = '\0';
     if (l == NULL || !l->pipe)
@@ -491,6 +498,6 @@ int rc_listeners_advertise(struct rc_listeners *all, const struct rc_conf *conf,
     (void)rc_listener_text(l, buf);
     if (conf->cluster_advertise.n == 0)
         return RC_OK;
-    return lookup(conf, conf->cluster_advertise.item[0],
-                  (unsigned)strtoul(strrchr(buf, ':') + 1, NULL, 10), buf, e);
+    (void)snprintf(where, sizeof(where), "%s", buf);
+    return lookup(conf, conf->cluster_advertise.item[0], where, buf, e);
 }

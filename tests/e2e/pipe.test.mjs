@@ -322,6 +322,15 @@ describe('upgrades', () => {
     const poll = await open();
     await poll.write(`GET ${session.path()} HTTP/1.1\r\nHost: x\r\n\r\n`);
     assert.equal((await poll.response()).body, `434${body.slice(10).replace(/^,/, '[')}`.replace('434"', '434["'));
+    const wss = await open();
+    await wss.write(Buffer.concat([Buffer.from(RawWs.handshake(eioPath({ sid: session.sid, transport: 'websocket' })).text), frame(TEXT, '2probe')]));
+    assert.equal((await wss.response()).status, 101);
+    const ws = Object.assign(new RawWs(), { wire: wss });
+    assert.equal(String((await ws.frame()).data), '3probe');
+    await ws.send(TEXT, '5');
+    await ws.send(TEXT, body);
+    assert.equal(String((await ws.frame()).data).length, body.length - 7);
+    ws.destroy();
     const socket = await connect({ url: `https://127.0.0.1:${a.ports[1]}` }, { transports: ['polling'], ca: authority.pem });
     // From the next request on, at the other node.
     socket.io.engine.transport.uri = new Proxy(socket.io.engine.transport.uri, { apply: (f, self, args) => f.apply(self, args).replace(`:${a.ports[1]}`, `:${b.ports[1]}`) });
@@ -447,6 +456,18 @@ describe('nodes that do not answer', () => {
     await session.post('427["echo",1]'); // the session knows nothing of it
   });
 
+  test('addresses of all kinds', async (t) => {
+    const kinds = [{ 'cluster.listen': '[::1]:0' }, { 'cluster.listen': 'localhost:0' }, { 'cluster.listen': '0.0.0.0:0', 'cluster.advertise': 'localhost:0' }];
+    const nodes = await startNodes(t, 3, { own: (i) => kinds[i] });
+    for (const a of nodes) {
+      const session = await opened(a);
+      for (const b of nodes) {
+        await by(session, b).post('420["echo",1]');
+        assert.deepEqual(await by(session, b).poll(), ['430[1]']);
+      }
+    }
+  });
+
   test('one without cluster.listen', async (t) => {
     const [a, b] = await startNodes(t, 2, { own: (i) => (i === 0 ? { 'cluster.listen': '' } : {}) });
     const session = await opened(a);
@@ -563,6 +584,19 @@ describe('the end of a node', () => {
     await session.post('420["echo",1]');
     assert.equal((await poll).body, '430[1]');
     await stopped;
+  });
+
+  test('others pass requests on to it until its sessions have ended', async (t) => {
+    const [a, b] = await startNodes(t, 2, { options: { 'server.drain_time': '3s' } });
+    const sessions = [];
+    for (const _ of range(10)) sessions.push(await opened(a));
+    const stopped = a.stop('SIGTERM', 20_000);
+    await until('clients cannot connect', () => Wire.open(a).then((w) => w.destroy(), () => true));
+    const answers = await Promise.all(sessions.map((s) => by(s, b).raw('420["echo",1]')));
+    assert.ok(answers.filter((r) => r.body === 'ok').length >= 5, `${answers.map((r) => r.body)}`);
+    for (const s of sessions) by(s, b).get().catch(() => {}); // they are told
+    await stopped;
+    await assert.rejects(Wire.open({ port: Number(a.pipePort) }));
   });
 
   test('they are spread over server.drain_time', async (t) => {
