@@ -4,6 +4,7 @@
 #include "rc/base/mem.h"
 #include "rc/broker/admin_ui.h"
 #include "rc/broker/admission.h"
+#include "rc/broker/news.h"
 #include "rc/broker/shed.h"
 #include "rc/cluster/cluster.h"
 #include "rc/net/tls.h"
@@ -175,6 +176,10 @@ static enum rc_exit create_store(struct rc_server *s)
     s->store = rc_store_new(&s->conf, s->nshards, flush_store, s->mesh);
     if (s->store == NULL)
         return rc_fail("the store cannot be set up: %s", rc_reason());
+    if (s->conf.cluster_redis[0] != '\0' && s->conf.store_engine == RC_STOREENGINE_MARIADB) {
+        s->news = rc_news_new(s->app, s->mesh);
+        rc_store_follow(s->store, rc_news_take, s->news);
+    }
     rc = rc_store_open(s->store, &e);
     print_faults(&e, "roomcast: ");
     s->app->store = rc_store_port(s->store);
@@ -423,6 +428,7 @@ void rc_server_free(struct rc_server *s)
         rc_shard_free(s->shard[i]);
     rc_admission_free(s->admission);
     rc_store_free(s->store);
+    rc_news_free(s->news);
     rc_cluster_free(s->cluster);
     rc_ui_desk_free(s->ui);
     if (s->mesh != NULL)

@@ -40,6 +40,7 @@ struct rc_server {
     struct rc_acceptor *acceptor;
     bool accepting;
     struct rc_store *store;     /* NULL: none */
+    struct rc_news *news;       /* of other nodes' messages; NULL: no store, or no cluster */
     struct rc_cluster *cluster; /* NULL: none */
     struct rc_admin *admin;     /* NULL: none */
     struct rc_ui_desk *ui;      /* NULL: none */

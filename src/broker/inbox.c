@@ -3,6 +3,7 @@
 
 #include "rc/base/mem.h"
 #include "rc/broker/mesh.h"
+#include "rc/broker/news.h"
 #include "rc/broker/shard.h"
 #include "rc/broker/socket.h"
 #include "rc/broker/space.h"
@@ -19,6 +20,8 @@ enum {
     CURSOR_MS = 1000,  /* from one cursor of a user to the next */
     CURSORS_MAX = 256, /* at once: clients' requests need room, too */
     CURSORS_MS = 50,   /* until the next ones */
+    ASKED_MAX = 32,    /* questions of those who wait under way at once */
+    ASKED_MS = 10,     /* until the next of them */
     READY_MS = 10,     /* from one look at the devices' queues to the next */
 };
 
@@ -37,6 +40,9 @@ struct rc_inbox {
     uint64_t cursor; /* as it was stored when the store was asked last */
     uint64_t asked;  /* number of the question under way, 0: none */
     bool catching;   /* live messages pass by */
+    bool
+        begun; /* it has had an answer: what is above `last` is wanted, whatever the cursor says,
+                      * which devices on other nodes may have moved */
     /* What pages leave out, above the first of these and up to the second: the devices have got it. */
     uint64_t skip_above, skip_to;
     struct rc_list retry;
@@ -92,11 +98,11 @@ static bool next_entry(struct rc_str *rest, struct entry *e, struct rc_str *key)
 
 /* ---- what was missed: on the store's thread ---- */
 
-static void put_message(const struct question *q, struct rc_str row, struct rc_buf *packet,
-                        struct rc_buf *to)
+void rc_inbox_put_row(struct rc_str nsp, struct rc_str row, struct rc_buf *packet,
+                      struct rc_buf *to)
 {
     rc_frames_begin(packet);
-    rc_sio_put_head(packet, RC_SIO_EVENT, 0, q->app->nsp[q->nsp].name, false, 0);
+    rc_sio_put_head(packet, RC_SIO_EVENT, 0, nsp, false, 0);
     rc_buf_putz(packet, "[\"message\",");
     rc_buf_puts(packet, row);
     rc_buf_putc(packet, ']');
@@ -121,8 +127,9 @@ static void on_missed(struct rc_store_req *req)
     }
     for (uint32_t i = 0; i < n; i++)
         if (req->row[i].id <= q->skip_above || req->row[i].id > q->skip_to)
-            put_message(q, rc_str_make(req->rows.data + req->row[i].at, req->row[i].len),
-                        &packet, &page);
+            rc_inbox_put_row(q->app->nsp[q->nsp].name,
+                             rc_str_make(req->rows.data + req->row[i].at, req->row[i].len),
+                             &packet, &page);
     msg.u.missed.first = n != 0 ? req->row[0].id : 0;
     msg.u.missed.pub =
         rc_pub_new(q->nsp, rc_str_make(q->key, q->len), q->hash, page.data, page.len);
@@ -150,11 +157,30 @@ void rc_inbox_doubt(struct rc_mesh *mesh, const struct rc_app *app, uint16_t nsp
     rc_buf_deinit(&key);
 }
 
+void rc_inbox_doubt_all(struct rc_mesh *mesh, uint16_t nsp)
+{
+    unsigned nshards = rc_mesh_shards(mesh);
+    struct rc_msg msg = {.type = RC_MSG_INBOX_READY};
+
+    for (unsigned to = 0; to < nshards; to++) {
+        msg.u.deliver.pub = rc_pub_new(nsp, RC_STR_NONE, 0, NULL, 0);
+        rc_mesh_post(mesh, rc_mesh_store(nshards), to, &msg);
+    }
+}
+
 /* ---- the owner ---- */
 
 static struct rc_str key_of(const struct rc_room *r)
 {
     return rc_str_make(r->name, r->name_len);
+}
+
+/* It asks later. */
+RC_ON_SHARD static void ask_later(struct rc_shard *sh, struct rc_inbox *in, uint64_t in_ms)
+{
+    rc_list_append(&sh->inbox_retry, &in->retry);
+    if (!rc_timer_running(&sh->inbox_retry_timer))
+        rc_timer_start_in(&sh->q_inbox_retry, &sh->inbox_retry_timer, sh->loop.now_ms, in_ms);
 }
 
 /* Asks for the next page; later, if the store takes nothing now. */
@@ -163,6 +189,7 @@ RC_ON_SHARD static void ask(struct rc_shard *sh, struct rc_inbox *in)
     const struct rc_room *r = in->room;
     struct rc_store_in what = {.user = rc_space_user(key_of(r)),
                                .after = in->last,
+                               .whole = in->begun,
                                .limit = PAGE_ROWS,
                                .rows_size = sh->app->conf->limits_max_queue / 4};
     struct rc_store_req *req =
@@ -182,15 +209,15 @@ RC_ON_SHARD static void ask(struct rc_shard *sh, struct rc_inbox *in)
         req->done = on_missed;
         req->arg = sh->mesh;
         in->asked = q->asked;
-        if (rc_store_submit(sh->app->store, sh->index, req) == RC_OK)
+        if (rc_store_submit(sh->app->store, sh->index, req) == RC_OK) {
+            sh->inbox_under_way++;
             return;
+        }
         rc_app_let_go(sh->app);
         rc_store_req_free(req);
     }
     in->asked = 0;
-    rc_list_append(&sh->inbox_retry, &in->retry);
-    if (!rc_timer_running(&sh->inbox_retry_timer))
-        rc_timer_start(&sh->q_inbox_retry, &sh->inbox_retry_timer, sh->loop.now_ms);
+    ask_later(sh, in, RETRY_MS);
 }
 
 static bool is_behind(const struct rc_room *r)
@@ -261,6 +288,8 @@ void rc_inbox_publish(struct rc_shard *sh, struct rc_pub *pub, rc_id except)
     struct entry e;
 
     rc_stat_add(&sh->stats.published, 1);
+    if (!pub->from_bus)
+        rc_news_stored(sh, pub);
     while (next_entry(&rest, &e, &key)) {
         struct rc_room *r = rc_room_owner(sh, e.hash) == sh->index
                                 ? rc_room_find(sh, pub->nsp, key, e.hash)
@@ -356,15 +385,14 @@ RC_ON_SHARD static void take_page(struct rc_shard *sh, struct rc_inbox *in,
 
     in->asked = 0;
     if (msg->u.missed.fault != RC_STORE_OK) {
-        rc_list_append(&sh->inbox_retry, &in->retry);
-        if (!rc_timer_running(&sh->inbox_retry_timer))
-            rc_timer_start(&sh->q_inbox_retry, &sh->inbox_retry_timer, sh->loop.now_ms);
+        ask_later(sh, in, RETRY_MS);
         rc_pub_unref(&page);
         return;
     }
     in->cursor = msg->u.missed.cursor;
-    if (in->last < in->cursor)
+    if (!in->begun && in->last < in->cursor)
         in->last = in->cursor;
+    in->begun = true;
     if (page->message != 0) {
         let_go(sh, in, msg->u.missed.first);
         in->last = page->message;
@@ -395,6 +423,21 @@ RC_ON_SHARD static void take_ready(struct rc_shard *sh, struct rc_room *r, unsig
     go_on(sh, r->inbox);
 }
 
+/* Of the store: there may be messages to anybody that were not handed out. */
+RC_ON_SHARD static void doubt_all(struct rc_shard *sh)
+{
+    const struct rc_room *r;
+    uint32_t cursor = 0;
+
+    while ((r = rc_hmap_next(&sh->room_by_name, &cursor)) != NULL) {
+        if (r->inbox == NULL)
+            continue;
+        r->inbox->catching = true; /* the answer to a question under way knows of them */
+        if (r->inbox->asked == 0 && !rc_list_linked(&r->inbox->retry))
+            ask_later(sh, r->inbox, ASKED_MS);
+    }
+}
+
 void rc_inbox_mail(struct rc_shard *sh, struct rc_msg *msg)
 {
     bool is_page = msg->type == RC_MSG_MISSED;
@@ -402,6 +445,10 @@ void rc_inbox_mail(struct rc_shard *sh, struct rc_msg *msg)
     struct rc_room *r = rc_room_find(sh, pub->nsp, rc_pub_room(pub), pub->hash);
     struct rc_inbox *in = r != NULL ? r->inbox : NULL;
 
+    if (is_page && sh->inbox_under_way != 0)
+        sh->inbox_under_way--;
+    if (!is_page && pub->room_len == 0)
+        doubt_all(sh);
     if (is_page && in != NULL && in->asked == msg->u.missed.asked) {
         take_page(sh, in, msg);
         return;
@@ -411,26 +458,29 @@ void rc_inbox_mail(struct rc_shard *sh, struct rc_msg *msg)
     rc_pub_unref(&pub);
 }
 
+/* Not all at once: others have questions, too. */
 static void on_retry(struct rc_timer *t, void *arg)
 {
     struct rc_shard *sh = arg;
-    struct rc_list again;
+    struct rc_list turn;
 
-    (void)t;
     rc_assert_on_shard(sh);
-    rc_list_init(&again);
-    while (!rc_list_empty(&sh->inbox_retry)) {
+    rc_list_init(&turn);
+    for (uint32_t n = sh->inbox_under_way; n < ASKED_MAX && !rc_list_empty(&sh->inbox_retry);
+         n++) {
         struct rc_list *link = sh->inbox_retry.next;
 
         rc_list_remove(link);
-        rc_list_append(&again, link);
+        rc_list_append(&turn, link);
     }
-    while (!rc_list_empty(&again)) {
-        struct rc_inbox *in = RC_CONTAINER(again.next, struct rc_inbox, retry);
+    while (!rc_list_empty(&turn)) {
+        struct rc_inbox *in = RC_CONTAINER(turn.next, struct rc_inbox, retry);
 
         rc_list_remove(&in->retry);
         go_on(sh, in);
     }
+    if (!rc_list_empty(&sh->inbox_retry) && !rc_timer_running(t))
+        rc_timer_start_in(&sh->q_inbox_retry, t, sh->loop.now_ms, ASKED_MS);
 }
 
 /* ---- the shard of devices ---- */

@@ -2,6 +2,7 @@
 #include "rc/broker/peers.h"
 
 #include "rc/base/mem.h"
+#include "rc/broker/news.h"
 #include "rc/broker/pipe.h"
 #include "rc/broker/presence.h"
 #include "rc/broker/shard.h"
@@ -95,6 +96,7 @@ RC_ON_SHARD static void take(struct rc_shard *sh, const struct rc_msg *msg)
     case RC_PEER_ROOMS_ASK:
         rc_directory_peer(sh, (enum rc_peer_kind)msg->count, number, pub);
         return;
+    case RC_PEER_INBOX: rc_news_told(sh, pub); return;
     default: return;
     }
 }
@@ -116,6 +118,7 @@ void rc_peers_mail(struct rc_shard *sh, struct rc_msg *msg)
     case RC_MSG_PEER_AGAIN:
         rc_presence_peers_again(sh);
         rc_directory_peers_again(sh);
+        rc_news_told(sh, NULL);
         break;
     case RC_MSG_PEER: take(sh, msg); break;
     default: RC_ASSERT(false);

@@ -12,6 +12,7 @@
 #include "rc/broker/inbox.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/meter.h"
+#include "rc/broker/news.h"
 #include "rc/broker/peers.h"
 #include "rc/broker/pipe.h"
 #include "rc/broker/polling.h"
@@ -360,6 +361,7 @@ static void init_timers(struct rc_shard *sh)
     rc_directory_init(sh);
     rc_ask_init(sh);
     rc_inbox_init(sh);
+    rc_news_init(sh);
     rc_identity_init(sh);
     rc_presence_init(sh);
     rc_meter_init(sh);

@@ -112,8 +112,7 @@ static struct rc_pub *publication(const struct rc_store_req *req, struct rc_str 
     return pub;
 }
 
-/* To the owners. False: there are none. Takes over pub. */
-static bool hand_over(struct rc_mesh *mesh, uint64_t owners, const struct rc_msg *stored)
+bool rc_stored_hand_over(struct rc_mesh *mesh, uint64_t owners, const struct rc_msg *stored)
 {
     unsigned nshards = rc_mesh_shards(mesh);
     struct rc_msg msg = *stored;
@@ -152,7 +151,7 @@ static bool deliver(const struct rc_store_req *req, struct rc_msg *msg)
     }
     msg->u.stored.u.except = c->except;
     msg->u.stored.pub = pub;
-    return hand_over(req->arg, owners, msg);
+    return rc_stored_hand_over(req->arg, owners, msg);
 }
 
 static struct rc_pub *rows_of(const struct rc_store_req *req, bool *more)

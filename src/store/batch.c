@@ -60,7 +60,7 @@ static unsigned count_puts(const struct rc_store_batch *b)
     return n;
 }
 
-static bool writes(const struct rc_store_batch *b)
+bool rc_batch_writes(const struct rc_store_batch *b)
 {
     for (unsigned i = 0; i < b->n; i++)
         if (rc_request_writes(b->req[i]))
@@ -71,11 +71,16 @@ static bool writes(const struct rc_store_batch *b)
 static enum rc_sql_result execute(struct rc_db *g, struct rc_store_batch *b)
 {
     const struct rc_dialect *dialect = g->ops->dialect;
+    unsigned puts = count_puts(b);
     enum rc_sql_result rc;
 
+    g->next_id = 0;
     rc = g->ops->exec(g, b->writes ? dialect->begin_write : dialect->begin_read);
-    if (rc == RC_SQL_OK && b->writes)
-        rc = take_ids(g, count_puts(b));
+    if (rc == RC_SQL_OK && b->writes) {
+        rc = take_ids(g, puts);
+        b->first_id = g->next_id;
+        b->last_id = g->next_id + puts - 1;
+    }
     if (rc == RC_SQL_OK && b->writes)
         rc = mark(g);
     for (unsigned i = 0; rc == RC_SQL_OK && i < b->n; i++) {
@@ -124,7 +129,7 @@ enum rc_batch_result rc_batch_run(struct rc_db *g, struct rc_store_batch *b)
     enum rc_batch_result result = RC_BATCH_FAILED;
     bool again = true;
 
-    b->writes = writes(b);
+    b->writes = rc_batch_writes(b);
     for (unsigned i = 0; again && i < ATTEMPTS; i++)
         result = attempt(g, b, &again);
     return result;

@@ -22,7 +22,9 @@ struct rc_store_batch {
     struct rc_store_req *req[RC_STORE_BATCH_MAX];
     unsigned n;
     size_t size, rows;
-    bool writes; /* filled by rc_batch_run: some of them do */
+    /* Filled by rc_batch_run. */
+    bool writes;                /* some of them do */
+    uint64_t first_id, last_id; /* if so: what it took for its messages */
 };
 
 enum rc_batch_result {
@@ -32,6 +34,7 @@ enum rc_batch_result {
     RC_BATCH_UNKNOWN, /* the connection broke while it was committed */
 };
 
+bool rc_batch_writes(const struct rc_store_batch *b);
 enum rc_batch_result rc_batch_run(struct rc_db *g, struct rc_store_batch *b);
 /* After UNKNOWN, and a successful open: finds out whether it was written, and writes it if not. */
 enum rc_batch_result rc_batch_settle(struct rc_db *g, struct rc_store_batch *b);

@@ -66,12 +66,15 @@ struct rc_db {
     const struct rc_conf *conf;
     size_t content_max; /* bytes of a message's content */
     uint64_t changed;   /* rows that the last statement changed */
-    uint64_t next_id;   /* in a transaction that writes: of the next message */
+    uint64_t next_id;   /* in a transaction that writes: of the next message; else 0 */
+    bool follows;       /* others' messages are told, see follow.h: */
+    uint64_t followed;  /* up to this one they have been */
     uint64_t
-        query_until;     /* of rc_clock_ms(): what reads has to be done by then; 0: no matter */
-    uint64_t slow;       /* queries that were not */
-    uint64_t batch;      /* number of the last transaction that wrote, or tried to */
-    char why[RC_DB_WHY]; /* of the last result but OK, for the log */
+        query_until; /* of rc_clock_ms(), when what reads has to be done; 0: no matter. MariaDB
+                           * looks at the time of each query by itself */
+    uint64_t slow;   /* queries that were not */
+    uint64_t batch;  /* number of the last transaction that wrote, or tried to */
+    char why[RC_DB_WHY];           /* of the last result but OK, for the log */
     char writer[RC_DB_WRITER + 1]; /* names this process in store_writer */
 };
 

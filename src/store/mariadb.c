@@ -40,7 +40,7 @@ struct mariadb {
     char *password;
     MYSQL *db;
     bool patient; /* the connection is for a migration */
-    MYSQL_STMT *statement[RC_STMT_COUNT];
+    MYSQL_STMT *statement[RC_STMT_COUNT], *bounded[RC_STMT_COUNT]; /* by store.query_timeout */
     struct column column[RC_SQL_COLUMNS];
 };
 
@@ -61,6 +61,7 @@ static enum rc_sql_result classify(unsigned code)
     case ER_WARN_DATA_OUT_OF_RANGE:
     case ER_BAD_NULL_ERROR:
     case ER_CONSTRAINT_FAILED: return RC_SQL_REFUSED;
+    case ER_STATEMENT_TIMEOUT: return RC_SQL_SLOW;
     case ER_LOCK_DEADLOCK: return RC_SQL_AGAIN;
     case ER_ERROR_DURING_COMMIT: /* the storage engine and the binary log may differ */
     case ER_CONNECTION_KILLED:
@@ -78,8 +79,12 @@ static enum rc_sql_result classify(unsigned code)
 
 static enum rc_sql_result result_of(struct mariadb *q, unsigned code, const char *text)
 {
-    rc_db_why(&q->engine, "%u: %s", code, text);
-    return classify(code);
+    enum rc_sql_result rc = classify(code);
+
+    rc_db_why(&q->engine, "%u: %s", code,
+              rc != RC_SQL_SLOW ? text : "a query took longer than store.query_timeout");
+    q->engine.slow += rc == RC_SQL_SLOW;
+    return rc;
 }
 
 static enum rc_sql_result result_of_db(struct mariadb *q)
@@ -89,6 +94,9 @@ static enum rc_sql_result result_of_db(struct mariadb *q)
 
 static enum rc_sql_result result_of_statement(struct mariadb *q, MYSQL_STMT *st)
 {
+    /* What comes in the midst of the rows only the connection knows. */
+    if (mysql_stmt_errno(st) == 0)
+        return result_of_db(q);
     return result_of(q, mysql_stmt_errno(st), mysql_stmt_error(st));
 }
 
@@ -105,19 +113,32 @@ static enum rc_sql_result exec(struct rc_db *g, const char *sql)
     return RC_SQL_OK;
 }
 
-static enum rc_sql_result prepare(struct mariadb *q, enum rc_statement statement)
+/* What only reads, if it may take no longer than that: what writes may run into others' locks. */
+static void put_bound(const struct mariadb *q, struct rc_buf *sql)
 {
-    const char *sql = q->engine.ops->dialect->statement[statement];
+    unsigned ms = q->engine.conf->store_query_timeout;
+
+    rc_buf_printf(sql, "SET STATEMENT max_statement_time = %u.%03u FOR ", ms / 1000, ms % 1000);
+}
+
+static enum rc_sql_result prepare(struct mariadb *q, enum rc_statement statement, bool bounded,
+                                  MYSQL_STMT **prepared)
+{
+    struct rc_buf sql = RC_BUF_INIT;
     MYSQL_STMT *st = mysql_stmt_init(q->db);
-    enum rc_sql_result rc;
+    enum rc_sql_result rc = RC_SQL_OK;
 
     RC_ASSERT(st != NULL);
-    if (mysql_stmt_prepare(st, sql, strlen(sql)) == 0) {
-        q->statement[statement] = st;
-        return RC_SQL_OK;
+    if (bounded)
+        put_bound(q, &sql);
+    rc_buf_putz(&sql, q->engine.ops->dialect->statement[statement]);
+    if (mysql_stmt_prepare(st, (const char *)sql.data, sql.len) == 0) {
+        *prepared = st;
+    } else {
+        rc = result_of_statement(q, st);
+        (void)mysql_stmt_close(st);
     }
-    rc = result_of_statement(q, st);
-    (void)mysql_stmt_close(st);
+    rc_buf_deinit(&sql);
     return rc;
 }
 
@@ -237,14 +258,15 @@ static enum rc_sql_result run(struct rc_db *g, const struct rc_sql_query *query)
     struct mariadb *q = mariadb_of(g);
     MYSQL_BIND bind[RC_SQL_PARAMETERS];
     enum rc_sql_result rc = RC_SQL_OK;
-    MYSQL_STMT *st;
+    bool bounded = g->query_until != 0;
+    MYSQL_STMT **prepared = &(bounded ? q->bounded : q->statement)[query->statement], *st;
 
     g->changed = 0;
-    if (q->statement[query->statement] == NULL)
-        rc = prepare(q, query->statement);
+    if (*prepared == NULL)
+        rc = prepare(q, query->statement, bounded, prepared);
     if (rc != RC_SQL_OK)
         return rc;
-    st = q->statement[query->statement];
+    st = *prepared;
     if (!bind_parameters(st, query->parameter, bind) || mysql_stmt_execute(st) != 0)
         return result_of_statement(q, st);
     if (mysql_stmt_field_count(st) == 0) {
@@ -269,7 +291,9 @@ static void close_it(struct rc_db *g)
     for (unsigned i = 0; i < RC_STMT_COUNT; i++) {
         if (q->statement[i] != NULL)
             (void)mysql_stmt_close(q->statement[i]);
-        q->statement[i] = NULL;
+        if (q->bounded[i] != NULL)
+            (void)mysql_stmt_close(q->bounded[i]);
+        q->statement[i] = q->bounded[i] = NULL;
     }
     if (q->db != NULL)
         mysql_close(q->db);

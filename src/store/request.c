@@ -32,7 +32,8 @@ bool rc_request_writes(const struct rc_store_req *req)
     case RC_STORE_CONVERSATIONS:
     case RC_STORE_MISSED:
     case RC_STORE_GROUP_IS:
-    case RC_STORE_GROUP_LIST: break;
+    case RC_STORE_GROUP_LIST:
+    case RC_STORE_FOLLOW: break;
     }
     return false;
 }
@@ -124,13 +125,22 @@ static bool is_json(struct rc_str text)
     return rc_json_validate(text, &w) == RC_OK;
 }
 
-static void put_message(const struct rc_store_req *req, const struct rc_sql_value *column,
+bool rc_request_conversation(const struct rc_sql_value *column,
+                             enum rc_store_conversation *conversation)
+{
+    for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        *conversation = (enum rc_store_conversation)i;
+        if (rc_str_eq(column[RC_COL_TYPE].text, rc_str_of(words[i])))
+            return true;
+    }
+    return false;
+}
+
+void rc_request_put_row(struct rc_str shown_as, const struct rc_sql_value *column,
                         struct rc_buf *to)
 {
-    struct rc_str receiver = column[RC_COL_RECEIVER].text;
+    struct rc_str receiver = shown_as.len != 0 ? shown_as : column[RC_COL_RECEIVER].text;
 
-    if (req->in.shown_as.len != 0)
-        receiver = req->in.shown_as;
     rc_buf_putz(to, "{\"id\":");
     rc_buf_put_u64(to, (uint64_t)column[RC_COL_ID].number);
     put_text_or_null(to, ",\"conversation_type\":", column[RC_COL_TYPE].text);
@@ -159,7 +169,7 @@ static void put_conversation(const struct rc_store_req *req, const struct rc_sql
     put_text_or_null(to, "{\"type\":", type);
     put_text_or_null(to, ",\"with\":", with);
     rc_buf_putz(to, ",\"message\":");
-    put_message(req, column, to);
+    rc_request_put_row(req->in.shown_as, column, to);
     rc_buf_putc(to, '}');
 }
 
@@ -180,7 +190,7 @@ static bool add_row(const struct rc_sql_value *column, void *arg)
     if (req->type == RC_STORE_CONVERSATIONS)
         put_conversation(req, column, to);
     else
-        put_message(req, column, to);
+        rc_request_put_row(req->in.shown_as, column, to);
     req->row[req->nrows].len = to->len - req->row[req->nrows].at;
     req->nrows++;
     return true;
@@ -404,20 +414,33 @@ static enum rc_sql_result read_missed(struct rc_db *g, struct rc_store_req *req,
     return rc;
 }
 
-/* What other nodes store meanwhile is above the last id, and comes with the next page. */
+/* What is stored meanwhile, and what is not told yet, has higher ids: it comes later. */
+static enum rc_sql_result end_of_missed(struct rc_db *g, uint64_t *below)
+{
+    enum rc_sql_result rc;
+
+    *below = g->next_id != 0 ? g->next_id : g->followed + 1;
+    if (g->follows)
+        return RC_SQL_OK;
+    *below = 0;
+    rc = rc_db_number(g, RC_STMT_MAX_ID, NULL, below);
+    ++*below;
+    return rc;
+}
+
 static enum rc_sql_result run_missed(struct rc_db *g, struct rc_store_req *req)
 {
-    struct missed m = {.user = req->in.user};
+    struct missed m = {.user = req->in.user, .after = req->in.after};
     enum rc_sql_result rc = read_cursor(g, req);
 
     if (rc == RC_SQL_OK)
-        rc = rc_db_number(g, RC_STMT_MAX_ID, NULL, &m.below);
+        rc = end_of_missed(g, &m.below);
     if (rc != RC_SQL_OK)
         return rc;
     bound_limit(g, req);
-    m.after = req->in.after > req->id ? req->in.after : req->id;
+    if (!req->in.whole && m.after < req->id)
+        m.after = req->id;
     m.after = m.after < ID_END ? m.after : ID_END;
-    m.below++;
     m.max = req->in.limit + 1;
     m.id = rc_calloc(m.max, 2 * sizeof(*m.id));
     rc = find_missed(g, &m, RC_STORE_PRIVATE, m.user, 0);
@@ -599,6 +622,7 @@ static enum rc_sql_result run_typed(struct rc_db *g, struct rc_store_req *req)
     case RC_STORE_GROUP_REMOVE: return run_group_remove(g, req);
     case RC_STORE_GROUP_IS: return is_member(g, req, &req->member);
     case RC_STORE_GROUP_LIST: return read_members(g, req);
+    case RC_STORE_FOLLOW: return RC_SQL_OK; /* it was done before */
     }
     return RC_SQL_REFUSED;
 }

@@ -62,6 +62,12 @@
         "message_receiver") " WHERE conversation_type = ? AND receiver_id = ? AND sender_id "  \
                             "<> ?" PAGE "LIMIT ?",                                             \
     [RC_STMT_MAX_ID] = "SELECT MAX(id) FROM message",                                          \
+    [RC_STMT_NEWS] =                                                                           \
+        "SELECT id FROM message" BY("PRIMARY") " WHERE conversation_type <> 'room'" PAGE       \
+                                               "LIMIT ?",                                      \
+    [RC_STMT_MEMBERS_SINCE] =                                                                  \
+        "SELECT user_id, since_id FROM group_membership WHERE group_id = ? "                   \
+        "ORDER BY user_id LIMIT ?",                                                            \
     [RC_STMT_GROUPS_OF] = "SELECT group_id, since_id FROM group_membership WHERE user_id = ?", \
     [RC_STMT_GROUP_USED] = "SELECT 1 FROM group_membership WHERE group_id = ? UNION ALL "      \
                            "SELECT 1 FROM message WHERE conversation_type = 'group' AND "      \

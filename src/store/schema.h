@@ -28,6 +28,8 @@ enum rc_statement {
     RC_STMT_ROWS,          /* ids, as many as there are parameters -> rows, oldest first */
     RC_STMT_MISSED, /* type, receiver, user, above, below, limit -> ids, but for the user's own */
     RC_STMT_MAX_ID,        /* -> id */
+    RC_STMT_NEWS,          /* above, below, limit -> ids of messages to users */
+    RC_STMT_MEMBERS_SINCE, /* group, limit -> user, since id */
     RC_STMT_GROUPS_OF,     /* user -> group, since id */
     RC_STMT_CURSOR_MOVE,   /* user, id */
     RC_STMT_CURSOR,        /* user -> id */

@@ -4,6 +4,7 @@
 #include "batch.h"
 #include "check.h"
 #include "db.h"
+#include "follow.h"
 #include "rc/base/log.h"
 #include "rc/base/mem.h"
 #include "rc/base/spsc.h"
@@ -28,6 +29,7 @@ enum {
     BACKOFF_MAX_MS = 5000,
     PING_MS = 15000, /* a connection that was idle that long is tried */
     FLUSH_MS = 1,    /* what waits for room in a ring is tried again */
+    LOOK_MS = 1000,  /* for what others have stored, when nobody says that there is any */
 };
 
 /* What a shard has submitted. */
@@ -42,6 +44,7 @@ struct producer {
 /* Written by the store's thread, read by any. */
 struct counters {
     _Atomic uint64_t stored, repeated, failed, slow, batches, lost, connects, up, busy_us;
+    _Atomic uint64_t followed, skipped;
 };
 
 struct rc_store {
@@ -66,6 +69,9 @@ struct rc_store {
     uint64_t held_until;
     uint64_t open_at; /* while down: when the next attempt is due */
     uint64_t ping_at;
+    struct rc_follow follow;
+    uint64_t look_at;
+    bool blind; /* the last look has failed */
     unsigned backoff_ms;
     unsigned next;        /* producer whose turn it is */
     bool unflushed;       /* something waits for room in a ring */
@@ -145,6 +151,8 @@ static void read_stats(const void *store, struct rc_store_stats *to)
         .repeated = get(&s->counters.repeated),
         .failed = get(&s->counters.failed),
         .slow = get(&s->counters.slow),
+        .followed = get(&s->counters.followed),
+        .skipped = get(&s->counters.skipped),
         .batches = get(&s->counters.batches),
         .lost = get(&s->counters.lost),
         .connects = get(&s->counters.connects),
@@ -265,6 +273,13 @@ static void go_down(struct rc_store *s)
     s->told[0] = '\0';
 }
 
+static void lose(struct rc_store *s)
+{
+    rc_log(RC_LOG_ERROR, "store: %s: lost, requests are refused until it is back: %s",
+           s->engine->ops->name, s->engine->why);
+    go_down(s);
+}
+
 static void come_up(struct rc_store *s)
 {
     add(&s->counters.connects, 1);
@@ -285,6 +300,66 @@ static void tell_failing(struct rc_store *s, bool failing)
     atomic_store_explicit(&s->counters.up, !failing, memory_order_relaxed);
 }
 
+/* ---- the thread: what others have stored ---- */
+
+static void count_news(struct rc_store *s)
+{
+    atomic_store_explicit(&s->counters.followed, s->follow.told, memory_order_relaxed);
+    atomic_store_explicit(&s->counters.skipped, s->follow.skipped, memory_order_relaxed);
+}
+
+/* All there is. False: the engine is gone; what was not told is told when it is back. */
+static bool look(struct rc_store *s)
+{
+    enum rc_sql_result rc = rc_follow_run(&s->follow, s->engine, 0);
+
+    s->look_at = rc_clock_ms() + LOOK_MS;
+    count_news(s);
+    flush(s);
+    if (rc == RC_SQL_LOST)
+        lose(s);
+    else if (rc != RC_SQL_OK && !s->blind)
+        rc_log(RC_LOG_ERROR, "store: %s: others' messages cannot be looked for: %s",
+               s->engine->ops->name, s->engine->why);
+    s->blind = rc != RC_SQL_OK;
+    return rc != RC_SQL_LOST;
+}
+
+/* Is there a request that is about what others have stored? */
+static bool wants_news(const struct rc_store *s, const struct rc_store_batch *b)
+{
+    if (s->follow.fn == NULL || rc_batch_writes(b)) /* it looks when it is committed */
+        return false;
+    for (unsigned i = 0; i < b->n; i++) {
+        const struct rc_store_req *req = b->req[i];
+
+        if (req->type == RC_STORE_MISSED ||
+            (req->type == RC_STORE_FOLLOW &&
+             (req->in.id == 0 || req->in.id > s->engine->followed)))
+            return true;
+    }
+    return false;
+}
+
+/* A batch that wrote is committed, so what is below its ids can be seen; and nothing of it has been told. */
+static void tell_before(struct rc_store *s, const struct rc_store_batch *b)
+{
+    struct rc_db *g = s->engine;
+    enum rc_sql_result rc = RC_SQL_OK;
+
+    if (s->follow.fn == NULL)
+        return;
+    if (b->first_id > g->followed + 1)
+        rc = rc_follow_run(&s->follow, g, b->first_id - 1);
+    if (rc != RC_SQL_OK)
+        rc_follow_skip(&s->follow, g, b->first_id - 1);
+    if (b->last_id > g->followed)
+        g->followed = b->last_id;
+    count_news(s);
+    if (rc == RC_SQL_LOST)
+        lose(s);
+}
+
 /* What has become of a batch: hands it back, or keeps it while nobody knows. */
 static void finish(struct rc_store *s, struct rc_store_batch *b, enum rc_batch_result result)
 {
@@ -294,6 +369,7 @@ static void finish(struct rc_store *s, struct rc_store_batch *b, enum rc_batch_r
         if (b->writes) { /* to read proves nothing */
             tell_failing(s, false);
             s->backoff_ms = BACKOFF_MIN_MS;
+            tell_before(s, b);
         }
         break;
     case RC_BATCH_FAILED:
@@ -304,9 +380,7 @@ static void finish(struct rc_store *s, struct rc_store_batch *b, enum rc_batch_r
     case RC_BATCH_LOST:
     case RC_BATCH_UNKNOWN:
         add(&s->counters.lost, 1);
-        rc_log(RC_LOG_ERROR, "store: %s: lost, requests are refused until it is back: %s",
-               s->engine->ops->name, s->engine->why);
-        go_down(s);
+        lose(s);
         if (result == RC_BATCH_LOST)
             rc_batch_refuse(b, RC_STORE_DOWN);
         break;
@@ -332,7 +406,7 @@ static void try_open(struct rc_store *s)
 {
     struct rc_db *g = s->engine;
 
-    if (g->ops->open(g) == RC_SQL_OK) {
+    if (g->ops->open(g) == RC_SQL_OK && rc_follow_begin(&s->follow, g) == RC_SQL_OK) {
         rc_log(RC_LOG_INFO, "store: %s: there again", g->ops->name);
         come_up(s);
         if (s->held.n != 0)
@@ -364,6 +438,8 @@ static void serve_down(struct rc_store *s, bool stopping)
         try_open(s);
     if (s->held.n != 0 && (stopping || rc_clock_ms() >= s->held_until)) {
         rc_batch_refuse(&s->held, RC_STORE_UNKNOWN);
+        s->follow.doubted_from = s->held.first_id;
+        s->follow.doubted_to = s->held.last_id;
         hand_back(s, &s->held);
     }
 }
@@ -377,17 +453,21 @@ static void ping(struct rc_store *s)
     s->ping_at = rc_clock_ms() + PING_MS;
     if (g->ops->ping(g) == RC_SQL_OK)
         return;
-    rc_log(RC_LOG_ERROR, "store: %s: lost, requests are refused until it is back: %s",
-           g->ops->name, g->why);
-    go_down(s);
+    lose(s);
 }
 
 static void serve_up(struct rc_store *s)
 {
     while (!is_down(s) && gather(s)) {
         uint64_t began = now_us();
-        enum rc_batch_result result = rc_batch_run(s->engine, &s->batch);
+        enum rc_batch_result result;
 
+        if (wants_news(s, &s->batch) && !look(s)) {
+            rc_batch_refuse(&s->batch, RC_STORE_DOWN);
+            hand_back(s, &s->batch);
+            return;
+        }
+        result = rc_batch_run(s->engine, &s->batch);
         add(&s->counters.busy_us, now_us() - began);
         s->ping_at = rc_clock_ms() + PING_MS;
         finish(s, &s->batch, result);
@@ -406,6 +486,8 @@ static int sleep_ms(const struct rc_store *s)
         until = s->held.n != 0 && s->held_until < s->open_at ? s->held_until : s->open_at;
     else if (s->engine->ops->ping != NULL)
         until = s->ping_at;
+    if (!is_down(s) && s->follow.fn != NULL && s->look_at < until)
+        until = s->look_at;
     if (until == UINT64_MAX)
         return -1;
     return until > now ? (int)(until - now) : 0;
@@ -437,6 +519,10 @@ static void *run(void *arg)
             flush(s);
         if (!is_down(s))
             serve_up(s);
+        if (!is_down(s) && s->follow.fn != NULL && rc_clock_ms() >= s->look_at && !stopping) {
+            s->follow.fn(s->follow.arg, NULL);
+            (void)look(s);
+        }
         if (is_down(s))
             serve_down(s, stopping);
         else
@@ -499,11 +585,19 @@ struct rc_store *rc_store_new(const struct rc_conf *conf, unsigned nproducers,
     return s;
 }
 
+void rc_store_follow(struct rc_store *s, rc_store_news_fn *fn, void *arg)
+{
+    s->follow.fn = fn;
+    s->follow.arg = arg;
+}
+
 int rc_store_open(struct rc_store *s, struct rc_conf_errors *e)
 {
     struct rc_db *g = s->engine;
     enum rc_sql_result rc = g->ops->open(g);
 
+    if (rc == RC_SQL_OK)
+        rc = rc_follow_begin(&s->follow, g);
     if (rc == RC_SQL_OK) {
         come_up(s);
         return RC_OK;
@@ -571,6 +665,7 @@ void rc_store_free(struct rc_store *s)
     }
     if (s->efd >= 0)
         (void)close(s->efd);
+    rc_follow_deinit(&s->follow);
     free(s->producer);
     free(s);
 }

@@ -124,7 +124,8 @@ static bool store_wants(const struct rc_store_req *req, const struct store_row *
     const struct rc_store_in *in = &req->in;
 
     if (req->type == RC_STORE_MISSED)
-        return row->id > in->after && row->id > req->id && !store_is(row->user, in->user) &&
+        return row->id > in->after && (in->whole || row->id > req->id) &&
+               !store_is(row->user, in->user) &&
                (row->conversation == RC_STORE_PRIVATE ? store_is(row->receiver, in->user)
                                                       : row->conversation == RC_STORE_GROUP);
     if (req->type == RC_STORE_CONVERSATIONS)
@@ -175,6 +176,7 @@ static void store_answer(struct rc_store_req *req)
     case RC_STORE_GROUP_REMOVE: req->changed = true; break;
     case RC_STORE_GROUP_IS: req->member = store_in_group(req->in.receiver); break;
     case RC_STORE_GROUP_LIST: store_list(req); break;
+    case RC_STORE_FOLLOW: break;
     }
 }
 

@@ -36,6 +36,14 @@ struct rc_shard;
 uint64_t rc_inbox_list(const struct rc_app *app, uint16_t nsp, unsigned nshards,
                        struct rc_str user, bool own, struct rc_buf *list);
 
+/* Appends a row of the store as the packet that devices get, framed. packet: scratch. Any thread. */
+void rc_inbox_put_row(struct rc_str nsp, struct rc_str row, struct rc_buf *packet,
+                      struct rc_buf *to);
+
+/* Messages that other nodes have stored were left out: owners ask for what all users have missed. The
+ * store's thread. */
+void rc_inbox_doubt_all(struct rc_mesh *mesh, uint16_t nsp);
+
 /* Whether a message to that user was stored nobody knows: its owner asks for what was missed once the
  * store is back. The store's thread. */
 void rc_inbox_doubt(struct rc_mesh *mesh, const struct rc_app *app, uint16_t nsp,

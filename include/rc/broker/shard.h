@@ -92,11 +92,21 @@ struct rc_shard {
     uint32_t meter_cap;
     bool over_rate; /* the message that is being worked on is to be dropped */
     /* Messages to users, see inbox.c. */
-    uint64_t inbox_asked;        /* number of the last question to the store */
-    struct rc_list inbox_retry;  /* of rc_inbox: the store could not answer */
+    uint64_t inbox_asked;     /* number of the last question to the store */
+    uint32_t inbox_under_way; /* questions */
+    struct rc_list
+        inbox_retry; /* of rc_inbox: the store could not answer, or they wait their turn */
     struct rc_ids inbox_cursors; /* local rooms of users whose cursor has moved */
     struct rc_buf inbox_pages;   /* of rc_inbox_page: are in the queues of devices */
     struct rc_timer inbox_retry_timer, inbox_cursor_timer, inbox_page_timer;
+    struct {
+        uint64_t stored,
+            told;        /* last message to users that was stored here; that others know of */
+        uint64_t wanted; /* that others have told of since the store was asked to look */
+        uint16_t nsp;
+        bool waits; /* it has to look when the timer says so */
+        struct rc_timer tell_timer, look_timer;
+    } news;                           /* see news.h */
     struct rc_buf scratch;            /* building packets; never across calls */
     struct rc_buf name[2];            /* what the rule that runs next names, see verbs.c */
     struct rc_former former;          /* its deflater is for all connections */
@@ -106,7 +116,7 @@ struct rc_shard {
     uint8_t open_sid[2];              /* where its sid begins */
 
     struct rc_timerq q_ping, q_pong, q_join, q_head, q_idle, q_proxied, q_tls;
-    struct rc_timerq q_inbox_retry, q_inbox_cursor, q_inbox_page;
+    struct rc_timerq q_inbox_retry, q_inbox_cursor, q_inbox_page, q_news_tell, q_news_look;
     struct rc_timerq q_client_ping;                     /* Engine.IO 3 */
     struct rc_timerq q_token[RC_TOKEN_STEPS], q_revoke; /* see identity.c */
     struct rc_timer revoke_timer;

@@ -55,6 +55,7 @@ enum rc_store_type {
     RC_STORE_GROUP_REMOVE, /* a user out of it */
     RC_STORE_GROUP_IS,     /* is the user in the group? */
     RC_STORE_GROUP_LIST,   /* the users of a group */
+    RC_STORE_FOLLOW,       /* looks for news, unless they are known up to that id */
 };
 
 /* Written into the table as its word. */
@@ -114,6 +115,7 @@ struct rc_store_in {
     struct rc_str shown_as;
     bool of_member; /* PUT to a group: RC_STORE_NOT_A_MEMBER unless the sender is in it */
     bool forward;   /* HISTORY: the oldest rows above `after`; else the newest below `before` */
+    bool whole;     /* MISSED: all above `after`, also what is below the user's cursor */
     uint64_t after; /* HISTORY, MISSED: only ids above it; 0: no bound */
     uint64_t before; /* HISTORY, CONVERSATIONS: only ids below it; 0: no bound */
     /* HISTORY, MISSED, CONVERSATIONS: rows at most; 0: store.history_limit, as is more than it */
@@ -122,7 +124,8 @@ struct rc_store_in {
      * RC_STORE_ROWS_SIZE, as is more than it. */
     size_t rows_size;
     int64_t time_ms; /* PUT: since 1970, when the message came */
-    uint64_t id;     /* CURSOR: all up to this message has reached the user */
+    /* CURSOR: all up to this message has reached the user. FOLLOW: as said there; 0: in any case */
+    uint64_t id;
 };
 
 /* One row: rows.data + at, len bytes, a JSON object. */
@@ -184,19 +187,21 @@ bool rc_store_next_user(struct rc_str *rest, struct rc_str *user);
 void rc_store_put_user(struct rc_store_req *req, struct rc_str user);
 
 /* X(name, kind of a metric, help) */
-#define RC_STORE_STATS_MAP(X)                                                           \
-    X(taken, counter, "requests taken")                                                 \
-    X(finished, counter, "requests handed back")                                        \
-    X(stored, counter, "messages stored")                                               \
-    X(repeated, counter, "messages that had been stored before")                        \
-    X(busy, counter, "requests refused because too many waited")                        \
-    X(down, counter, "requests refused because the engine could not be reached")        \
-    X(failed, counter, "requests handed back as failed, or with their outcome unknown") \
-    X(slow, counter, "queries that took longer than store.query_timeout")               \
-    X(batches, counter, "transactions committed")                                       \
-    X(lost, counter, "transactions lost: disk full, connection broken")                 \
-    X(connects, counter, "times that the engine was opened or reached")                 \
-    X(up, gauge, "1 while the engine can be reached and writes, else 0")                \
+#define RC_STORE_STATS_MAP(X)                                                              \
+    X(taken, counter, "requests taken")                                                    \
+    X(finished, counter, "requests handed back")                                           \
+    X(stored, counter, "messages stored")                                                  \
+    X(repeated, counter, "messages that had been stored before")                           \
+    X(busy, counter, "requests refused because too many waited")                           \
+    X(down, counter, "requests refused because the engine could not be reached")           \
+    X(failed, counter, "requests handed back as failed, or with their outcome unknown")    \
+    X(slow, counter, "queries that took longer than store.query_timeout")                  \
+    X(followed, counter, "messages to users found that other nodes have stored")           \
+    X(skipped, counter, "times that so many were found that users were asked for instead") \
+    X(batches, counter, "transactions committed")                                          \
+    X(lost, counter, "transactions lost: disk full, connection broken")                    \
+    X(connects, counter, "times that the engine was opened or reached")                    \
+    X(up, gauge, "1 while the engine can be reached and writes, else 0")                   \
     X(busy_us, counter, "time in transactions, microseconds")
 
 struct rc_store_stats {
@@ -220,6 +225,22 @@ static inline int rc_store_submit(const struct rc_store_port *port, unsigned pro
 {
     return port->submit(port->store, producer, req);
 }
+
+/* A message to users that was stored by another node that shares the database, or by another program.
+ * They are told in the order of the ids, in one order with done(): before the done() of any PUT with a
+ * higher id, and of a MISSED that knows of them. So what a MISSED leaves out since it is too new is told, or
+ * comes back as a PUT, behind it. */
+struct rc_store_news {
+    uint64_t id; /* 0: some were left out, all until now: those whom they are for have to ask */
+    enum rc_store_conversation conversation; /* not RC_STORE_ROOM */
+    struct rc_str sender, receiver;
+    struct rc_str row; /* as MISSED has it */
+    struct rc_str
+        users;    /* of a group's message: its members, as rc_store_next_user() wants it */
+    bool doubted; /* it was put here, and came back as RC_STORE_UNKNOWN */
+};
+/* On the store's thread. NULL: there are none, once a second. */
+typedef void rc_store_news_fn(void *arg, const struct rc_store_news *news);
 
 /* After the done() of each batch, on the store's thread: wakes those that were posted to. False: call
  * again soon, something waits for room in a ring. Given to the store by main. */

@@ -29,6 +29,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct rc_mesh;
 struct rc_shard;
 
 /* What a rule gets to know of its request. */
@@ -56,6 +57,10 @@ enum rc_store_fault rc_stored_submit(struct rc_shard *sh, struct rc_session *s, 
 
 /* STORED, STORE_DONE; takes over what the message owns. */
 void rc_stored_mail(struct rc_shard *sh, struct rc_msg *msg) RC_ON_SHARD;
+
+/* A message that is stored goes to those owners, a bit each. Takes over its publication. False: there are
+ * none. The store's thread. */
+bool rc_stored_hand_over(struct rc_mesh *mesh, uint64_t owners, const struct rc_msg *stored);
 
 /* Appends the text with numbers in its holes. Any thread. */
 void rc_stored_fill(struct rc_str text, const struct rc_template_hole *hole, size_t nholes,

@@ -23,6 +23,8 @@ void rc_store_check(const struct rc_conf *conf, struct rc_conf_errors *e);
 /* For a configuration with an engine that was checked. flush may be NULL. NULL: errno says why. */
 struct rc_store *rc_store_new(const struct rc_conf *conf, unsigned nproducers,
                               rc_store_flush_fn *flush, void *arg);
+/* Before open: looks for messages that others put into the database, and tells them. */
+void rc_store_follow(struct rc_store *s, rc_store_news_fn *fn, void *arg);
 /* Opens the database and brings its schema up to date. RC_EINVAL, with the reason in e: it can never
  * work. A server that cannot be reached is none: the store is down until it can. */
 int rc_store_open(struct rc_store *s, struct rc_conf_errors *e) RC_MUSTCHECK;

@@ -142,7 +142,7 @@ static void put_row(struct rc_store_req *req, const struct rc_store_req *row)
 static void missed(struct fake_store *f, struct rc_store_req *req)
 {
     uint64_t cursor = *cursor_of(f, req->in.user);
-    uint64_t after = cursor > req->in.after ? cursor : req->in.after;
+    uint64_t after = cursor > req->in.after && !req->in.whole ? cursor : req->in.after;
 
     req->id = cursor;
     for (unsigned i = 0; i < f->nrows && !req->more; i++) {
@@ -201,7 +201,8 @@ static void carry_out(struct fake_store *f, struct rc_store_req *req)
         break;
     case RC_STORE_GROUP_IS: req->member = in_group(f, req->in.receiver, req->in.user); break;
     case RC_STORE_GROUP_LIST: list_group(f, req); break;
-    case RC_STORE_CONVERSATIONS: break;
+    case RC_STORE_CONVERSATIONS:
+    case RC_STORE_FOLLOW: break;
     case RC_STORE_GROUP_CREATE:
     case RC_STORE_GROUP_ADD:
     case RC_STORE_GROUP_REMOVE: req->changed = true; break;

@@ -10,7 +10,7 @@
 #include "rc/broker/store_port.h"
 #include "rig.h"
 
-enum { FAKE_MAX = 2000, FAKE_MEMBERS = 32 };
+enum { FAKE_MAX = 2000, FAKE_MEMBERS = 64 };
 
 struct fake_member {
     struct rc_str group, user;

@@ -27,10 +27,53 @@ static void on_done(struct rc_store_req *req)
 
     (void)pthread_mutex_lock(&k->lock);
     k->done[k->ndone++ % BED_DONE] = req;
+    if (k->follows && req->type == RC_STORE_PUT && req->fault == RC_STORE_OK && !req->repeated)
+        rc_buf_printf(&k->log, "=%llu ", (unsigned long long)req->id);
+    else if (k->follows && req->type == RC_STORE_MISSED && req->fault == RC_STORE_OK)
+        rc_buf_putz(&k->log, "? ");
     (void)pthread_mutex_unlock(&k->lock);
 }
 
-void bed_make(struct bed *k, const struct bed_engine *e, const char *const *more)
+static void on_news(void *arg, const struct rc_store_news *news)
+{
+    struct bed *k = arg;
+    struct rc_str rest, user;
+    char before = '(';
+
+    if (news == NULL)
+        return;
+    rest = news->users;
+    (void)pthread_mutex_lock(&k->lock);
+    if (news->id == 0)
+        rc_buf_putz(&k->log, "skip");
+    else
+        rc_buf_printf(&k->log, "%llu:%.*s>%.*s%s", (unsigned long long)news->id,
+                      RC_STR_ARG(news->sender), RC_STR_ARG(news->receiver),
+                      news->doubted ? "?" : "");
+    while (rc_store_next_user(&rest, &user)) {
+        rc_buf_printf(&k->log, "%c%.*s", before, RC_STR_ARG(user));
+        before = ',';
+    }
+    rc_buf_putz(&k->log, before == ',' ? ") " : " ");
+    (void)pthread_mutex_unlock(&k->lock);
+}
+
+const char *bed_log(struct bed *k)
+{
+    static char text[65536];
+
+    (void)pthread_mutex_lock(&k->lock);
+    cr_assert_lt(k->log.len, sizeof(text));
+    if (k->log.len != 0)
+        memcpy(text, k->log.data, k->log.len);
+    text[k->log.len] = '\0';
+    rc_buf_reset(&k->log);
+    (void)pthread_mutex_unlock(&k->lock);
+    return text;
+}
+
+static void make(struct bed *k, const struct bed_engine *e, const char *const *more,
+                 bool follows)
 {
     struct rc_conf_errors errors = {0};
     char *option[2 * BED_OPTIONS];
@@ -50,8 +93,21 @@ void bed_make(struct bed *k, const struct bed_engine *e, const char *const *more
         free(option[--n]);
     k->store = rc_store_new(&k->conf, BED_PRODUCERS, on_flush, k);
     cr_assert_not_null(k->store);
+    k->follows = follows;
+    if (follows)
+        rc_store_follow(k->store, on_news, k);
     k->port = rc_store_port(k->store);
     cr_assert_eq(rc_store_open(k->store, &errors), RC_OK);
+}
+
+void bed_make(struct bed *k, const struct bed_engine *e, const char *const *more)
+{
+    make(k, e, more, false);
+}
+
+void bed_make_following(struct bed *k, const struct bed_engine *e, const char *const *more)
+{
+    make(k, e, more, true);
 }
 
 void bed_start(struct bed *k)
@@ -71,6 +127,7 @@ void bed_close(struct bed *k)
     rc_store_free(k->store);
     for (unsigned i = 0; i < k->ndone; i++)
         rc_store_req_free(k->done[i]);
+    rc_buf_deinit(&k->log);
     rc_conf_free(&k->conf);
     (void)pthread_cond_destroy(&k->came);
     (void)pthread_mutex_destroy(&k->lock);

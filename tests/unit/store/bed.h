@@ -21,6 +21,10 @@ struct bed {
     pthread_cond_t came;
     struct rc_store_req *done[BED_DONE]; /* in the order of done(); the bed's */
     unsigned ndone, flushed;
+    /* Of one that follows: what was told and what came back, in that order, as words. News: "7:ann>bob", and
+     * of a group "7:ann>g(ann,bob)"; "skip". Stored messages: "=8", pages: "?". */
+    bool follows;
+    struct rc_buf log;
 };
 
 /* What makes an engine's store: options such as "store.path=/tmp/x", NULL ends them. */
@@ -33,6 +37,10 @@ struct bed_engine {
 
 /* more: further options, NULL ends them; or NULL. */
 void bed_make(struct bed *k, const struct bed_engine *e, const char *const *more);
+/* The same of one that follows what others store. */
+void bed_make_following(struct bed *k, const struct bed_engine *e, const char *const *more);
+/* What it has in its log so far, which is emptied. Static memory. */
+const char *bed_log(struct bed *k);
 void bed_start(struct bed *k);
 /* Both. */
 void bed_open(struct bed *k, const struct bed_engine *e);
@@ -64,5 +72,8 @@ struct bed_case {
 };
 extern const struct bed_case bed_cases[];
 extern const unsigned bed_ncases;
+/* suite_follow.c: the same of what others store. */
+extern const struct bed_case bed_follow_cases[];
+extern const unsigned bed_nfollow_cases;
 
 #endif /* RC_TESTS_STORE_BED_H */

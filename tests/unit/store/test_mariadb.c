@@ -95,6 +95,20 @@ static uint64_t say(struct bed *k, const char *content)
     return bed_put(k, RC_STORE_ROOM, "ann", "lobby", content, "");
 }
 
+/* A connection of root's that carries out these statements, which are not awaited. */
+static MYSQL *hold(const struct server *s, const char *sql)
+{
+    MYSQL *db = mysql_init(NULL);
+
+    cr_assert_not_null(mysql_real_connect(db, "localhost", "root", "", s->database, 0,
+                                          s->socket, CLIENT_MULTI_STATEMENTS));
+    cr_assert_eq(mysql_send_query(db, sql, strlen(sql)), 0);
+    while (query(s, "SELECT COUNT(*) FROM information_schema.processlist "
+                    "WHERE state = 'User sleep'") == 0)
+        (void)usleep(10000);
+    return db;
+}
+
 Test(mariadb, suite, .timeout = 300)
 {
     struct server s;
@@ -104,6 +118,19 @@ Test(mariadb, suite, .timeout = 300)
         (void)fprintf(stderr, "# mariadb: %s\n", bed_cases[i].name);
         use(&s, i, s.socket);
         bed_cases[i].run(&s.engine);
+    }
+    server_remove(&s);
+}
+
+Test(mariadb, follow, .timeout = 300)
+{
+    struct server s;
+
+    server_start(&s, "");
+    for (unsigned i = 0; i < bed_nfollow_cases; i++) {
+        (void)fprintf(stderr, "# mariadb: %s\n", bed_follow_cases[i].name);
+        use(&s, i, s.socket);
+        bed_follow_cases[i].run(&s.engine);
     }
     server_remove(&s);
 }
@@ -217,6 +244,137 @@ Test(mariadb, broken_commit, .timeout = 120)
     server_remove(&s);
 }
 
+static struct rc_store_in to_bob(const char *from)
+{
+    return (struct rc_store_in){.conversation = RC_STORE_PRIVATE,
+                                .user = rc_str_of(from),
+                                .receiver = RC_STR("bob"),
+                                .content = RC_STR("x")};
+}
+
+/* What another node stores before, while, and after a commit of this one is broken: each is told once, and in
+ * the order of the ids. */
+static void lose_and_follow(struct server *s, unsigned n, enum proxy_mode mode)
+{
+    struct rc_store_in look = {.id = 0};
+    struct bed k, other;
+    struct proxy p;
+    char path[96];
+
+    (void)snprintf(path, sizeof(path), "%s/proxy", s->dir);
+    proxy_start(&p, path, s->socket);
+    use(s, n, path);
+    bed_make_following(&k, &s->engine, NULL);
+    (void)snprintf(s->at, sizeof(s->at), "store.socket=%s", s->socket);
+    bed_open(&other, &s->engine);
+    cr_assert_eq(bed_put(&other, RC_STORE_PRIVATE, "ann", "bob", "x", ""), 1u);
+    (void)bed_submit(&k, RC_STORE_PUT, to_bob("carl"));
+    (void)bed_submit(&k, RC_STORE_PUT, to_bob("carl"));
+    atomic_store(&p.mode, mode);
+    bed_start(&k);
+    bed_await(&k, 2);
+    cr_assert_eq(atomic_load(&p.mode), PROXY_PASS); /* it did happen */
+    cr_assert_eq(bed_stats(&k).connects, 2u);
+    cr_assert_str_eq(bed_log(&k), "1:ann>bob =2 =3 ");
+    cr_assert_eq(bed_put(&other, RC_STORE_PRIVATE, "ann", "bob", "x", ""), 4u);
+    (void)bed_ask(&k, RC_STORE_FOLLOW, look);
+    cr_assert_str_eq(bed_log(&k), "4:ann>bob ");
+    bed_close(&k);
+    bed_close(&other);
+    proxy_stop(&p);
+}
+
+/* Nobody knows; once the server is back it shows, and then it is told. */
+static void doubt_and_follow(struct server *s, unsigned n)
+{
+    struct rc_store_in look = {.id = 0};
+    struct proxy p;
+    struct bed k;
+    char path[96];
+
+    (void)snprintf(path, sizeof(path), "%s/proxy", s->dir);
+    proxy_start(&p, path, s->socket);
+    use(s, n, path);
+    s->engine.option[4] = "store.timeout=1s";
+    bed_make_following(&k, &s->engine, NULL);
+    bed_start(&k);
+    (void)snprintf(p.server, sizeof(p.server), "/nowhere");
+    atomic_store(&p.mode, PROXY_LOSE_REPLY);
+    cr_assert_eq(bed_ask(&k, RC_STORE_PUT, to_bob("carl"))->fault, RC_STORE_UNKNOWN);
+    (void)snprintf(p.server, sizeof(p.server), "%s", s->socket);
+    bed_await_up(&k, true);
+    cr_assert_eq(bed_put(&k, RC_STORE_PRIVATE, "ann", "bob", "x", ""), 2u);
+    (void)bed_ask(&k, RC_STORE_FOLLOW, look);
+    cr_assert_str_eq(bed_log(&k), "1:carl>bob? =2 ");
+    bed_close(&k);
+    proxy_stop(&p);
+}
+
+Test(mariadb, broken_commit_of_one_that_follows, .timeout = 120)
+{
+    struct server s;
+
+    server_start(&s, "");
+    lose_and_follow(&s, 1, PROXY_LOSE_COMMIT);
+    lose_and_follow(&s, 2, PROXY_LOSE_REPLY);
+    doubt_and_follow(&s, 3);
+    server_remove(&s);
+}
+
+/* A query that takes too long fails by itself, and what is asked with it does not. */
+Test(mariadb, slow_query, .timeout = 120)
+{
+    struct rc_store_in of_ann = {.user = RC_STR("ann")}, of_bob = {.user = RC_STR("bob")};
+    const struct rc_store_req *slow, *other, *put;
+    struct server s;
+    struct bed k;
+
+    server_start(&s, "");
+    use(&s, 1, s.socket);
+    bed_open(&k, &s.engine);
+    bed_close(&k);
+    (void)query(&s,
+                "INSERT INTO message (id, conversation_type, sender_id, receiver_id, content, "
+                "created_at) SELECT seq, 'private', 'ann', CONCAT('u', seq), 'hi', "
+                "'2023-11-14 22:13:20.123' FROM seq_1_to_40000");
+    bed_make(&k, &s.engine, (const char *const[]){"store.query_timeout=2ms", NULL});
+    slow = bed_submit(&k, RC_STORE_CONVERSATIONS, of_ann);
+    other = bed_submit(&k, RC_STORE_CONVERSATIONS, of_bob);
+    put = bed_submit(&k, RC_STORE_PUT, to_bob("carl"));
+    bed_start(&k);
+    bed_await(&k, 3);
+    cr_assert_eq(slow->fault, RC_STORE_SLOW);
+    cr_assert_eq(other->fault, RC_STORE_OK);
+    cr_assert_eq(put->fault, RC_STORE_OK);
+    cr_assert_eq(bed_stats(&k).slow, 1u);
+    cr_assert_eq(bed_stats(&k).failed, 1u);
+    cr_assert_eq(bed_stats(&k).up, 1u);
+    cr_assert_eq(bed_stats(&k).connects, 1u);
+    bed_close(&k);
+
+    /* There was nothing wrong with it but the time. */
+    bed_make(&k, &s.engine, (const char *const[]){"store.query_timeout=10m", NULL});
+    bed_start(&k);
+    slow = bed_ask(&k, RC_STORE_CONVERSATIONS, of_ann);
+    cr_assert_eq(slow->fault, RC_STORE_OK);
+    cr_assert(slow->more);
+    bed_close(&k);
+
+    /* What writes waits for others' locks as long as store.timeout says. */
+    bed_make(&k, &s.engine, (const char *const[]){"store.query_timeout=1ms", NULL});
+    bed_start(&k);
+    {
+        MYSQL *held =
+            hold(&s, "START TRANSACTION; UPDATE message_counter SET last_id = last_id + 1; "
+                     "DO SLEEP(0.5); COMMIT");
+
+        cr_assert_gt(say(&k, "after it"), 0u);
+        mysql_close(held);
+    }
+    bed_close(&k);
+    server_remove(&s);
+}
+
 static bool refuses(const struct server *s, const char *why)
 {
     char engine[] = "store.engine=mariadb", password[] = "store.password=secret", at[128],
@@ -293,20 +451,6 @@ Test(mariadb, schema, .timeout = 120)
     (void)query(&s, "INSERT INTO schema_version (version) VALUES (99)");
     cr_assert(refuses(&s, "its schema has version 99"));
     server_remove(&s);
-}
-
-/* A connection of root's that carries out these statements, which are not awaited. */
-static MYSQL *hold(const struct server *s, const char *sql)
-{
-    MYSQL *db = mysql_init(NULL);
-
-    cr_assert_not_null(mysql_real_connect(db, "localhost", "root", "", s->database, 0,
-                                          s->socket, CLIENT_MULTI_STATEMENTS));
-    cr_assert_eq(mysql_send_query(db, sql, strlen(sql)), 0);
-    while (query(s, "SELECT COUNT(*) FROM information_schema.processlist "
-                    "WHERE state = 'User sleep'") == 0)
-        (void)usleep(10000);
-    return db;
 }
 
 /* One node at a time, and for as long as it takes. */

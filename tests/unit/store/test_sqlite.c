@@ -74,6 +74,18 @@ Test(sqlite, suite, .timeout = 300)
     }
 }
 
+Test(sqlite, follow, .timeout = 300)
+{
+    for (unsigned i = 0; i < bed_nfollow_cases; i++) {
+        struct file f;
+
+        (void)fprintf(stderr, "# sqlite: %s\n", bed_follow_cases[i].name);
+        file_make(&f);
+        bed_follow_cases[i].run(&f.engine);
+        file_remove(&f);
+    }
+}
+
 /* The reason why a store cannot be opened. Static memory. */
 static const char *refusal(const struct file *f)
 {
