@@ -1,6 +1,7 @@
 /* Listeners (src/broker/listener.c): what the configuration says of them, what it cannot say, and the
  * files of Unix sockets. */
 #include "rc/broker/listener.h"
+#include "rc/net/conn.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -333,4 +334,72 @@ Test(listener, what_can_be_tried)
     tear_down(&g);
     tear_down(&f);
     clear(&b);
+}
+
+/* ---- for other nodes ---- */
+
+Test(listener, for_nodes)
+{
+    struct fixture f;
+
+    set_up(&f, "[cluster]\nlisten = 127.0.0.1:0\n[listen b]\naddress = 127.0.0.1:80\n");
+    cr_assert_eq(f.all->n, 2u);
+    cr_assert_not(f.all->at[0].pipe);
+    cr_assert(f.all->at[1].pipe); /* the last, wherever it stands */
+    cr_assert(f.all->at[1].proxy_protocol);
+    cr_assert_str_eq(f.all->at[1].address, "127.0.0.1:0");
+    tear_down(&f);
+    set_up(&f, "");
+    cr_assert_eq(f.all->n, 1u);
+    cr_assert_not(f.all->at[0].pipe);
+    tear_down(&f);
+    check_fault("[cluster]\nlisten = 127.0.0.1:80\n[listen b]\naddress = 127.0.0.1:80\n",
+                "/no-such/t.ini:2: [cluster] listen = 127.0.0.1:80: expected one that no other "
+                "listener has\n");
+}
+
+/* Checks what others are told; %u stands for the port that it got. */
+static void check_advertised(const char *text, const char *expected)
+{
+    struct sockaddr_storage ss = {0};
+    socklen_t len = sizeof(ss);
+    char told[RC_LISTENER_TEXT], want[RC_LISTENER_TEXT];
+    struct rc_addr at;
+    struct fixture f;
+
+    set_up(&f, text);
+    cr_assert_eq(rc_listeners_advertise(f.all, &f.conf, told, &f.e), RC_OK);
+    cr_assert_eq(getsockname(f.all->at[1].fd, (struct sockaddr *)&ss, &len), 0);
+    rc_addr_from(&ss, &at);
+    cr_assert_neq(at.port, 0);
+    (void)snprintf(want, sizeof(want), "%s%u", expected, (unsigned)at.port);
+    if (expected[strlen(expected) - 1] != ':')
+        (void)snprintf(want, sizeof(want), "%s", expected);
+    cr_assert_str_eq(told, want);
+    tear_down(&f);
+}
+
+Test(listener, advertised)
+{
+    char told[RC_LISTENER_TEXT];
+    struct fixture f;
+
+    check_advertised("[cluster]\nlisten = 127.0.0.1:0\n", "127.0.0.1:");
+    check_advertised("[cluster]\nlisten = [::1]:0\n", "[::1]:");
+    check_advertised("[cluster]\nlisten = 0.0.0.0:0\nadvertise = 127.0.0.1:0\n", "127.0.0.1:");
+    check_advertised("[cluster]\nlisten = 0.0.0.0:0\nadvertise = localhost:0\n", "127.0.0.1:");
+    check_advertised("[cluster]\nlisten = 127.0.0.1:0\nadvertise = 192.0.2.7:3100\n",
+                     "192.0.2.7:3100");
+    check_advertised("[cluster]\nlisten = 127.0.0.1:0\nadvertise = [2001:db8::7]:3100\n",
+                     "[2001:db8::7]:3100");
+    set_up(&f, "");
+    cr_assert_eq(rc_listeners_advertise(f.all, &f.conf, told, &f.e), RC_OK);
+    cr_assert_str_eq(told, "");
+    cr_assert_eq(f.all->at[0].fd, -1);
+    tear_down(&f);
+    set_up(&f, "[cluster]\nlisten = 127.0.0.1:0\nadvertise = no-such.invalid:0\n");
+    cr_assert_eq(rc_listeners_advertise(f.all, &f.conf, told, &f.e), RC_ESYS);
+    rc_buf_putc(&f.e.text, '\0');
+    cr_assert_not_null(strstr((const char *)f.e.text.data, "advertise = no-such.invalid:0: "));
+    tear_down(&f);
 }
