@@ -18,6 +18,7 @@
 enum {
     OUT_MARK = 65536,  /* bytes of answers that may wait before further requests do */
     BODY_STEP = 65536, /* bytes of a body that buy it another limits.head_timeout */
+    ENDS_LOGGED = 20,  /* of connections in a second, each by a line */
     SHARE_MIN = 4096,  /* bytes of a file that are not copied: less goes with the head */
 };
 
@@ -433,18 +434,44 @@ static enum rc_loglevel level_of(enum rc_close reason)
     return everyday ? RC_LOG_DEBUG : RC_LOG_INFO;
 }
 
+/* Anybody can send what is no HTTP, as often as he likes: the log is not his to fill. */
+RC_ON_SHARD static bool may_log(struct rc_shard *sh)
+{
+    if (sh->loop.now_ms - sh->ends_from_ms >= 1000) {
+        if (sh->ends_unlogged != 0)
+            rc_shard_log(sh, RC_LOG_INFO, "http closed: %u more, which closed_total counts",
+                         sh->ends_unlogged);
+        sh->ends_from_ms = sh->loop.now_ms;
+        sh->ends_logged = sh->ends_unlogged = 0;
+    }
+    if (sh->ends_logged++ < ENDS_LOGGED)
+        return true;
+    sh->ends_unlogged++;
+    return false;
+}
+
+RC_ON_SHARD static void log_end(struct rc_shard *sh, const struct rc_conn *c,
+                                enum rc_close reason)
+{
+    enum rc_loglevel level = level_of(reason);
+    char peer[RC_ADDR_TEXT];
+    bool all = atomic_load_explicit(&rc_log_threshold, memory_order_relaxed) >= RC_LOG_DEBUG;
+
+    if (all || level == RC_LOG_DEBUG || may_log(sh))
+        rc_shard_log(sh, level, "conn=%u.%u peer=%s http closed reason=%s", sh->index,
+                     c->hdr.slot, rc_addr_text(&c->peer, peer), rc_close_text(reason));
+}
+
 static void on_close(struct rc_conn *c, enum rc_close reason)
 {
     struct rc_shard *sh = rc_shard_of(c);
     struct rc_http *h = c->user;
-    char peer[RC_ADDR_TEXT];
 
     rc_assert_on_shard(sh);
     rc_route_cancel(sh, c, true);
     rc_stat_add(&sh->stats.closed[reason], 1);
     rc_front_gone(sh, c);
-    rc_shard_log(sh, level_of(reason), "conn=%u.%u peer=%s http closed reason=%s", sh->index,
-                 c->hdr.slot, rc_addr_text(&c->peer, peer), rc_close_text(reason));
+    log_end(sh, c, reason);
     rc_http_free(h);
     c->user = NULL;
 }

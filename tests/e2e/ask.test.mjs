@@ -97,6 +97,8 @@ for (const shards of [1, 2, 4]) {
       assert.equal((await open[32]).error, 'too_many_asks');
       assert.deepEqual(await ask(b, 'question', a.id, 'hi', 1), ['re:hi', 1]);
       assert.deepEqual((await Promise.all(open)).map((r) => r.error), [...Array(32).fill('timeout'), 'too_many_asks']);
+      const again = Array.from({ length: 32 }, () => ask(a, 'question', b.id, 'hi', 1));
+      assert.deepEqual(await Promise.all(again), again.map(() => ['re:hi', 1]), 'their places are free again');
     });
   });
 }

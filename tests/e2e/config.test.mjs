@@ -493,6 +493,48 @@ describe('log', roomcastOnly, () => {
     for (const l of lines) assert.match(l, /^\S+Z info .*shard=\d+ conn=\S+ .*peer=127\.0\.0\.1:\d+ /);
   });
 
+  for (const shards of SHARDS)
+    test(`a storm of connections does not fill it; ${label(shards)}`, async (t) => {
+      const server = await startFor(t, { ini: RULES, shards });
+      const storm = async (times, bytes) => {
+        let left = times;
+        await Promise.all(range(20).map(async () => {
+          for (; left-- > 0; ) {
+            const socket = createConnection({ port: server.port, host: '127.0.0.1' }).on('error', () => {});
+            await once(socket, 'connect');
+            const end = once(socket.resume(), 'close');
+            if (bytes) socket.write(bytes);
+            else socket.end();
+            await end;
+          }
+        }));
+      };
+      const quiet = server.stderr().length;
+      await storm(300, '');
+      await storm(300, 'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+      await storm(300, 'GET /nothing HTTP/1.0\r\n\r\n');
+      await sleep(100);
+      assert.equal(server.stderr().slice(quiet), '', 'ends as they should be');
+      const lines = () => (server.stderr().match(/ http closed reason=bad_request$/gm) ?? []).length;
+      const begun = Date.now();
+      const BAD = 1000;
+      await storm(BAD, 'what is this\r\n\r\n');
+      const seconds = (Date.now() - begun) / 1000;
+      await until('some are told', () => lines() >= 20);
+      await sleep(1100);
+      const told = () => [...server.stderr().matchAll(/ http closed: (\d+) more/g)].reduce((n, m) => n + Number(m[1]), 0);
+      // What was left out is counted in the next line, of each shard.
+      let more = 0;
+      await until('all are told of', async () => {
+        more += 10;
+        await storm(10, 'what is this\r\n\r\n');
+        await sleep(1100);
+        return lines() + told() >= BAD;
+      }, 60_000);
+      assert.ok(lines() <= 20 * shards * (seconds + 2) + more, `${lines()} lines in ${seconds} s`);
+      assert.ok(lines() + told() <= BAD + more);
+    });
+
   test('a peer cannot forge lines', async (t) => {
     const server = await startFor(t, { ini: RULES, options: { 'log.level': 'debug' } });
     const ws = await Socket.open(server, { namespace: '/' });

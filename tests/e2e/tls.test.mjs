@@ -13,6 +13,7 @@ import { launch, newPage } from './lib/browser.mjs';
 import { ask, client, closeAll, connect, connected, event, inbox, upgraded } from './lib/client.mjs';
 import { ctl, startWithConsole } from './lib/console.mjs';
 import { run, tempDir, top } from './lib/daemon.mjs';
+import { metrics } from './lib/metrics.mjs';
 import { ADMIN, operator } from './lib/operator.mjs';
 import { SHARDS, label, logged, roomcastOnly, slow, startFor, until, within } from './lib/target.mjs';
 import { Authority, NEW_RSA, dial, get, listenTls, secure } from './lib/tls.mjs';
@@ -391,6 +392,69 @@ describe('TLS', roomcastOnly, () => {
     await server.stop();
     assert.ok(['transport close', 'io server disconnect'].includes((await gone)[0] ?? (await gone)));
     half.destroy();
+  });
+
+  // The upgrade of a session goes to its shard, mostly another one than that by which its connection came.
+  test('an upgrade on another shard, and the end of its connection: at once, in the middle, later', async (t) => {
+    const server = await start(t, { shards: 4, options: { 'log.level': 'info', 'admin.listen': '127.0.0.1:0', 'socketio.upgrade_timeout': '1h' } });
+    server.admin = /metrics on (http:\S+)\/metrics/.exec(server.stderr())?.[1] ?? (await logged(server, /metrics on (http:\S+)\/metrics/))[1];
+    const frame = (text) => Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]);
+    const path = (sid, transport) => `/socket.io/?EIO=4&transport=${transport}${sid ? `&sid=${sid}` : ''}`;
+    const post = async (sid, packets) => {
+      const socket = await dial(server.port, trust());
+      socket.write(`POST ${path(sid, 'polling')} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: ${packets.length}\r\nConnection: close\r\n\r\n${packets}`);
+      await socket.said(/^HTTP\/1\.1 200 /);
+      socket.destroy();
+    };
+    // If so asked, hands on what comes when that has ended: the request, its first frame and close_notify are read as
+    // one, and no FIN follows that would tell of the end a second time.
+    let whole = false;
+    const proxy = createServer({ allowHalfOpen: true }, (near) => {
+      const far = tcpConnect({ port: server.port, host: '127.0.0.1' });
+      const kept = [];
+      near.on('data', (d) => (whole ? kept.push(d) : far.write(d))).on('end', () => far.write(Buffer.concat(kept))).on('error', () => far.destroy());
+      far.on('data', (d) => near.write(d)).on('end', () => near.end()).on('error', () => near.destroy());
+    });
+    t.after(() => proxy.close());
+    await new Promise((done) => proxy.listen(0, '127.0.0.1', done));
+    const upgrade = async (sid, port) => {
+      const socket = await dial(port, trust());
+      whole = port !== server.port;
+      const head = `GET ${path(sid, 'websocket')} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`
+        + 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
+      socket.write(Buffer.concat([Buffer.from(head), frame('2probe')]));
+      return socket;
+    };
+    const moved = async () => (await metrics(server))['closed_total moved'] ?? 0;
+    const ROUNDS = 24;
+    for (let i = 0; i < ROUNDS; i++) {
+      const { sid } = JSON.parse((await get(server.port, path('', 'polling'), trust())).body.slice(1));
+      const socket = await upgrade(sid, i % 3 === 0 ? proxy.address().port : server.port);
+      if (i % 3 === 0) {
+        socket.end(); // the first shard has seen it
+      } else {
+        await socket.said(/^HTTP\/1\.1 101 [^]*3probe/);
+        socket.write(frame('5'));
+        if (i % 3 === 1) {
+          socket.end();
+        } else {
+          socket.write(frame('40'));
+          await socket.said(/40\{"sid":/);
+          socket.destroy(); // without close_notify
+        }
+      }
+      if (i % 3 !== 2) await socket.gone();
+      whole = false;
+      assert.equal(socket.fault, null);
+      if (i % 3 === 0) await post(sid, '1');
+    }
+    assert.ok((await moved()) > ROUNDS / 3, 'some have moved');
+    await until('all are gone', async () => {
+      const m = await metrics(server);
+      return m.conns === 0 && m.sessions === 0;
+    }, 20_000);
+    const again = await connect(secure(server), { ...trust(), transports: ['polling', 'websocket'] });
+    await upgraded(again);
   });
 
   test('faults name the file, the line and the key', async () => {

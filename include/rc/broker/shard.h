@@ -134,7 +134,9 @@ struct rc_shard {
     struct rc_survey *survey,
         **survey_tail;                  /* questions of operators that wait for their turn */
     struct rc_bus_job *job, **job_tail; /* the same of other nodes, see bus_order.c */
-    char date[48];                      /* "Date: …" of the second date_at */
+    uint64_t ends_from_ms;              /* see front.c: when the first of ends_logged was */
+    uint32_t ends_logged, ends_unlogged;
+    char date[48]; /* "Date: …" of the second date_at */
     time_t date_at;
     struct rc_timerq q_drain; /* see drain.c */
     struct rc_timer drain_timer;
