@@ -30,7 +30,7 @@ made_with() {
 one() {
     local name=$1 units total
     units=$("$program" list | awk -v name="$name" '$1 == name { print $2 }')
-    valgrind --tool=callgrind --toggle-collect=micro_measured --callgrind-out-file=/dev/null \
+    valgrind --tool=callgrind --toggle-collect='micro_measured*' --callgrind-out-file=/dev/null \
         "$program" run "$name" >"$out/$name.log" 2>&1 || { tail -n 5 "$out/$name.log" >&2; return 1; }
     total=$(awk '/Collected *:/ { print $NF }' "$out/$name.log")
     awk -v total="$total" -v units="$units" 'BEGIN { printf "%.1f\n", total / units }' >"$out/$name.count"

@@ -50,17 +50,18 @@ struct rc_exec {
     uint64_t ask;         /* number of the question that is being built, 0: none */
     uint32_t ask_ms;      /* how long its answers are awaited */
     struct rc_template_env env;
-    struct rc_str at_fault;   /* key of an argument, see env.key */
-    char id[RC_NAME_LEN + 1]; /* the socket's, unless it is longer */
+    struct rc_str at_fault; /* key of an argument, see env.key */
     struct rc_buf longer_id;
     struct rc_buf name[2];       /* the last room named, and the one before it */
     unsigned named;              /* which is the last */
     struct rc_str home;          /* of a dynamic namespace, see space.h; else empty */
     struct rc_str key;           /* of the room that env.room is */
-    const char *code;            /* of a refusal */
-    char text[160];              /* its message, unless the rule has one: */
+    const char *code;            /* of a refusal; its message is `text` unless the rule has one: */
     struct rc_buf message, data; /* JSON; data may be empty */
     bool data_attached;          /* the event's attachments belong to data */
+    /* From here on nothing is set at the start. */
+    char text[160];
+    char id[RC_NAME_LEN + 1]; /* the socket's, unless it is longer */
 };
 
 /* ---- exec.c ---- */

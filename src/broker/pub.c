@@ -9,7 +9,7 @@
 struct rc_pub *rc_pub_new(uint16_t nsp, struct rc_str room, uint64_t hash, const void *data,
                           size_t len)
 {
-    struct rc_pub *p = rc_malloc(sizeof(*p) + len + room.len);
+    struct rc_pub *p = rc_block_new(sizeof(*p) + len + room.len);
 
     atomic_init(&p->refs, 1);
     p->len = (uint32_t)len;
@@ -43,6 +43,6 @@ void rc_pub_unref(struct rc_pub **pp)
     if (atomic_fetch_sub_explicit(&p->refs, 1, memory_order_release) == 1) {
         (void)atomic_load_explicit(&p->refs, memory_order_acquire);
         free(p->audience); /* one block */
-        free(p);
+        rc_block_free(p, sizeof(*p) + p->len + p->room_len);
     }
 }

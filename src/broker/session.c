@@ -206,19 +206,13 @@ void rc_session_release(struct rc_shard *sh, struct rc_session *s)
     rc_session_touch(sh, s);
 }
 
-void rc_session_flush(struct rc_shard *sh, struct rc_session *s)
+void rc_session_flush_rest(struct rc_shard *sh, struct rc_session *s, int rc)
 {
-    if (s->fd >= 0) {
-        int rc = rc_outq_flush(&s->out, s->fd, NULL);
-
-        if (rc == RC_OK)
-            return;
-        if (rc == RC_EAGAIN) {
-            rc_conn_want_write(s->conn);
-            rc_session_set_fd(s);
-        } else {
-            rc_conn_close(s->conn, RC_CLOSE_RESET);
-        }
+    if (s->fd >= 0 && rc == RC_EAGAIN) {
+        rc_conn_want_write(s->conn);
+        rc_session_set_fd(s);
+    } else if (s->fd >= 0) {
+        rc_conn_close(s->conn, RC_CLOSE_RESET);
     } else if (s->fd == RC_FD_SECURE) {
         rc_conn_flush(s->conn);
         rc_session_set_fd(s);

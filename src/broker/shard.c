@@ -423,8 +423,10 @@ static void *run(void *arg)
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     /* NOLINTNEXTLINE(cert-pos47-c,concurrency-thread-canceltype-asynchronous): it is disabled */
     (void)pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+    rc_blocks_keep(true);
     rc_loop_run(&sh->loop, may_wait, on_turn_end, sh);
     (void)rc_outq_trim();
+    rc_blocks_keep(false);
     return NULL;
 }
 

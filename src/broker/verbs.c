@@ -234,13 +234,14 @@ RC_ON_SHARD static void begin_of(struct rc_exec *x, struct rc_shard *sh,
 {
     const struct rc_token *token = rc_identity_token(k);
 
-    *x = (struct rc_exec){.sh = sh,
-                          .session = k->session,
-                          .socket = k,
-                          .generation = g,
-                          .nsp = &g->app->nsp[k->nsp],
-                          .phase = RC_PHASE_ALL,
-                          .ev = ev};
+    memset(x, 0, offsetof(struct rc_exec, text));
+    x->sh = sh;
+    x->session = k->session;
+    x->socket = k;
+    x->generation = g;
+    x->nsp = &g->app->nsp[k->nsp];
+    x->phase = RC_PHASE_ALL;
+    x->ev = ev;
     for (unsigned i = 0; i < 2; i++) {
         x->name[i] = sh->name[i];
         sh->name[i] = RC_BUF_INIT;

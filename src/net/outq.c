@@ -71,7 +71,7 @@ unsigned rc_outq_trim(void)
 
 struct rc_seg *rc_seg_new(const void *data, size_t len)
 {
-    struct rc_seg *s = rc_malloc(sizeof(*s) + len);
+    struct rc_seg *s = rc_block_new(sizeof(*s) + len);
 
     *s = (struct rc_seg){.data = (uint8_t *)(s + 1), .len = (uint32_t)len, .refs = 1};
     if (data != NULL && len != 0)
@@ -82,7 +82,7 @@ struct rc_seg *rc_seg_new(const void *data, size_t len)
 
 struct rc_seg *rc_seg_pin(const void *data, size_t len, void *pin, void (*unpin)(void *pin))
 {
-    struct rc_seg *s = rc_malloc(sizeof(*s));
+    struct rc_seg *s = rc_block_new(sizeof(*s));
 
     *s = (struct rc_seg){
         .data = data, .pin = pin, .unpin = unpin, .len = (uint32_t)len, .refs = 1};
@@ -92,10 +92,12 @@ struct rc_seg *rc_seg_pin(const void *data, size_t len, void *pin, void (*unpin)
 
 void rc_seg_free(struct rc_seg *s)
 {
+    bool own = s->data == (const uint8_t *)(s + 1);
+
     live -= weight(s);
     if (s->pin != NULL)
         s->unpin(s->pin);
-    free(s);
+    rc_block_free(s, sizeof(*s) + (own ? s->len : 0));
 }
 
 void rc_outq_push_more(struct rc_outq *q, struct rc_seg *s)
@@ -228,7 +230,7 @@ __attribute__((noinline)) static ssize_t send_many(const struct rc_outq *q, int 
     /* sendmsg() does not write through iov_base; the cast is the interface's. */
     iov[0].iov_base = (void *)(uintptr_t)(q->first->data + q->off);
     iov[0].iov_len = q->first->len - q->off;
-    for (uint32_t i = 0; i < m->n && msg.msg_iovlen < IOV_MAX_USED; i++) {
+    for (uint32_t i = 0; m != NULL && i < m->n && msg.msg_iovlen < IOV_MAX_USED; i++) {
         const struct rc_seg *s = m->seg[(m->head + i) & (m->cap - 1)];
 
         iov[msg.msg_iovlen].iov_base = (void *)(uintptr_t)s->data;
@@ -237,40 +239,59 @@ __attribute__((noinline)) static ssize_t send_many(const struct rc_outq *q, int 
     return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-int rc_outq_flush(struct rc_outq *q, int fd, size_t *wrote)
+/* A send() of `want` bytes wrote n. True: that is as far as it goes. */
+static bool is_full(ssize_t n, size_t want, int *rc)
+{
+    if (n < 0 && errno != EINTR)
+        *rc = errno == EAGAIN ? RC_EAGAIN : RC_ESYS;
+    else if (n >= 0 && (size_t)n < want) /* a short write: the next would say EAGAIN */
+        *rc = RC_EAGAIN;
+    else
+        return false;
+    return true;
+}
+
+/* The first call is done, and wrote n of `want` bytes; n == 0 == want: it is not. */
+__attribute__((noinline)) static int flush_rest(struct rc_outq *q, int fd, ssize_t n,
+                                                size_t want, size_t *wrote)
 {
     size_t total = 0;
     int rc = RC_OK;
 
-    while (q->first != NULL) {
-        struct rc_seg *only = q->more == NULL ? q->first : NULL;
-        uint32_t want = q->bytes;
-        bool all = only != NULL || q->more->n < IOV_MAX_USED;
-        ssize_t n = only != NULL
-                        ? send(fd, only->data + q->off, want, MSG_NOSIGNAL | MSG_DONTWAIT)
-                        : send_many(q, fd);
+    for (;;) {
+        bool full = is_full(n, want, &rc);
 
-        if (n == want && only != NULL) {
-            *q = (struct rc_outq){0};
-            rc_seg_unref(only);
-            total += want;
-            break;
+        if (n > 0) {
+            total += (size_t)n;
+            rc_outq_advance(q, (size_t)n);
         }
-        if (n < 0) {
-            if (errno == EINTR)
-                continue;
-            rc = errno == EAGAIN ? RC_EAGAIN : RC_ESYS;
+        if (full || q->first == NULL)
             break;
-        }
-        total += (size_t)n;
-        rc_outq_advance(q, (size_t)n);
-        if (all && (size_t)n < want) { /* a short write: the next would say EAGAIN */
-            rc = RC_EAGAIN;
-            break;
-        }
+        /* More than one call takes is no short write. */
+        want = q->more == NULL || q->more->n < IOV_MAX_USED ? q->bytes : 0;
+        n = send_many(q, fd);
     }
     rc_net_bytes.sent += total;
     if (wrote != NULL)
         *wrote = total;
     return rc;
+}
+
+int rc_outq_flush(struct rc_outq *q, int fd, size_t *wrote)
+{
+    struct rc_seg *only = q->first;
+    size_t want = q->bytes;
+    ssize_t n;
+
+    if (only == NULL || q->more != NULL)
+        return flush_rest(q, fd, 0, 0, wrote);
+    n = send(fd, only->data + q->off, want, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n != (ssize_t)want)
+        return flush_rest(q, fd, n, want, wrote);
+    *q = (struct rc_outq){0};
+    rc_seg_unref(only);
+    rc_net_bytes.sent += want;
+    if (wrote != NULL)
+        *wrote = want;
+    return RC_OK;
 }

@@ -7,6 +7,7 @@
 
 #include "rc/base/hash.h"
 #include "rc/base/log.h"
+#include "rc/base/mem.h"
 #include "rc/broker/app.h"
 #include "rc/broker/mesh.h"
 #include "rc/broker/shard.h"
@@ -50,6 +51,7 @@ static void world_open(unsigned nshards, uint32_t conns)
     struct rc_conf_errors e = {.n = 0};
 
     memset(&w, 0, sizeof(w));
+    rc_blocks_keep(true); /* as a shard's thread does */
     sim_open(conns);
     must(rc_hash_init() == RC_OK, "rc_hash_init");
     atomic_store(&rc_log_threshold, -1);
@@ -72,6 +74,7 @@ static void world_close(void)
     rc_mesh_free(w.mesh);
     rc_app_free(w.app);
     rc_conf_free(&w.conf);
+    rc_blocks_keep(false);
     sim_close();
 }
 

@@ -148,7 +148,16 @@ void rc_session_set_fd(struct rc_session *s);
 /* Puts the session on the list of queues that are flushed at the end of the turn. */
 void rc_session_touch(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
 /* Writes what waits, or answers a poll with it. */
-void rc_session_flush(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
+static inline void rc_session_flush(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
+/* What the inline part has not done: rc is what the socket said, if it has one. */
+void rc_session_flush_rest(struct rc_shard *sh, struct rc_session *s, int rc) RC_ON_SHARD;
+static inline void rc_session_flush(struct rc_shard *sh, struct rc_session *s)
+{
+    int rc = s->fd >= 0 ? rc_outq_flush(&s->out, s->fd, NULL) : RC_EAGAIN;
+
+    if (rc != RC_OK)
+        rc_session_flush_rest(sh, s, rc);
+}
 /* Keeps the queue from being written until as many releases. */
 void rc_session_hold(struct rc_session *s);
 void rc_session_release(struct rc_shard *sh, struct rc_session *s) RC_ON_SHARD;
