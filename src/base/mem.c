@@ -98,7 +98,7 @@ void rc_blocks_keep(bool yes)
     for (unsigned i = 0; i < CLASSES; i++) {
         while (kept.first[i] != NULL)
             free(rc_block_new((i + 1) * STEP));
-        kept.room[i] = yes ? KEPT_MAX : 0;
+        kept.room[i] = yes * (unsigned)KEPT_MAX;
     }
 }
 
