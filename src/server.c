@@ -135,7 +135,7 @@ static unsigned count_shards(const struct rc_conf *conf)
 /* What the limit of open files leaves for connections; it is raised as far as it goes. */
 static uint32_t count_connections(const struct rc_conf *conf, unsigned nshards)
 {
-    uint64_t reserved = 64 + 4 * (uint64_t)nshards, max = (uint64_t)SHARD_CONNS_MAX * nshards;
+    uint64_t reserved = 64 + 5 * (uint64_t)nshards, max = (uint64_t)SHARD_CONNS_MAX * nshards;
     struct rlimit files = {0};
 
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {

@@ -95,7 +95,7 @@ void rc_block_free(void *p, size_t size)
 
 void rc_blocks_keep(bool yes)
 {
-    for (unsigned i = 0; i < CLASSES; i++) {
+    for (size_t i = 0; i < CLASSES; i++) {
         while (kept.first[i] != NULL)
             free(rc_block_new((i + 1) * STEP));
         kept.room[i] = yes * (unsigned)KEPT_MAX;

@@ -25,7 +25,9 @@
 #include "rc/broker/survey.h"
 #include "rc/broker/union.h"
 #include "rc/net/compress.h"
+#include "rc/net/uring.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,21 +221,6 @@ RC_ON_SHARD static void take_mail(struct rc_shard *sh)
 
 /* ---- the end of a turn ---- */
 
-RC_ON_SHARD static void flush_dirty(struct rc_shard *sh)
-{
-    /* The list may grow while it is walked. */
-    for (uint32_t i = 0; i < sh->ndirty; i++) {
-        struct rc_session *s = sh->dirty[i];
-
-        if (i + 4 < sh->ndirty)
-            __builtin_prefetch(&sh->dirty[i + 4]->out, 1);
-        s->dirty = false;
-        if (!s->closed || s->polling != NULL)
-            rc_session_flush(sh, s);
-    }
-    sh->ndirty = 0;
-}
-
 /* Publishers that were held back because a ring was full go on once there is room. */
 RC_ON_SHARD static void resume_publishers(struct rc_shard *sh)
 {
@@ -301,7 +288,7 @@ static void on_turn_end(void *arg)
         rc_batch_distribute(sh);
         if (sh->ui != NULL)
             rc_ui_turn(sh);
-        flush_dirty(sh);
+        rc_shard_flush(sh);
         rc_shed(sh);
     } while (sh->ndirty != 0 || sh->batch.n != 0 || sh->loop.ready.n != 0 ||
              (sh->ui_live && rc_ui_has_more(sh)));
@@ -410,6 +397,18 @@ static bool may_wait(void *arg)
     return rc_mesh_sleep(sh->mesh, sh->index);
 }
 
+RC_ON_SHARD static void make_ring(struct rc_shard *sh)
+{
+    char why[128];
+
+    if (!sh->app->conf->server_io_uring)
+        return;
+    sh->uring = rc_uring_new();
+    if (sh->uring == NULL && sh->index == 0)
+        rc_shard_log(sh, RC_LOG_INFO, "no io_uring: %s; each connection is written by itself",
+                     strerror_r(errno, why, sizeof(why)));
+}
+
 static void *run(void *arg)
 {
     struct rc_shard *sh = arg;
@@ -424,9 +423,12 @@ static void *run(void *arg)
     /* NOLINTNEXTLINE(cert-pos47-c,concurrency-thread-canceltype-asynchronous): it is disabled */
     (void)pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
     rc_blocks_keep(true);
+    make_ring(sh);
     rc_loop_run(&sh->loop, may_wait, on_turn_end, sh);
     (void)rc_outq_trim();
     rc_blocks_keep(false);
+    rc_uring_free(sh->uring);
+    sh->uring = NULL;
     return NULL;
 }
 

@@ -277,21 +277,41 @@ __attribute__((noinline)) static int flush_rest(struct rc_outq *q, int fd, ssize
     return rc;
 }
 
-int rc_outq_flush(struct rc_outq *q, int fd, size_t *wrote)
+/* A segment that was all of its queue has been written. */
+static inline void done_with(struct rc_outq *q)
 {
     struct rc_seg *only = q->first;
+
+    rc_net_bytes.sent += q->bytes;
+    *q = (struct rc_outq){0};
+    rc_seg_unref(only);
+}
+
+int rc_outq_flush(struct rc_outq *q, int fd, size_t *wrote)
+{
     size_t want = q->bytes;
     ssize_t n;
 
-    if (only == NULL || q->more != NULL)
+    if (!rc_outq_single(q))
         return flush_rest(q, fd, 0, 0, wrote);
-    n = send(fd, only->data + q->off, want, MSG_NOSIGNAL | MSG_DONTWAIT);
+    n = send(fd, q->first->data + q->off, want, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n != (ssize_t)want)
         return flush_rest(q, fd, n, want, wrote);
-    *q = (struct rc_outq){0};
-    rc_seg_unref(only);
-    rc_net_bytes.sent += want;
+    done_with(q);
     if (wrote != NULL)
         *wrote = want;
     return RC_OK;
+}
+
+int rc_outq_sent(struct rc_outq *q, int n)
+{
+    if (n == (int)q->bytes) {
+        done_with(q);
+        return RC_OK;
+    }
+    if (n < 0)
+        return n == -EAGAIN || n == -EINTR ? RC_EAGAIN : RC_ESYS;
+    rc_net_bytes.sent += (uint32_t)n;
+    rc_outq_advance(q, (size_t)n);
+    return RC_EAGAIN;
 }

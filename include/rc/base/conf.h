@@ -48,6 +48,8 @@
       "connections that the kernel may queue for accept")                                     \
     X(server, ring_slots, POW2, "1024", 64, 1048576, 0,                                       \
       "slots of each ring between two threads")                                               \
+    X(server, io_uring, BOOL, "yes", 0, 0, 0,                                                 \
+      "write to many connections by one system call, where the kernel permits it")            \
     X(server, drain_delay, DURATION, "0ms", 0, 600000, 1,                                     \
       "time from SIGTERM, when /readyz says 503, to the end of listening")                    \
     X(server, drain_time, DURATION, "0ms", 0, 3600000, 1,                                     \

@@ -80,6 +80,8 @@ struct rc_shard {
     struct rc_lroom **all;        /* [nnsps]: all sockets of each namespace here */
     struct rc_session **dirty;    /* queues to be flushed at the end of the turn */
     uint32_t ndirty, dirty_cap;
+    /* Writes many of them at once; NULL: it is not to, or the kernel has none. */
+    struct rc_uring *uring;
     struct rc_pooled **dead; /* sessions and sockets to be put back at the end of the turn */
     uint32_t ndead, dead_cap;
     struct rc_batch batch;
@@ -167,6 +169,8 @@ static inline bool rc_shard_is_here(const struct rc_shard *sh, unsigned to)
 /* A pooled object is put back at the end of the turn. */
 void rc_shard_bury(struct rc_shard *sh, struct rc_pooled *obj) RC_ON_SHARD;
 void rc_shard_more_dirty(struct rc_shard *sh);
+/* Writes all of them. */
+void rc_shard_flush(struct rc_shard *sh) RC_ON_SHARD;
 static inline void rc_shard_add_dirty(struct rc_shard *sh, struct rc_session *s)
 {
     if (s->dirty)

@@ -102,4 +102,13 @@ void rc_outq_advance(struct rc_outq *q, size_t n);
  * RC_EAGAIN: the socket is full; RC_ESYS: errno says why. *wrote is the bytes, if not NULL. */
 int rc_outq_flush(struct rc_outq *q, int fd, size_t *wrote) RC_MUSTCHECK;
 
+/* One segment, which is what most have. */
+static inline bool rc_outq_single(const struct rc_outq *q)
+{
+    return q->first != NULL && q->more == NULL;
+}
+/* All of a single one was given to a send() elsewhere, which said n: bytes, or an errno below 0. Returns what
+ * rc_outq_flush would. */
+int rc_outq_sent(struct rc_outq *q, int n) RC_MUSTCHECK;
+
 #endif /* RC_NET_OUTQ_H */

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -111,4 +112,37 @@ Test(mem, dies_without_memory)
     cr_assert(dies(take_malloc, huge));
     cr_assert(dies(take_calloc, huge)); /* twice that does not fit into a size */
     cr_assert(dies(take_realloc, huge));
+}
+
+/* What a thread keeps comes back, last in, first out, to who asks for as much. */
+Test(mem, blocks_are_kept)
+{
+    enum { N = 1000 };
+    static const size_t sizes[] = {1, 64, 65, 128, 500, 512, 513, 5000};
+    unsigned char *all[N];
+
+    rc_blocks_keep(true);
+    for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        for (unsigned k = 0; k < N; k++) {
+            all[k] = rc_block_new(sizes[i]);
+            memset(all[k], (int)k, sizes[i]);
+        }
+        for (unsigned k = 0; k < N; k++)
+            cr_assert_eq(all[k][sizes[i] - 1], (unsigned char)k);
+        for (unsigned k = 0; k < N; k++)
+            rc_block_free(all[k], sizes[i]);
+    }
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    all[0] = rc_block_new(100);
+    all[1] = rc_block_new(128);
+    rc_block_free(all[0], 100);
+    rc_block_free(all[1], 128);
+    cr_assert(rc_block_new(65) == all[1], "one of 65 to 128 bytes");
+    cr_assert(rc_block_new(120) == all[0]);
+    rc_block_free(all[0], 120);
+    rc_block_free(all[1], 65);
+#endif
+    rc_blocks_keep(false); /* and nothing leaks */
+    all[0] = rc_block_new(100);
+    rc_block_free(all[0], 100);
 }

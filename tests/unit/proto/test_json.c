@@ -297,6 +297,35 @@ static void check_slices(const char *text, unsigned n, const char *const *expect
     drop(s);
 }
 
+/* Arrays of strings have a way of their own, which must find the same. */
+Test(json, arrays_of_strings)
+{
+    static const char *const faulty[] = {"[\"a\",]", "[\"a\"",     "[\"a",          "[\"",
+                                         "[\"a\"]x", "[\"a\",\"b", "[\"a\" \"b\"]", "[\"\\x\"]",
+                                         "[,\"a\"]", "[\"a\"},"};
+    struct rc_json_walk flat = {.max_depth = 0};
+    struct rc_str elem[2];
+
+    check_slices("[\"\"]", 1, (const char *const[]){"\"\""});
+    check_slices("[\"a\",\"b]\",\"\\\"\"]", 3,
+                 (const char *const[]){"\"a\"", "\"b]\"", "\"\\\"\""});
+    check_slices("[\"a\", \"b\"]", 2, (const char *const[]){"\"a\"", "\"b\""});
+    check_slices("[\"a\",\"b\"] ", 2, (const char *const[]){"\"a\"", "\"b\""});
+    check_slices("[\"a\",1]", 2, (const char *const[]){"\"a\"", "1"});
+    for (unsigned i = 0; i < sizeof(faulty) / sizeof(faulty[0]); i++) {
+        struct rc_json_walk w = {.max_depth = 8};
+
+        cr_assert_eq(rc_json_array(rc_str_of(faulty[i]), elem, 2, &w), RC_EPROTO);
+    }
+    for (unsigned max = 0; max <= 2;
+         max++) { /* those that do not fit are counted all the same */
+        struct rc_json_walk w = {.max_depth = 8};
+
+        cr_assert_eq(rc_json_array(RC_STR("[\"a\",\"b\",\"c\"]"), elem, max, &w), 3);
+    }
+    cr_assert_eq(rc_json_array(RC_STR("[\"a\"]"), elem, 2, &flat), RC_ELIMIT);
+}
+
 Test(json, array_is_cut_into_its_elements)
 {
     check_slices("[]", 0, NULL);
