@@ -52,11 +52,11 @@ struct rc_exec {
     struct rc_template_env env;
     struct rc_str at_fault; /* key of an argument, see env.key */
     struct rc_buf longer_id;
-    struct rc_buf name[2];       /* the last room named, and the one before it */
-    unsigned named;              /* which is the last */
-    struct rc_str home;          /* of a dynamic namespace, see space.h; else empty */
-    struct rc_str key;           /* of the room that env.room is */
-    const char *code;            /* of a refusal; its message is `text` unless the rule has one: */
+    struct rc_buf name[2]; /* the last room named, and the one before it */
+    unsigned named;        /* which is the last */
+    struct rc_str home;    /* of a dynamic namespace, see space.h; else empty */
+    struct rc_str key;     /* of the room that env.room is */
+    const char *code;      /* of a refusal; its message is `text` unless the rule has one: */
     struct rc_buf message, data; /* JSON; data may be empty */
     bool data_attached;          /* the event's attachments belong to data */
     /* From here on nothing is set at the start. */
