@@ -247,6 +247,10 @@ RC_ON_SHARD static void pass_on(struct rc_shard *sh, struct rc_ask *a, struct rc
 
     for (struct rc_str rest = attachments; rest.len != 0; n++)
         (void)take(&rest);
+    if (n > sh->app->sio.max_attachments) {
+        finish(sh, a, "too_big", "the answer has more attachments than limits.max_attachments");
+        return;
+    }
     if (k != NULL) {
         begin_ack(sh, a, k, n);
         rc_buf_puts(&sh->scratch, json);
@@ -301,16 +305,17 @@ RC_ON_SHARD static void on_answer(struct rc_shard *sh, uint64_t number, rc_id so
     if (a == NULL || (socket != 0 && !is_first(a, socket)))
         return;
     json = take(&rest);
+    /* One of a client here has met the limits. */
+    if (!(a->one && socket != 0) && a->answers.len + a->attached.len + json.len + rest.len >
+                                        sh->app->conf->socketio_max_payload) {
+        finish(sh, a, "too_big", "the answers are longer than socketio.max_payload");
+        return;
+    }
     if (a->one) {
         pass_on(sh, a, json, rest);
         return;
     }
     a->answered += socket != 0;
-    if (a->answers.len + a->attached.len + json.len + rest.len >
-        sh->app->conf->socketio_max_payload) {
-        finish(sh, a, "too_big", "the answers are longer than socketio.max_payload");
-        return;
-    }
     add(a, json, rest, sh->app->sio.max_attachments);
     finish_if_complete(sh, a);
 }

@@ -11,6 +11,7 @@ import jwt from 'jsonwebtoken';
 import { ask, closeAll, connect } from './lib/client.mjs';
 import { slow, start, tempDir } from './lib/daemon.mjs';
 import { joined, startNode, startRedis } from './lib/redis.mjs';
+import { reload } from './lib/reload.mjs';
 import { until } from './lib/wait.mjs';
 
 const NAMESPACES = ['/', '/chat', '/tenant-7'];
@@ -261,6 +262,39 @@ test('Redis is away: who is here is asked, at once', async () => {
   await a.stop();
   await b.stop();
   await own.stop();
+});
+
+test('answers that are too big', async () => {
+  const small = await daemon(2, { 'socketio.max_payload': '1000', 'limits.max_attachments': '2' });
+  await joined(redis, 4);
+  const asker = await client(small, 'asker'), far = await client(nodes.node, 'far');
+  let answer;
+  far.off('poll');
+  far.on('poll', (done) => done(answer));
+  for (const [what, fits] of [['x'.repeat(900), true], ['x'.repeat(1000), false], [Buffer.alloc(600), true], [[1, 2].map((n) => Buffer.alloc(500, n)), false], [[1, 2, 3].map((n) => Buffer.from([n])), false]]) {
+    answer = what;
+    const r = await ask(asker, 'socket', far.id);
+    if (fits) assert.deepEqual(r, answer);
+    else assert.equal(r.error, 'too_big');
+  }
+  answer = 'x'.repeat(990);
+  const r = await ask(asker, 'room', far.id);
+  assert.deepEqual(r, { ok: true, answers: [[answer]] });
+  const more = await client(nodes.one, 'more');
+  await ask(more, 'join', 'big');
+  await ask(far, 'join', 'big');
+  assert.equal((await ask(asker, 'room', 'big')).error, 'too_big');
+  await small.stop();
+});
+
+test('a reload brings a question', async () => {
+  const young = await start({ ini: '[event join]\njoin = {1}\n', options: { 'cluster.redis': redis.url } });
+  await joined(redis, 4);
+  const far = await client(nodes.four, 'far'), near = await client(young, 'near');
+  for (const s of [far, near]) await ask(s, 'join', 'den');
+  assert.equal((await reload(young, INI)).ok, true);
+  await until('it hears answers', async () => names(await ask(near, 'hurry', 'den', 1)).length === 2, 20_000); // it subscribes to them now
+  await young.stop();
 });
 
 test('many questions at once, of many', async () => {
