@@ -2,7 +2,7 @@
 // @socket.io/redis-adapter, whose clients are asked, and ask, alike.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 
@@ -221,12 +221,17 @@ test('partial answers when the time is over, late and foreign ones are ignored',
   assert.deepEqual(names(await ask(all[0], 'room', 'KPL räum #1', 2)), all.map((s) => s.name).sort());
 });
 
-test('a node that says nothing: the others have answered', async () => {
+// Of the threads of a process.
+const states = (pid) => readdirSync(`/proc/${pid}/task`).map((tid) => /\) (\w)/.exec(readFileSync(`/proc/${pid}/task/${tid}/stat`, 'utf8'))[1]);
+
+test('a node that says nothing: the others have answered', async (t) => {
   const dead = await daemon(2);
+  t.after(() => dead.child.kill('SIGKILL'));
   await joined(redis, 4);
   const asker = await client(nodes.four, 'asker'), other = await client(nodes.node, 'other'), lost = await client(dead, 'lost');
   for (const s of [asker, other, lost]) await ask(s, 'join', 'den');
   process.kill(dead.pid, 'SIGSTOP');
+  await until('each of its threads stands still', () => states(dead.pid).every((s) => s === 'T'));
   const began = Date.now();
   assert.deepEqual(partial(await ask(asker, 'hurry', 'den', 1)), { ok: false, error: 'timeout', message: undefined, answers: ['asker', 'other'] });
   assert.ok(Date.now() - began >= 600);
@@ -264,8 +269,9 @@ test('Redis is away: who is here is asked, at once', async () => {
   await own.stop();
 });
 
-test('answers that are too big', async () => {
+test('answers that are too big', async (t) => {
   const small = await daemon(2, { 'socketio.max_payload': '1000', 'limits.max_attachments': '2' });
+  t.after(() => small.stop());
   await joined(redis, 4);
   const asker = await client(small, 'asker'), far = await client(nodes.node, 'far');
   let answer;
@@ -284,17 +290,17 @@ test('answers that are too big', async () => {
   await ask(more, 'join', 'big');
   await ask(far, 'join', 'big');
   assert.equal((await ask(asker, 'room', 'big')).error, 'too_big');
-  await small.stop();
 });
 
-test('a reload brings a question', async () => {
+test('a reload brings a question', async (t) => {
+  await joined(redis, 3);
   const young = await start({ ini: '[event join]\njoin = {1}\n', options: { 'cluster.redis': redis.url } });
+  t.after(() => young.stop());
   await joined(redis, 4);
   const far = await client(nodes.four, 'far'), near = await client(young, 'near');
   for (const s of [far, near]) await ask(s, 'join', 'den');
   assert.equal((await reload(young, INI)).ok, true);
   await until('it hears answers', async () => names(await ask(near, 'hurry', 'den', 1)).length === 2, 20_000); // it subscribes to them now
-  await young.stop();
 });
 
 test('many questions at once, of many', async () => {
