@@ -11,9 +11,9 @@ function between() { return pairs > 1 ? " (" digits(pair_least) "–" digits(pai
 function pace(s, w,    i, n, line, due, v) {
     for (i = 1; i <= rounds; i++) {
         line = row[s, w, i]
-        due = field(line, "sent") > 0 ? field(line, "rate") * field(line, "expected") / field(line, "sent") : 0
+        due = figure(line, "sent") > 0 ? figure(line, "rate") * figure(line, "expected") / figure(line, "sent") : 0
         if (due > 0)
-            v[++n] = field(line, "per_s") / due
+            v[++n] = figure(line, "per_s") / due
     }
     return n ? median(v, n) : 1
 }
@@ -59,10 +59,11 @@ function crossing(s,    i, w) {
 }
 
 # Of the servers for a message; medians.
-function instructions(s, w,    i, n, by, u, k) {
+function instructions(s, w,    i, n, by, sent, u, k) {
     for (i = 1; i <= rounds; i++)
         if ((s, w, i) in row) {
-            by = field(row[s, w, i], "sent_per_s") > 0 ? field(row[s, w, i], "per_s") / field(row[s, w, i], "sent_per_s") : 0
+            sent = figure(row[s, w, i], "sent_per_s")
+            by = sent > 0 ? figure(row[s, w, i], "per_s") / sent : 0
             u[++n] = field(row[s, w, i], "user_insn") * by
             k[n] = field(row[s, w, i], "kernel_insn") * by
         }
