@@ -152,6 +152,18 @@ describe('the cluster of conf/examples', () => {
       }
     });
 
+  test('private messages, wherever the devices are', async () => {
+    const tokens = { ann: await token('ann'), bob: await token('bob') };
+    const [ann, bob, other] = await trio((i) => ({ auth: { token: tokens[i === 0 ? 'ann' : 'bob'] } }));
+    assert.deepEqual((await cluster.nodesOf([ann, bob, other])).toSorted(), NODES);
+    const answer = await ask(ann, 'message', { conversationType: 'private', receiverId: 'bob', content: 'psst', clientId: '1' });
+    assert.equal(answer.ok, true, JSON.stringify(answer));
+    for (const device of [bob, other])
+      await until('it has come', () => device.box.some((m) => m[0] === 'message' && m[1].content === 'psst'), WAIT_MS);
+    const { messages } = await ask(other, 'conversation', { type: 'private', with: 'ann' });
+    assert.equal(messages.length, 1);
+  });
+
   test('who is in a room, on whatever node', async () => {
     const tokens = await Promise.all(['kim', 'lee', 'mia'].map(token));
     const all = await trio((i) => ({ auth: { token: tokens[i] } }));
