@@ -115,7 +115,7 @@ async function lateComer(t, options, late) {
 test('a node that comes back later gets what waited', async (t) => {
   const { a, missed } = await lateComer(t, { 'cluster.rejoin_wait': '60s' }, async (a) => {
     await sleep(500);
-    assert.equal(await metric(a, 'pending'), 20);
+    assert.ok((await metric(a, 'pending')) >= 20); // and what it tells roomcast nodes
   });
   assert.equal(missed, 0);
   assert.equal(await metric(a, 'unsure_total'), 0);
