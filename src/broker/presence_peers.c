@@ -191,11 +191,14 @@ static void on_sweep(struct rc_timer *t, void *arg)
     struct rc_shard *sh = arg;
     struct rc_list *sweeps = &sh->presences->sweeps;
     unsigned budget = SWEEP_MAX;
+    struct rc_list *next;
 
     rc_assert_on_shard(sh);
-    while (!rc_list_empty(sweeps) &&
-           sweep(sh, RC_CONTAINER(sweeps->next, struct stream, sweep), &budget))
-        continue;
+    for (struct rc_list *l = sweeps->next; l != sweeps; l = next) {
+        next = l->next;
+        if (!sweep(sh, RC_CONTAINER(l, struct stream, sweep), &budget))
+            break;
+    }
     if (!rc_list_empty(sweeps))
         rc_timer_start(&sh->presences->q_sweep, t, sh->loop.now_ms);
 }
@@ -287,7 +290,7 @@ static struct stream *stream_of(struct node *n, unsigned shard)
 
     if (s == NULL) {
         s = rc_calloc(1, sizeof(*s));
-        rc_roster_source_init(&s->source);
+        rc_roster_source_init(&s->source, 0);
         n->stream[shard] = s;
     }
     return s;
@@ -322,7 +325,7 @@ RC_ON_SHARD static void arrive(struct rc_shard *sh, const struct reader *r, stru
     struct rc_str key = rc_buf_str(&r->key);
     struct rc_presence *p = rc_presence_find(sh, r->nsp->index, key, r->hash);
 
-    if (r->stream->source.n >= max || (p == NULL && sh->presences->nremote >= max)) {
+    if (p == NULL && sh->presences->nremote >= max) {
         rc_stat_add(&sh->stats.peers_refused, 1);
         return;
     }
@@ -330,8 +333,11 @@ RC_ON_SHARD static void arrive(struct rc_shard *sh, const struct reader *r, stru
         p = rc_presence_find_or_new(sh, r->nsp->index, key, r->hash);
     if (p == NULL)
         return; /* nobody keeps it here */
-    rc_roster_arrive(&p->roster, user, &r->stream->source);
+    r->stream->source.max = max;
+    if (!rc_roster_arrive(&p->roster, user, &r->stream->source))
+        rc_stat_add(&sh->stats.peers_refused, 1);
     rc_presence_changed(sh, p);
+    rc_presence_drop_if_empty(sh, p);
 }
 
 RC_ON_SHARD static void depart(struct rc_shard *sh, const struct reader *r, struct rc_str user)
@@ -524,17 +530,20 @@ static void free_stream(struct stream *s)
 void rc_presence_peers_deinit(struct rc_shard *sh)
 {
     struct rc_presences *ps = sh->presences;
+    struct rc_list *next;
 
-    while (!rc_list_empty(&ps->nodes)) {
-        struct node *n = RC_CONTAINER(ps->nodes.next, struct node, link);
+    for (struct rc_list *l = ps->nodes.next; l != &ps->nodes; l = next) {
+        struct node *n = RC_CONTAINER(l, struct node, link);
 
+        next = l->next;
         for (unsigned i = 0; i < RC_MESH_MAX_SHARDS; i++)
             free_stream(n->stream[i]);
-        rc_list_remove(&n->link);
         free(n);
     }
-    while (!rc_list_empty(&ps->sweeps)) /* of nodes that are gone */
-        free_stream(RC_CONTAINER(ps->sweeps.next, struct stream, sweep));
+    for (struct rc_list *l = ps->sweeps.next; l != &ps->sweeps; l = next) {
+        next = l->next; /* of nodes that are gone */
+        free_stream(RC_CONTAINER(l, struct stream, sweep));
+    }
     if (ps->walking)
         rc_roster_walk_stop(&ps->walk);
     rc_buf_deinit(&ps->late);

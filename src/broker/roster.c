@@ -194,9 +194,9 @@ void rc_roster_put(const struct rc_roster *r, unsigned max, struct rc_roster_lis
 
 /* ---- other nodes ---- */
 
-void rc_roster_source_init(struct rc_roster_source *s)
+void rc_roster_source_init(struct rc_roster_source *s, uint32_t max)
 {
-    *s = (struct rc_roster_source){.n = 0};
+    *s = (struct rc_roster_source){.max = max};
     rc_list_init(&s->stays);
 }
 
@@ -209,16 +209,19 @@ static struct stay **find_stay(struct rc_roster_user *u, const struct rc_roster_
     return at;
 }
 
-void rc_roster_arrive(struct rc_roster *r, struct rc_str user, struct rc_roster_source *s)
+bool rc_roster_arrive(struct rc_roster *r, struct rc_str user, struct rc_roster_source *s)
 {
-    struct rc_roster_user *u = find_or_add(r, user);
-    struct stay *stay = *find_stay(u, s);
+    struct rc_roster_user *u = find(r, user, rc_hash(user.p, user.len, 0));
+    struct stay *stay = u != NULL ? *find_stay(u, s) : NULL;
 
     if (stay != NULL && stay->round == s->round)
-        return;
+        return true;
     if (stay != NULL) {
         rc_list_remove(&stay->link);
+    } else if (s->n >= s->max) {
+        return false;
     } else {
+        u = find_or_add(r, user);
         come(u);
         stay = rc_malloc(sizeof(*stay));
         *stay = (struct stay){.user = u, .source = s, .next = u->stays};
@@ -228,12 +231,15 @@ void rc_roster_arrive(struct rc_roster *r, struct rc_str user, struct rc_roster_
     }
     stay->round = s->round;
     rc_list_append(&s->stays, &stay->link);
+    return true;
 }
 
 static void free_stay(struct stay **at)
 {
     struct stay *stay = *at;
 
+    if (stay == NULL)
+        return;
     *at = stay->next;
     rc_list_remove(&stay->link);
     stay->user->roster->nstays--;
@@ -303,9 +309,13 @@ static bool tell(struct rc_roster_user *u, rc_roster_news_fn *fn, void *arg)
 
 void rc_roster_tell(struct rc_roster_share *share, rc_roster_news_fn *fn, void *arg)
 {
-    while (rc_roster_share_has_news(share) &&
-           tell(RC_CONTAINER(share->untold.next, struct rc_roster_user, untold), fn, arg))
-        continue;
+    struct rc_list *link = share->untold.next, *next;
+    bool more = true;
+
+    for (; more && link != &share->untold; link = next) {
+        next = link->next;
+        more = tell(RC_CONTAINER(link, struct rc_roster_user, untold), fn, arg);
+    }
 }
 
 void rc_roster_tell_of(struct rc_roster *r, rc_roster_news_fn *fn, void *arg)

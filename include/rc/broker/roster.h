@@ -73,12 +73,12 @@ void rc_roster_put(const struct rc_roster *r, unsigned max, struct rc_roster_lis
 struct rc_roster_source {
     struct rc_list stays; /* those of the oldest round first */
     uint32_t n;           /* of them */
-    uint32_t round;       /* set by its owner */
+    uint32_t round, max;  /* set by its owner: the present one; as many users */
 };
 
-void rc_roster_source_init(struct rc_roster_source *s);
-/* The source says that the user is there, or no more. */
-void rc_roster_arrive(struct rc_roster *r, struct rc_str user, struct rc_roster_source *s);
+void rc_roster_source_init(struct rc_roster_source *s, uint32_t max);
+/* The source says that the user is there, or no more. False: it has said too much, and is not believed. */
+bool rc_roster_arrive(struct rc_roster *r, struct rc_str user, struct rc_roster_source *s);
 void rc_roster_depart(struct rc_roster *r, struct rc_str user, struct rc_roster_source *s,
                       struct rc_timerq *held, uint64_t now_ms);
 /* A roster with a user of an earlier round of the source, or NULL; and that user departs. */

@@ -249,7 +249,7 @@ Test(roster, random_steps)
 
 static void arrive(struct fixture *f, const char *user, struct rc_roster_source *s)
 {
-    rc_roster_arrive(&f->r, rc_str_of(user), s);
+    cr_assert(rc_roster_arrive(&f->r, rc_str_of(user), s));
 }
 
 static void depart(struct fixture *f, const char *user, struct rc_roster_source *s)
@@ -275,8 +275,8 @@ Test(roster, a_user_is_there_while_any_node_says_so)
     struct fixture f;
 
     set_up(&f);
-    rc_roster_source_init(&a);
-    rc_roster_source_init(&b);
+    rc_roster_source_init(&a, 100);
+    rc_roster_source_init(&b, 100);
     arrive(&f, "ann", &a);
     cr_assert_str_eq(take(&f, 9), "+\"ann\" -");
     arrive(&f, "ann", &b);
@@ -311,8 +311,8 @@ Test(roster, what_a_node_does_not_say_again_is_stale)
     struct fixture f;
 
     set_up(&f);
-    rc_roster_source_init(&a);
-    rc_roster_source_init(&b);
+    rc_roster_source_init(&a, 100);
+    rc_roster_source_init(&b, 100);
     arrive(&f, "ann", &a);
     arrive(&f, "bob", &a);
     arrive(&f, "carl", &a);
@@ -334,6 +334,30 @@ Test(roster, what_a_node_does_not_say_again_is_stale)
     cr_assert_eq(f.r.count, 1u);
     tear_down(&f); /* with one of b's */
     cr_assert_eq(b.n, 0u);
+}
+
+/* What is there already may be said again. */
+Test(roster, a_source_may_say_so_much)
+{
+    struct rc_roster_source a;
+    struct fixture f;
+
+    set_up(&f);
+    rc_roster_source_init(&a, 2);
+    arrive(&f, "ann", &a);
+    enter(&f, "carl");
+    arrive(&f, "bob", &a);
+    cr_assert_not(rc_roster_arrive(&f.r, RC_STR("carl"), &a));
+    cr_assert_not(rc_roster_arrive(&f.r, RC_STR("dora"), &a));
+    cr_assert_eq(f.r.count, 3u);
+    cr_assert_eq(f.r.users.n, 3u);
+    a.round++;
+    arrive(&f, "ann", &a);
+    arrive(&f, "bob", &a);
+    cr_assert_eq(sweep(&f, &a), 0u);
+    depart(&f, "bob", &a);
+    arrive(&f, "dora", &a);
+    tear_down(&f);
 }
 
 /* ---- told to others ---- */
@@ -375,7 +399,7 @@ Test(roster, others_are_told_of_sockets_here_and_of_nobody_else)
     struct fixture f;
 
     set_up_share(&f, &share);
-    rc_roster_source_init(&a);
+    rc_roster_source_init(&a, 100);
     arrive(&f, "zoe", &a);
     cr_assert_not(rc_roster_share_has_news(&share));
     enter(&f, "ann");
@@ -455,7 +479,7 @@ Test(roster, random_steps_of_nodes)
 
     set_up(&f);
     for (unsigned i = 0; i < 3; i++)
-        rc_roster_source_init(&source[i]);
+        rc_roster_source_init(&source[i], 5);
     for (unsigned step = 0; step < 30000; step++) {
         bool before[5];
         unsigned s, u, what, count = 0;
