@@ -29,6 +29,7 @@ static const char *const unknownevents[] = {"ignore", "disconnect", NULL};
 static const char *const authmodes[] = {"off", "optional", "required", NULL};
 static const char *const storeengines[] = {"none", "sqlite", "mariadb", NULL};
 static const char *const storetls[] = {"off", "prefer", "required", NULL};
+static const char *const clustermode[] = {"pubsub", "streams", NULL};
 static const char *const ratepolicies[] = {"delay", "drop", "close", NULL};
 static const char *const samesites[] = {"lax", "strict", "none", "off", NULL};
 static const char *const uimodes[] = {"development", "production", NULL};
@@ -50,6 +51,8 @@ static const char *const *enum_names(enum rc_conf_type type)
         return storeengines;
     if (type == RC_CONF_STORETLS)
         return storetls;
+    if (type == RC_CONF_CLUSTERMODE)
+        return clustermode;
     if (type == RC_CONF_RATEPOLICY)
         return ratepolicies;
     return type == RC_CONF_ACKPOLICY ? ackpolicies : unknownevents;
@@ -201,6 +204,7 @@ void rc_conf_value_describe(const struct rc_conf_key *k, struct rc_buf *to)
     case RC_CONF_STOREENGINE:
     case RC_CONF_RATEPOLICY:
     case RC_CONF_STORETLS:
+    case RC_CONF_CLUSTERMODE:
         for (const char *const *n = enum_names(k->type); *n != NULL; n++)
             rc_buf_printf(to, "%s%s", *n, n[1] == NULL ? "" : n[2] == NULL ? " or " : ", ");
         break;
@@ -272,6 +276,8 @@ static bool parse_enum(enum rc_conf_type type, struct rc_str s, void *field)
         *(enum rc_storeengine *)field = (enum rc_storeengine)i;
     else if (type == RC_CONF_STORETLS)
         *(enum rc_storetls *)field = (enum rc_storetls)i;
+    else if (type == RC_CONF_CLUSTERMODE)
+        *(enum rc_clustermode *)field = (enum rc_clustermode)i;
     else if (type == RC_CONF_RATEPOLICY)
         *(enum rc_ratepolicy *)field = (enum rc_ratepolicy)i;
     else
@@ -478,7 +484,8 @@ bool rc_conf_value_set(struct rc_conf *conf, const struct rc_conf_key *k, struct
     case RC_CONF_AUTHMODE:
     case RC_CONF_STOREENGINE:
     case RC_CONF_RATEPOLICY:
-    case RC_CONF_STORETLS: ok = parse_enum(k->type, value, field); break;
+    case RC_CONF_STORETLS:
+    case RC_CONF_CLUSTERMODE: ok = parse_enum(k->type, value, field); break;
     }
     if (ok)
         return true;
@@ -593,5 +600,8 @@ void rc_conf_value_put(const struct rc_conf *conf, const struct rc_conf_key *k,
         rc_buf_putz(to, ratepolicies[*(const enum rc_ratepolicy *)field]);
         break;
     case RC_CONF_STORETLS: rc_buf_putz(to, storetls[*(const enum rc_storetls *)field]); break;
+    case RC_CONF_CLUSTERMODE:
+        rc_buf_putz(to, clustermode[*(const enum rc_clustermode *)field]);
+        break;
     }
 }

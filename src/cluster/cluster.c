@@ -7,6 +7,7 @@
 #include "rc/base/thread.h"
 #include "rc/base/timer.h"
 #include "secret.h"
+#include "streams.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -17,10 +18,9 @@
 #include <unistd.h>
 
 enum {
-    UNDER_WAY_MAX = 1 << 20, /* bytes that are given to Redis before it has taken any */
-    RETRY_MS = 1,            /* what waits for room in a ring is tried again */
-    STOP_MS = 2000,          /* for what waits when the server ends */
-    ITEM_SIZE = 128,         /* bytes that each counts more than its publication has */
+    RETRY_MS = 1,    /* what waits for room in a ring is tried again */
+    STOP_MS = 2000,  /* for what waits when the server ends */
+    ITEM_SIZE = 128, /* bytes that each counts more than its publication has */
 };
 
 static uint64_t get(const _Atomic uint64_t *counter)
@@ -94,6 +94,10 @@ static void read_stats(const void *cluster, struct rc_cluster_stats *to)
         .pending = get(&c->waiting_n),
         .pending_bytes = get(&c->waiting_size),
         .timeouts = get(&c->count.timeouts),
+        .missed = get(&c->count.missed),
+        .stream_losses = get(&c->count.stream_losses),
+        .repeated = get(&c->count.repeated),
+        .resent = get(&c->count.resent),
     };
 }
 
@@ -111,13 +115,12 @@ static void add_patterns(struct rc_cluster *c, unsigned nhad)
 {
     c->pattern = rc_realloc(c->pattern, c->app->nnsps * sizeof(*c->pattern));
     for (unsigned i = nhad; i < c->app->nnsps; i++)
-        c->pattern[i] = c->app->nsp[i].endpoint == RC_ENDPOINT_NONE
+        c->pattern[i] = c->dialect->has_patterns && c->app->nsp[i].endpoint == RC_ENDPOINT_NONE
                             ? pattern_of(c->conf, &c->app->nsp[i])
                             : RC_STR_NONE;
 }
 
-/* Goes over to the latest generation: before an item of a shard, which may have, and a message. */
-static void renew(struct rc_cluster *c)
+void rc_cluster_renew(struct rc_cluster *c)
 {
     const struct rc_app *last = c->app;
 
@@ -142,14 +145,14 @@ static void free_item(struct rc_cluster_item *item)
     free(item);
 }
 
-static void put_channel(struct rc_cluster *c, const char *kind, struct rc_str nsp)
+void rc_cluster_put_channel(const struct rc_cluster *c, const char *kind, struct rc_str nsp,
+                            struct rc_buf *to)
 {
-    rc_buf_reset(&c->channel);
-    rc_buf_putz(&c->channel, c->conf->cluster_prefix);
-    rc_buf_putz(&c->channel, kind);
-    rc_buf_putc(&c->channel, '#');
-    rc_buf_puts(&c->channel, nsp);
-    rc_buf_putc(&c->channel, '#');
+    rc_buf_putz(to, c->conf->cluster_prefix);
+    rc_buf_putz(to, kind);
+    rc_buf_putc(to, '#');
+    rc_buf_puts(to, nsp);
+    rc_buf_putc(to, '#');
 }
 
 void rc_cluster_publish(struct rc_cluster *c, struct rc_str channel, struct rc_str payload)
@@ -169,66 +172,53 @@ void rc_cluster_send(struct rc_cluster *c, const char *kind, struct rc_str nsp,
         rc_cluster_count(&c->count.dropped, 1);
         return;
     }
-    put_channel(c, kind, nsp);
+    rc_buf_reset(&c->channel);
+    rc_cluster_put_channel(c, kind, nsp, &c->channel);
     rc_cluster_publish(c, rc_buf_str(&c->channel), payload);
 }
 
 bool rc_cluster_count_nodes(struct rc_cluster *c, struct rc_str nsp, uint64_t number)
 {
-    put_channel(c, "-request", nsp);
+    rc_buf_reset(&c->channel);
+    c->dialect->put_channel(c, nsp, &c->channel);
     return rc_link_count(c->link, rc_buf_str(&c->channel), number);
 }
 
-static void send_item(struct rc_cluster *c, const struct rc_cluster_item *item)
+void rc_cluster_sent(struct rc_cluster *c, uint32_t size)
 {
-    struct rc_bus_message *m = &c->message;
-    struct rc_str rest, room;
-
-    renew(c);
-    if (item->type == RC_CLUSTER_PEER) {
-        rc_nodes_tell(c, item);
-        return;
-    }
-    rc_bus_describe(c->app, item->pub, item->socket, m);
-    if (item->pub->ask != 0) {
-        rc_inquire(c, item->pub, m);
-        return;
-    }
-    rc_buf_reset(&c->out);
-    if (rc_wire_put_broadcast(&c->out, rc_str_of(c->uid), m) != RC_OK) {
-        rc_cluster_count(&c->count.dropped, 1);
-        return;
-    }
-    put_channel(c, "", m->to.nsp);
-    if (m->to.rooms.n == 1) {
-        rest = rc_buf_str(&m->to.rooms.bytes);
-        (void)rc_bus_list_next(&rest, &room);
-        rc_buf_puts(&c->channel, room);
-        rc_buf_putc(&c->channel, '#');
-    }
-    rc_cluster_publish(c, rc_buf_str(&c->channel), rc_buf_str(&c->out));
+    atomic_fetch_sub_explicit(&c->waiting_size, size, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&c->waiting_n, 1, memory_order_relaxed);
 }
 
-/* It waits no more. */
-static void end_item(struct rc_cluster *c, struct rc_cluster_item *item)
+/* False: it waits for Redis. */
+static bool send_item(struct rc_cluster *c, const struct rc_cluster_item *item)
 {
-    atomic_fetch_sub_explicit(&c->waiting_size, item->size, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&c->waiting_n, 1, memory_order_relaxed);
-    free_item(item);
+    if (item->type == RC_CLUSTER_PEER) {
+        rc_nodes_tell(c, item);
+        return true;
+    }
+    rc_bus_describe(c->app, item->pub, item->socket, &c->message);
+    if (item->pub->ask == 0)
+        return c->dialect->send(c, item->size);
+    rc_inquire(c, item->pub, &c->message);
+    return true;
 }
 
 static void send_waiting(struct rc_cluster *c)
 {
-    while (c->first != NULL && rc_link_is_up(c->link) && !rc_rejoin_waits(c) &&
-           c->under_way < UNDER_WAY_MAX) {
+    while (c->first != NULL && c->dialect->can_send(c)) {
         struct rc_cluster_item *item = c->first;
 
         c->first = item->next;
         if (c->first == NULL)
             c->last = &c->first;
-        send_item(c, item);
-        end_item(c, item);
+        rc_cluster_renew(c);
+        if (send_item(c, item))
+            rc_cluster_sent(c, item->size);
+        free_item(item);
     }
+    if (c->streams != NULL)
+        rc_streams_flush(c->streams);
 }
 
 static bool is_question(const struct rc_cluster_item *item)
@@ -240,7 +230,8 @@ static bool is_question(const struct rc_cluster_item *item)
 static void skip_question(struct rc_cluster *c, struct rc_cluster_item *item)
 {
     rc_inquire_skip(c, item->pub);
-    end_item(c, item);
+    rc_cluster_sent(c, item->size);
+    free_item(item);
 }
 
 static void skip_waiting_questions(struct rc_cluster *c)
@@ -293,8 +284,8 @@ static void take_items(struct rc_cluster *c)
 
 /* ---- what comes ---- */
 
-/* The namespace that a channel names, which begins with the prefix and kind, or nothing. */
-static struct rc_str nsp_of(const struct rc_cluster *c, struct rc_str channel, const char *kind)
+struct rc_str rc_cluster_nsp_of(const struct rc_cluster *c, struct rc_str channel,
+                                const char *kind)
 {
     size_t prefix = strlen(c->conf->cluster_prefix), n = prefix + strlen(kind) + 1;
     struct rc_str name = rc_str_skip(channel, n);
@@ -307,92 +298,82 @@ static struct rc_str nsp_of(const struct rc_cluster *c, struct rc_str channel, c
     return name;
 }
 
-void rc_cluster_on_broadcast(struct rc_cluster *c, struct rc_str nsp, struct rc_str payload)
+bool rc_cluster_received(struct rc_cluster *c, struct rc_str payload)
 {
-    struct rc_bus_message *m = &c->message;
-    struct rc_str uid;
-
-    if (rc_wire_read_broadcast(&c->reader, payload, &uid, m) != RC_OK)
-        rc_cluster_count(&c->count.bad, 1);
-    else if (!rc_str_eq(m->to.nsp, nsp) || !rc_bus_deliver(c->app, c->mesh, m))
-        rc_cluster_count(&c->count.unknown, 1);
+    rc_cluster_count(&c->count.received, 1);
+    rc_cluster_count(&c->count.received_bytes, payload.len);
+    if (payload.len <= c->conf->cluster_max_message_size)
+        return true;
+    rc_cluster_count(&c->count.bad, 1);
+    return false;
 }
 
-static bool is_own(const struct rc_cluster *c, struct rc_str payload)
+void rc_cluster_take_response(struct rc_cluster *c, struct rc_str payload)
 {
-    struct rc_str uid;
-
-    return rc_wire_read_uid(payload, &uid) == RC_OK && rc_str_eq(uid, rc_str_of(c->uid));
-}
-
-/* Answers are not put in order with what else comes: the asker's shard counts them. */
-static bool take_response(struct rc_cluster *c, struct rc_str channel, struct rc_str payload)
-{
-    if (nsp_of(c, channel, "-response").len == 0)
-        return false;
     rc_cluster_count(&c->count.received_bytes, payload.len);
     if (payload.len > c->conf->cluster_max_message_size)
         rc_cluster_count(&c->count.bad, 1);
     else
         rc_inquire_take(c, payload);
-    return true;
 }
 
 static void on_message(void *arg, struct rc_str pattern, struct rc_str channel,
                        struct rc_str payload)
 {
     struct rc_cluster *c = arg;
-    bool is_request = pattern.len == 0;
-    struct rc_str name = nsp_of(c, channel, is_request ? "-request" : "");
-    const struct rc_nsp *nsp;
 
-    if (is_request && name.len == 0 && take_response(c, channel, payload))
-        return;
-
-    renew(c);
-    if (is_request && rc_str_eq(channel, rc_buf_str(&c->own_channel))) {
+    rc_cluster_renew(c);
+    if (pattern.len == 0 && rc_str_eq(channel, rc_buf_str(&c->own_channel)))
         rc_nodes_take(c, payload);
-        return;
-    }
-    nsp = name.len != 0 ? rc_bus_nsp(c->app, name) : NULL;
-    /* Patterns may overlap: then the same message comes by each. */
-    if (nsp == NULL || (!is_request && !rc_str_eq(pattern, c->pattern[nsp->index])))
-        return;
-    if (!is_request && is_own(c, payload)) {
-        rc_cluster_count(&c->count.own, 1);
-        return;
-    }
-    rc_cluster_count(&c->count.received, 1);
-    rc_cluster_count(&c->count.received_bytes, payload.len);
-    if (payload.len > c->conf->cluster_max_message_size)
-        rc_cluster_count(&c->count.bad, 1);
     else
-        rc_serve_take(c, is_request, name, payload);
+        c->dialect->on_message(c, pattern, channel, payload);
 }
 
 /* ---- what the link tells ---- */
 
-static void on_up(void *arg)
+static void come_up(struct rc_cluster *c)
 {
-    struct rc_cluster *c = arg;
-
     rc_log(RC_LOG_INFO, "cluster: %s: joined as %s", c->url.shown, c->uid);
     rc_cluster_count(&c->count.connects, 1);
     atomic_store_explicit(&c->count.up, 1, memory_order_relaxed);
     atomic_store_explicit(&c->told_dropping, false, memory_order_relaxed);
-    rc_rejoin_up(c);
-    rc_nodes_up(c);
 }
 
-static void on_down(void *arg)
+static void go_down(struct rc_cluster *c)
 {
-    struct rc_cluster *c = arg;
-
     rc_log(RC_LOG_ERROR, "cluster: %s: lost, this node is alone until it is back",
            c->url.shown);
     atomic_store_explicit(&c->count.up, 0, memory_order_relaxed);
     rc_rejoin_down(c);
     skip_waiting_questions(c);
+}
+
+void rc_cluster_look(struct rc_cluster *c)
+{
+    bool up = rc_link_is_up(c->link) && (c->streams == NULL || rc_streams_is_up(c->streams));
+
+    if (up == c->is_up)
+        return;
+    c->is_up = up;
+    if (up)
+        come_up(c);
+    else
+        go_down(c);
+}
+
+static void on_link_up(void *arg)
+{
+    struct rc_cluster *c = arg;
+
+    rc_cluster_look(c);
+    if (c->streams == NULL) /* it keeps what the others have not read yet */
+        rc_rejoin_up(c);
+    rc_nodes_up(c);
+}
+
+static void on_link_down(void *arg)
+{
+    rc_cluster_look(arg);
 }
 
 static void put_entry(struct rc_buf *list, struct rc_str text)
@@ -407,7 +388,7 @@ static void on_channels(void *arg, struct rc_buf *channels, struct rc_buf *patte
 {
     struct rc_cluster *c = arg;
 
-    renew(c);
+    rc_cluster_renew(c);
     rc_serve_channels(c, channels);
     put_entry(channels, rc_buf_str(&c->own_channel));
     for (unsigned i = 0; i < c->app->nnsps; i++)
@@ -431,8 +412,8 @@ static void on_counted(void *arg, uint64_t number, long long count)
 }
 
 static const struct rc_link_ops link_ops = {
-    .up = on_up,
-    .down = on_down,
+    .up = on_link_up,
+    .down = on_link_down,
     .channels = on_channels,
     .message = on_message,
     .sent = on_sent,
@@ -470,10 +451,20 @@ static void end_turn(struct rc_cluster *c)
     send_waiting(c);
     clear = rc_mesh_wake(c->mesh, rc_mesh_cluster(c->nshards));
     rc_link_rest(c->link, !clear || rc_serve_waits(c));
+    if (c->streams != NULL)
+        rc_streams_rest(c->streams, !clear || rc_serve_waits(c));
     if (!clear || rc_serve_waits(c))
         rc_nodes_deaf(c);
     if (!clear)
         (void)event_add(c->retry, &soon);
+}
+
+/* Is there something that Redis has not got yet, and may still get? */
+static bool has_work(const struct rc_cluster *c)
+{
+    if (c->streams != NULL && (c->first != NULL || !rc_streams_is_empty(c->streams)))
+        return true; /* it may be back in time */
+    return rc_link_is_up(c->link) && (c->first != NULL || c->under_way != 0);
 }
 
 /* Is there nothing more to do, or no time for it? */
@@ -491,8 +482,7 @@ static bool has_ended(struct rc_cluster *c)
         rc_rejoin_hurry(c, c->end_at - STOP_MS / 2);
         rc_nodes_bye(c);
     }
-    if (!rc_link_is_up(c->link) || (c->first == NULL && c->under_way == 0) ||
-        rc_clock_ms() >= c->end_at)
+    if (!has_work(c) || rc_clock_ms() >= c->end_at)
         return true;
     (void)event_add(c->retry, &look);
     return false;
@@ -504,12 +494,14 @@ static void *run(void *arg)
 
     rc_thread_enter("cluster", c);
     rc_link_start(c->link);
+    if (c->streams != NULL)
+        rc_streams_start(c->streams);
     do {
         (void)event_base_loop(c->base, EVLOOP_ONCE);
-        renew(c);
+        rc_cluster_renew(c);
         end_turn(c);
     } while (!has_ended(c));
-    if (c->first != NULL)
+    if (get(&c->waiting_n) != 0)
         rc_log(RC_LOG_WARN, "cluster: %llu messages to other nodes are dropped at the end",
                (unsigned long long)get(&c->waiting_n));
     return NULL;
@@ -603,6 +595,7 @@ struct rc_cluster *rc_cluster_new(const struct rc_conf *conf, const struct rc_ap
                                        .nodes = rc_nodes_list,
                                        .token = c->token};
     c->conf = conf;
+    c->dialect = conf->cluster_mode == RC_CLUSTERMODE_STREAMS ? &rc_by_streams : &rc_classic;
     c->app = app;
     c->mesh = mesh;
     c->nshards = rc_mesh_shards(mesh);
@@ -611,11 +604,13 @@ struct rc_cluster *rc_cluster_new(const struct rc_conf *conf, const struct rc_ap
     rc_mpsc_init(&c->queue);
     rc_wire_reader_init(&c->reader);
     rc_inquire_init(c);
+    rc_entry_reader_init(&c->entry);
     choose_uid(c);
     rc_app_hold(app);
     add_patterns(c, 0);
     if (init_url(c) && init_events(c) && rc_serve_init(c) == RC_OK &&
-        rc_nodes_init(c) == RC_OK && rc_rejoin_init(c) == RC_OK)
+        rc_nodes_init(c) == RC_OK && rc_rejoin_init(c) == RC_OK &&
+        (c->dialect != &rc_by_streams || rc_cluster_init_streams(c)))
         return c;
     rc_cluster_free(c);
     return NULL;
@@ -698,6 +693,7 @@ void rc_cluster_free(struct rc_cluster *c)
     rc_rejoin_deinit(c);
     rc_link_free(c->link);
     rc_inquire_deinit(c); /* what the link has counted for it is told till then */
+    rc_streams_free(c->streams);
     if (c->mail != NULL)
         event_free(c->mail);
     if (c->retry != NULL)
@@ -711,6 +707,7 @@ void rc_cluster_free(struct rc_cluster *c)
     free(c->pattern);
     rc_app_let_go(c->app);
     rc_wire_reader_deinit(&c->reader);
+    rc_entry_reader_deinit(&c->entry);
     rc_bus_message_deinit(&c->message);
     rc_buf_deinit(&c->out);
     rc_buf_deinit(&c->channel);

@@ -12,6 +12,7 @@
 #include "rc/base/list.h"
 #include "rc/broker/peers.h"
 #include "rc/cluster/cluster.h"
+#include "rc/cluster/entry.h"
 #include "rc/cluster/url.h"
 #include "rc/cluster/wire.h"
 
@@ -19,6 +20,52 @@
 #include <stdatomic.h>
 
 enum { RC_UID_LEN = 6 }; /* of a random one, as others have it */
+
+struct rc_cluster;
+struct rc_streams;
+
+/* Another node that waits for an answer. */
+struct rc_asker {
+    struct rc_str nsp;
+    struct rc_str uid; /* its own; empty: it has not said */
+    struct rc_str id;  /* of its request */
+};
+
+/* How nodes talk: messages that pass through Redis (classic.c), or that it keeps (streams_talk.c). */
+struct rc_dialect {
+    bool has_patterns; /* broadcasts come by c->pattern */
+    /* Appends the channel by which requests about a namespace come: others count who listens. */
+    void (*put_channel)(const struct rc_cluster *c, struct rc_str nsp, struct rc_buf *to);
+    /* Something has come by a subscription: rc_serve_take() gets it, if it is for us. */
+    void (*on_message)(struct rc_cluster *c, struct rc_str pattern, struct rc_str channel,
+                       struct rc_str payload);
+    /* What rc_serve_take() was given: to c->message, to c->request. */
+    int (*read_broadcast)(struct rc_cluster *c, struct rc_str nsp, struct rc_str payload);
+    int (*read_request)(struct rc_cluster *c, struct rc_str nsp, struct rc_str payload);
+
+    /* Is there room for a message? */
+    bool (*can_send)(const struct rc_cluster *c);
+    /* Sends c->message. False: rc_cluster_sent() will tell when Redis has it, with that size. */
+    bool (*send)(struct rc_cluster *c, uint32_t size);
+    /* list: JSON values by comma; key: what they are, "sockets" or "rooms". */
+    void (*answer_list)(struct rc_cluster *c, const struct rc_asker *to, const char *key,
+                        struct rc_str list);
+    void (*answer_server)(struct rc_cluster *c, const struct rc_asker *to);
+    void (*answer_count)(struct rc_cluster *c, const struct rc_asker *to, uint32_t clients);
+    /* args, attachment: of a client's acknowledgement. */
+    void (*answer_ack)(struct rc_cluster *c, const struct rc_asker *to, struct rc_str args,
+                       const struct rc_str *attachment, unsigned nattachments);
+
+    /* Appends the channels by which answers to this node's questions come. */
+    void (*put_answer_channels)(const struct rc_cluster *c, struct rc_str nsp,
+                                struct rc_bus_list *to);
+    /* Appends one to c->out, for put_channel()'s. */
+    int (*put_question)(struct rc_cluster *c, struct rc_str id, const struct rc_bus_message *m,
+                        uint32_t timeout_ms);
+    /* What rc_cluster_take_response() was given: to c->response. */
+    int (*read_response)(struct rc_cluster *c, struct rc_str payload);
+};
+extern const struct rc_dialect rc_classic, rc_by_streams;
 
 struct rc_cluster {
     struct rc_cluster_port port;
@@ -28,6 +75,7 @@ struct rc_cluster {
     unsigned nshards;
     struct rc_redis_url url;
     char uid[64];
+    const struct rc_dialect *dialect;
     struct rc_str *pattern; /* [app->nnsps]: by which broadcasts come; empty: it takes none */
     char address[RC_PEER_ADDRESS]; /* of the pipe listener, or "" */
     uint8_t token[RC_PEER_TOKEN];
@@ -43,7 +91,8 @@ struct rc_cluster {
     _Atomic uint16_t tag; /* see cluster_port.h */
     struct {
         _Atomic uint64_t up, nodes, connects, published, published_bytes, received,
-            received_bytes, own, bad, unknown, dropped, lost, unsure, timeouts;
+            received_bytes, own, bad, unknown, dropped, lost, unsure, timeouts, missed,
+            stream_losses, repeated, resent;
     } count;
     pthread_t thread;
     bool started;
@@ -52,9 +101,12 @@ struct rc_cluster {
     struct event_base *base;
     struct event *mail, *retry;
     struct rc_link *link;
+    struct rc_streams *streams;            /* NULL: without */
+    bool is_up;                            /* all of it */
     struct rc_cluster_item *first, **last; /* messages that wait for Redis */
     size_t under_way;                      /* bytes that Redis has not taken yet */
     struct rc_wire_reader reader;
+    struct rc_entry_reader entry;
     struct rc_bus_message message;
     struct rc_buf out, channel;
     uint64_t end_at; /* when stopping */
@@ -93,15 +145,34 @@ struct rc_cluster {
     unsigned were[2], are; /* nodes at Redis: when it was well, in the last two looks; now */
 };
 
-/* ---- cluster.c, for serve.c ---- */
+/* ---- cluster.c, for the others ---- */
 
+/* Goes over to the latest generation: before an item of a shard, which may have, and a message. */
+void rc_cluster_renew(struct rc_cluster *c);
+/* A connection has changed. */
+void rc_cluster_look(struct rc_cluster *c);
+/* Appends PREFIX KIND # NSP #. */
+void rc_cluster_put_channel(const struct rc_cluster *c, const char *kind, struct rc_str nsp,
+                            struct rc_buf *to);
+/* The namespace in a channel that begins with the prefix and kind, or nothing. */
+struct rc_str rc_cluster_nsp_of(const struct rc_cluster *c, struct rc_str channel,
+                                const char *kind);
 /* Publishes, or drops it when Redis is away. kind: what follows the prefix. */
 void rc_cluster_send(struct rc_cluster *c, const char *kind, struct rc_str nsp,
                      struct rc_str payload);
-/* The same to that channel, while Redis is there. */
+/* While the link is up. */
 void rc_cluster_publish(struct rc_cluster *c, struct rc_str channel, struct rc_str payload);
-/* A broadcast of another node, in its namespace. */
-void rc_cluster_on_broadcast(struct rc_cluster *c, struct rc_str nsp, struct rc_str payload);
+/* A message of that size waits no more. */
+void rc_cluster_sent(struct rc_cluster *c, uint32_t size);
+/* One of another node has come: counts it, and looks at its length. False: it is too long. */
+bool rc_cluster_received(struct rc_cluster *c, struct rc_str payload);
+/* An answer to this node. */
+void rc_cluster_take_response(struct rc_cluster *c, struct rc_str payload);
+
+/* ---- streams_talk.c ---- */
+
+/* False: no memory. */
+bool rc_cluster_init_streams(struct rc_cluster *c);
 
 /* How many are subscribed to the requests of a namespace: rc_inquire_counted() follows. False: Redis is away. */
 bool rc_cluster_count_nodes(struct rc_cluster *c, struct rc_str nsp, uint64_t number);

@@ -63,29 +63,17 @@ static void end_if_complete(struct rc_cluster *c, struct inquiry *q)
     drop(c, q);
 }
 
-/* {length:4, bytes} as in bus.h. Some servers answer by a channel of the asker's own. */
 void rc_inquire_channels(const struct rc_cluster *c, struct rc_str name,
                          struct rc_buf *channels)
 {
     const struct rc_nsp *nsp = rc_bus_nsp(c->app, name);
-    struct rc_buf one = RC_BUF_INIT;
+    struct rc_bus_list list = {.n = 0};
 
     if (nsp == NULL || !nsp->rules.uses_ask)
         return;
-    for (unsigned own = 0; own < 2; own++) {
-        uint32_t len;
-
-        rc_buf_reset(&one);
-        rc_buf_printf(&one, "%s-response#", c->conf->cluster_prefix);
-        rc_buf_puts(&one, name);
-        rc_buf_putc(&one, '#');
-        if (own)
-            rc_buf_printf(&one, "%s#", c->uid);
-        len = (uint32_t)one.len;
-        rc_buf_put(channels, &len, sizeof(len));
-        rc_buf_puts(channels, rc_buf_str(&one));
-    }
-    rc_buf_deinit(&one);
+    c->dialect->put_answer_channels(c, name, &list);
+    rc_buf_puts(channels, rc_buf_str(&list.bytes));
+    rc_bus_list_deinit(&list);
 }
 
 static struct inquiry *begin(struct rc_cluster *c, const struct rc_pub *pub)
@@ -125,15 +113,16 @@ void rc_inquire(struct rc_cluster *c, const struct rc_pub *pub, const struct rc_
     }
     (void)snprintf(id, sizeof(id), "%016" PRIx64, q->id);
     rc_buf_reset(&c->out);
-    if (rc_wire_put_question(&c->out, rc_str_of(c->uid), rc_str_of(id), m, pub->ask_ms) !=
-            RC_OK ||
+    if (c->dialect->put_question(c, rc_str_of(id), m, pub->ask_ms) != RC_OK ||
         !rc_cluster_count_nodes(c, m->to.nsp, q->id)) {
         rc_cluster_count(&c->count.dropped, 1);
         rc_inquire_skip(c, pub);
         drop(c, q);
         return;
     }
-    rc_cluster_send(c, "-request", m->to.nsp, rc_buf_str(&c->out));
+    rc_buf_reset(&c->channel);
+    c->dialect->put_channel(c, m->to.nsp, &c->channel);
+    rc_cluster_publish(c, rc_buf_str(&c->channel), rc_buf_str(&c->out));
 }
 
 void rc_inquire_counted(struct rc_cluster *c, uint64_t id, long long count)
@@ -161,7 +150,7 @@ void rc_inquire_take(struct rc_cluster *c, struct rc_str payload)
     struct rc_wire_response *r = &c->response;
     struct inquiry *q;
 
-    if (rc_wire_read_response(&c->reader, payload, r) != RC_OK) {
+    if (c->dialect->read_response(c, payload) != RC_OK) {
         rc_cluster_count(&c->count.bad, 1);
         return;
     }

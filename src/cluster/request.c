@@ -10,7 +10,7 @@
 
 enum { DEPTH_MAX = 1000, TIMEOUT_MAX = 86400000 };
 
-static void reset(struct rc_wire_request *q)
+void rc_wire_request_reset(struct rc_wire_request *q)
 {
     rc_buf_reset(&q->uid);
     rc_buf_reset(&q->id);
@@ -54,7 +54,7 @@ static int put_text(struct rc_str json, struct rc_buf *to)
     return RC_OK;
 }
 
-static int read_names(struct rc_str array, struct rc_bus_list *l)
+int rc_wire_read_names(struct rc_str array, struct rc_bus_list *l)
 {
     struct rc_buf name = RC_BUF_INIT;
     struct rc_str token;
@@ -101,18 +101,18 @@ static int read_target(struct rc_str json, struct rc_wire_request *q)
     int rc;
 
     if (q->type == RC_WIRE_SOCKETS)
-        return read_names(rc_json_get(json, RC_STR("rooms")), &q->m.to.rooms);
+        return rc_wire_read_names(rc_json_get(json, RC_STR("rooms")), &q->m.to.rooms);
     if (q->type == RC_WIRE_ALL_ROOMS || q->type == RC_WIRE_SERVER_SIDE_EMIT)
         return RC_OK;
     if (opts.len == 0 && q->type != RC_WIRE_REMOTE_FETCH)
         return read_one(json, q);
     if (rc_json_type(opts) != RC_JSON_OBJECT)
         return RC_EPROTO;
-    rc = read_names(rc_json_get(opts, RC_STR("rooms")), &q->m.to.rooms);
+    rc = rc_wire_read_names(rc_json_get(opts, RC_STR("rooms")), &q->m.to.rooms);
     if (rc == RC_OK)
-        rc = read_names(rc_json_get(opts, RC_STR("except")), &q->m.to.except);
+        rc = rc_wire_read_names(rc_json_get(opts, RC_STR("except")), &q->m.to.except);
     if (rc == RC_OK && (q->type == RC_WIRE_REMOTE_JOIN || q->type == RC_WIRE_REMOTE_LEAVE))
-        rc = read_names(rc_json_get(json, RC_STR("rooms")), &q->rooms);
+        rc = rc_wire_read_names(rc_json_get(json, RC_STR("rooms")), &q->rooms);
     return rc;
 }
 
@@ -201,7 +201,7 @@ static int read_msgpack(struct rc_wire_reader *r, struct rc_str bytes,
 int rc_wire_read_request(struct rc_wire_reader *r, struct rc_str bytes,
                          struct rc_wire_request *q)
 {
-    reset(q);
+    rc_wire_request_reset(q);
     if (bytes.len == 0)
         return RC_EPROTO;
     return bytes.p[0] == '{' ? read_json(bytes, q) : read_msgpack(r, bytes, q);
@@ -221,8 +221,8 @@ static void put_str(msgpack_packer *pk, struct rc_str s)
 }
 
 /* The bytes of the first argument, out of a packet that has all of them. */
-static int put_first(struct rc_buf *to, struct rc_str args, const struct rc_str *attachment,
-                     unsigned nattachments)
+int rc_wire_put_first(struct rc_buf *to, struct rc_str args, const struct rc_str *attachment,
+                      unsigned nattachments)
 {
     struct rc_buf text = RC_BUF_INIT, packet = RC_BUF_INIT;
     struct rc_str data;
@@ -261,7 +261,7 @@ int rc_wire_put_ack(struct rc_buf *to, struct rc_str id, struct rc_str args,
     put_str(&pk, RC_STR("requestId"));
     put_str(&pk, id);
     put_str(&pk, RC_STR("packet"));
-    rc = put_first(to, args, attachment, nattachments);
+    rc = rc_wire_put_first(to, args, attachment, nattachments);
     if (rc != RC_OK)
         to->len = mark;
     return rc;
@@ -269,8 +269,7 @@ int rc_wire_put_ack(struct rc_buf *to, struct rc_str id, struct rc_str args,
 
 /* ---- questions ---- */
 
-/* A packet without the id that it has here, which is for its receivers alone. */
-static int put_packet(struct rc_buf *to, const struct rc_bus_message *m)
+int rc_wire_put_packet(struct rc_buf *to, const struct rc_bus_message *m)
 {
     struct rc_buf text = RC_BUF_INIT;
     struct rc_sio_head head;
@@ -303,7 +302,7 @@ int rc_wire_put_question(struct rc_buf *to, struct rc_str uid, struct rc_str id,
     put_str(&pk, RC_STR("type"));
     (void)msgpack_pack_unsigned_int(&pk, RC_WIRE_BROADCAST);
     put_str(&pk, RC_STR("packet"));
-    rc = put_packet(to, m);
+    rc = rc_wire_put_packet(to, m);
     put_str(&pk, RC_STR("opts"));
     rc_wire_put_opts(to, m, timeout_ms);
     if (rc == RC_OK && to->failed)
@@ -337,8 +336,8 @@ static int read_count(struct rc_str json, struct rc_wire_response *a)
 }
 
 /* {type: 3, data: [packet]} is an acknowledgement; one without a packet is of nothing. */
-static int read_answer(struct rc_wire_reader *r, struct rc_str packet,
-                       struct rc_wire_response *a)
+int rc_wire_read_answer(struct rc_wire_reader *r, struct rc_str packet,
+                        struct rc_wire_response *a)
 {
     static const char head[] = "\x82\xa4type\x03\xa4"
                                "data\x91";
@@ -393,7 +392,7 @@ int rc_wire_read_response(struct rc_wire_reader *r, struct rc_str bytes,
     if (n.v.u != RC_WIRE_BROADCAST_ACK)
         return RC_OK;
     rc = read_name(member(bytes, RC_STR("requestId")), &a->id);
-    return rc == RC_OK ? read_answer(r, member(bytes, RC_STR("packet")), a) : rc;
+    return rc == RC_OK ? rc_wire_read_answer(r, member(bytes, RC_STR("packet")), a) : rc;
 }
 
 void rc_wire_response_deinit(struct rc_wire_response *a)

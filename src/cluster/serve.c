@@ -6,7 +6,6 @@
 #include "rc/base/mem.h"
 #include "rc/base/timer.h"
 #include "rc/broker/ask.h"
-#include "rc/proto/json.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,11 +23,11 @@ struct order {
     struct rc_list link;
     uint64_t number;
     unsigned left;        /* DONEs still to come */
-    struct rc_buf answer; /* so far */
+    const char *key;      /* what is asked for; NULL: nobody waits for an answer */
+    struct rc_buf answer; /* so far: JSON values by comma */
     size_t size;          /* of its parts */
-    struct rc_buf end;    /* what follows; empty: nobody waits for an answer */
-    struct rc_str nsp;    /* behind it */
-    char name[];
+    struct rc_asker to;   /* behind it */
+    char bytes[];
 };
 
 /* What came behind a barrier. */
@@ -46,8 +45,8 @@ struct question {
     uint32_t asked, answered;
     bool told;          /* how many were asked */
     struct rc_hmap who; /* sockets that have answered, their ids as pointers */
-    size_t nsp_len, id_len;
-    char bytes[]; /* namespace, request id */
+    struct rc_asker to; /* behind it */
+    char bytes[];
 };
 
 /* A dynamic namespace with sockets here. */
@@ -66,20 +65,12 @@ static bool same_space(const void *value, const void *key)
     return rc_str_eq(rc_str_make(s->name, s->len), *(const struct rc_str *)key);
 }
 
-static void put_request_channel(const struct rc_cluster *c, struct rc_str nsp,
-                                struct rc_buf *to)
-{
-    rc_buf_printf(to, "%s-request#", c->conf->cluster_prefix);
-    rc_buf_puts(to, nsp);
-    rc_buf_putc(to, '#');
-}
-
 static void add_channels(const struct rc_cluster *c, struct rc_str nsp, struct rc_buf *channels)
 {
     struct rc_buf one = RC_BUF_INIT;
     uint32_t len;
 
-    put_request_channel(c, nsp, &one);
+    c->dialect->put_channel(c, nsp, &one);
     len = (uint32_t)one.len;
     rc_buf_put(channels, &len, sizeof(len));
     rc_buf_puts(channels, rc_buf_str(&one));
@@ -150,12 +141,46 @@ static void on_space(struct rc_cluster *c, struct rc_str name, bool is_there)
     subscribe(c, name, is_there);
 }
 
+/* ---- who asks ---- */
+
+static size_t size_of(const struct rc_asker *a)
+{
+    return a->nsp.len + a->uid.len + a->id.len;
+}
+
+static struct rc_str copy(struct rc_str s, char **to)
+{
+    char *p = *to;
+
+    if (s.len != 0)
+        memcpy(p, s.p, s.len);
+    *to += s.len;
+    return rc_str_make(p, s.len);
+}
+
+static struct rc_asker copy_asker(const struct rc_asker *a, char *to)
+{
+    struct rc_asker mine;
+
+    mine.nsp = copy(a->nsp, &to);
+    mine.uid = copy(a->uid, &to);
+    mine.id = copy(a->id, &to);
+    return mine;
+}
+
+/* Of the request that has come. */
+static struct rc_asker asker_of(const struct rc_cluster *c, struct rc_str nsp)
+{
+    const struct rc_wire_request *q = &c->request;
+
+    return (struct rc_asker){.nsp = nsp, .uid = rc_buf_str(&q->uid), .id = rc_buf_str(&q->id)};
+}
+
 /* ---- orders ---- */
 
 static void free_content(struct order *o)
 {
     rc_buf_deinit(&o->answer);
-    rc_buf_deinit(&o->end);
     free(o);
 }
 
@@ -169,11 +194,11 @@ static void free_order(struct rc_cluster *c, struct order *o)
 
 static struct order *new_order(struct rc_cluster *c, struct rc_str nsp)
 {
-    struct order *o = rc_malloc(sizeof(*o) + nsp.len);
+    struct rc_asker to = asker_of(c, nsp);
+    struct order *o = rc_malloc(sizeof(*o) + size_of(&to));
 
     *o = (struct order){.number = ++c->number};
-    memcpy(o->name, nsp.p, nsp.len);
-    o->nsp = rc_str_make(o->name, nsp.len);
+    o->to = copy_asker(&to, o->bytes);
     rc_list_append(&c->orders, &o->link);
     c->norders++;
     return o;
@@ -194,7 +219,6 @@ static void give(struct rc_cluster *c, struct rc_str nsp, enum rc_bus_order orde
         c->barrier = o->number;
 }
 
-/* {"requestId":"…","KEY":[…]} */
 static void ask_shards(struct rc_cluster *c, struct rc_str nsp, enum rc_bus_order order,
                        const char *key)
 {
@@ -205,10 +229,7 @@ static void ask_shards(struct rc_cluster *c, struct rc_str nsp, enum rc_bus_orde
         return;
     }
     o = new_order(c, nsp);
-    rc_buf_putz(&o->answer, "{\"requestId\":");
-    rc_json_string_encode(rc_buf_str(&c->request.id), &o->answer);
-    rc_buf_printf(&o->answer, ",\"%s\":[", key);
-    rc_buf_putz(&o->end, "]}");
+    o->key = key;
     give(c, nsp, order, o);
 }
 
@@ -226,7 +247,7 @@ static bool add_answer(struct rc_cluster *c, struct order *o, struct rc_str part
         rc_cluster_count(&c->count.dropped, 1);
         return false;
     }
-    if (o->answer.data[o->answer.len - 1] != '[')
+    if (o->answer.len != 0)
         rc_buf_putc(&o->answer, ',');
     rc_buf_puts(&o->answer, part);
     c->answers_size += part.len;
@@ -249,9 +270,8 @@ static void on_done(struct rc_cluster *c, const struct rc_cluster_item *item)
     }
     if (item->count != 0 || --o->left != 0)
         return;
-    rc_buf_puts(&o->answer, rc_buf_str(&o->end));
-    if (o->end.len != 0 && !o->answer.failed)
-        rc_cluster_send(c, "-response", o->nsp, rc_buf_str(&o->answer));
+    if (o->key != NULL && !o->answer.failed)
+        c->dialect->answer_list(c, &o->to, o->key, rc_buf_str(&o->answer));
     if (c->barrier == o->number)
         c->barrier = 0;
     free_order(c, o);
@@ -294,6 +314,7 @@ static void put_question(struct rc_cluster *c, struct rc_str nsp)
 {
     struct rc_wire_request *r = &c->request;
     uint32_t within = time_for(c, r->timeout_ms);
+    struct rc_asker to = asker_of(c, nsp);
     unsigned slot = 0;
     struct question *q;
 
@@ -303,14 +324,10 @@ static void put_question(struct rc_cluster *c, struct rc_str nsp)
         rc_cluster_count(slot == QUESTIONS ? &c->count.bad : &c->count.unknown, 1);
         return;
     }
-    q = rc_malloc(sizeof(*q) + nsp.len + r->id.len);
-    *q = (struct question){.number = number_of(slot),
-                           .until_ms = rc_clock_ms() + within,
-                           .shards = -1,
-                           .nsp_len = nsp.len,
-                           .id_len = r->id.len};
-    memcpy(q->bytes, nsp.p, nsp.len);
-    memcpy(q->bytes + nsp.len, r->id.data, r->id.len);
+    q = rc_malloc(sizeof(*q) + size_of(&to));
+    *q = (struct question){
+        .number = number_of(slot), .until_ms = rc_clock_ms() + within, .shards = -1};
+    q->to = copy_asker(&to, q->bytes);
     c->question[slot] = q;
     r->m.ask = q->number;
     if (!rc_bus_deliver(c->app, c->mesh, &r->m))
@@ -319,16 +336,10 @@ static void put_question(struct rc_cluster *c, struct rc_str nsp)
 
 static void tell_count(struct rc_cluster *c, struct question *q)
 {
-    struct rc_buf json = RC_BUF_INIT;
-
     if (q->told || q->shards < 0 || q->reported < q->shards)
         return;
     q->told = true;
-    rc_buf_printf(&json, "{\"type\":%d,\"requestId\":", (int)RC_WIRE_CLIENT_COUNT);
-    rc_json_string_encode(rc_str_make(q->bytes + q->nsp_len, q->id_len), &json);
-    rc_buf_printf(&json, ",\"clientCount\":%u}", q->asked);
-    rc_cluster_send(c, "-response", rc_str_make(q->bytes, q->nsp_len), rc_buf_str(&json));
-    rc_buf_deinit(&json);
+    c->dialect->answer_count(c, &q->to, q->asked);
     if (q->asked == 0)
         drop(c, q);
 }
@@ -353,10 +364,7 @@ static void on_answer(struct rc_cluster *c, struct question *q, rc_id socket,
     (void)rc_bus_list_next(&answer, &json);
     while (n < RC_SIO_ATTACHMENTS_MAX && rc_bus_list_next(&answer, &attachment[n]))
         n++;
-    rc_buf_reset(&c->out);
-    if (rc_wire_put_ack(&c->out, rc_str_make(q->bytes + q->nsp_len, q->id_len), json,
-                        attachment, n) == RC_OK)
-        rc_cluster_send(c, "-response", rc_str_make(q->bytes, q->nsp_len), rc_buf_str(&c->out));
+    c->dialect->answer_ack(c, &q->to, json, attachment, n);
     q->answered++;
     if (q->told && q->answered >= q->asked)
         drop(c, q);
@@ -401,22 +409,17 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 /* There is no program here for what servers tell each other. Who waits for an answer gets null. */
 static void answer_server(struct rc_cluster *c, struct rc_str nsp)
 {
-    struct rc_buf json = RC_BUF_INIT;
+    struct rc_asker to = asker_of(c, nsp);
 
-    if (c->request.id.len == 0)
-        return;
-    rc_buf_printf(&json, "{\"type\":%d,\"requestId\":", (int)RC_WIRE_SERVER_SIDE_EMIT);
-    rc_json_string_encode(rc_buf_str(&c->request.id), &json);
-    rc_buf_putz(&json, ",\"data\":null}");
-    rc_cluster_send(c, "-response", nsp, rc_buf_str(&json));
-    rc_buf_deinit(&json);
+    if (to.id.len != 0)
+        c->dialect->answer_server(c, &to);
 }
 
 static void on_request(struct rc_cluster *c, struct rc_str nsp, struct rc_str payload)
 {
     struct rc_wire_request *q = &c->request;
 
-    if (rc_wire_read_request(&c->reader, payload, q) != RC_OK || q->id.len > REQUEST_ID_MAX) {
+    if (c->dialect->read_request(c, nsp, payload) != RC_OK || q->id.len > REQUEST_ID_MAX) {
         rc_cluster_count(&c->count.bad, 1);
         return;
     }
@@ -442,13 +445,23 @@ static void on_request(struct rc_cluster *c, struct rc_str nsp, struct rc_str pa
     }
 }
 
+static void on_broadcast(struct rc_cluster *c, struct rc_str nsp, struct rc_str payload)
+{
+    const struct rc_bus_message *m = &c->message;
+
+    if (c->dialect->read_broadcast(c, nsp, payload) != RC_OK)
+        rc_cluster_count(&c->count.bad, 1);
+    else if (!rc_str_eq(m->to.nsp, nsp) || !rc_bus_deliver(c->app, c->mesh, m))
+        rc_cluster_count(&c->count.unknown, 1);
+}
+
 static void take(struct rc_cluster *c, bool is_request, struct rc_str nsp,
                  struct rc_str payload)
 {
     if (is_request)
         on_request(c, nsp, payload);
     else
-        rc_cluster_on_broadcast(c, nsp, payload);
+        on_broadcast(c, nsp, payload);
 }
 
 void rc_serve_take(struct rc_cluster *c, bool is_request, struct rc_str nsp,

@@ -124,7 +124,7 @@ static bool flag_of(struct rc_str flags, struct rc_str key)
     return rc_item_next(&value).kind == RC_ITEM_TRUE;
 }
 
-static int read_opts(struct rc_str opts, struct rc_bus_message *m)
+int rc_wire_read_opts(struct rc_str opts, struct rc_bus_message *m)
 {
     struct rc_item head = rc_item_next(&opts);
     int rc;
@@ -153,26 +153,32 @@ static bool is_event(const struct rc_sio_head *head)
     return rc_json_type(first) == RC_JSON_STRING && !rc_sio_event_reserved(first);
 }
 
-int rc_wire_read_packet(struct rc_wire_reader *r, struct rc_str bytes, struct rc_bus_message *m)
+int rc_wire_take_packet(struct rc_str text, const struct rc_str *attachment,
+                        unsigned nattachments, struct rc_bus_message *m)
 {
-    struct rc_msgpack_packet p;
     struct rc_sio_head head;
-    const char *why;
-    int rc = rc_msgpack_decode_bus(bytes, &r->limits, &r->text, &p, &why);
+    int rc = rc_sio_split(text, &head);
 
-    if (rc == RC_OK)
-        rc = rc_sio_split(p.text, &head);
     if (rc != RC_OK)
         return rc;
     if (!is_event(&head) || head.has_id)
         return RC_EPROTO;
     m->to.nsp = head.nsp;
     m->ask = 0;
-    m->text = p.text;
-    m->nattachments = p.nattachments;
-    for (unsigned i = 0; i < p.nattachments; i++)
-        m->attachment[i] = p.attachment[i];
+    m->text = text;
+    m->nattachments = nattachments;
+    for (unsigned i = 0; i < nattachments; i++)
+        m->attachment[i] = attachment[i];
     return RC_OK;
+}
+
+int rc_wire_read_packet(struct rc_wire_reader *r, struct rc_str bytes, struct rc_bus_message *m)
+{
+    struct rc_msgpack_packet p;
+    const char *why;
+    int rc = rc_msgpack_decode_bus(bytes, &r->limits, &r->text, &p, &why);
+
+    return rc == RC_OK ? rc_wire_take_packet(p.text, p.attachment, p.nattachments, m) : rc;
 }
 
 static int open_broadcast(struct rc_str *rest, struct rc_str *uid)
@@ -203,5 +209,5 @@ int rc_wire_read_broadcast(struct rc_wire_reader *r, struct rc_str bytes, struct
     packet = rc_item_whole(&bytes);
     opts = rc_item_whole(&bytes);
     rc = rc_wire_read_packet(r, packet, m);
-    return rc == RC_OK ? read_opts(opts, m) : rc;
+    return rc == RC_OK ? rc_wire_read_opts(opts, m) : rc;
 }

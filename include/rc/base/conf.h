@@ -29,7 +29,7 @@
  *   DIR, FILE char *, of a folder or a file: "" or absolute; what the INI file says is relative
  *   to the file's own folder · LISTEN, TRANSPORTS, ORIGINS, TOKENS, TEXTS, FILES, NETWORKS struct
  *   rc_conf_list, by comma; min and max count its items · LOGLEVEL, ACKPOLICY, UNKNOWNEVENT,
- *   SAMESITE, UIMODE, PARSER, AUTHMODE, STOREENGINE, STORETLS, RATEPOLICY: the enums below */
+ *   SAMESITE, UIMODE, PARSER, AUTHMODE, STOREENGINE, STORETLS, RATEPOLICY, CLUSTERMODE: the enums below */
 #define RC_CONF_MAP(X)                                                                        \
     X(server, listen, LISTEN, "0.0.0.0:3000", 0, 64, 0,                                       \
       "addresses to listen on, host:port or unix:/path by comma; port 0 takes a free one; "   \
@@ -189,6 +189,11 @@
       "file of its password, in one line, instead of one in the URL")                         \
     X(cluster, required, BOOL, "no", 0, 0, 0,                                                 \
       "is a node without Redis of no use? then it does not start, and is not ready")          \
+    X(cluster, mode, CLUSTERMODE, "pubsub", 0, 0, 0,                                          \
+      "pubsub passes messages on; streams keeps them for nodes that were cut off")            \
+    X(cluster, stream, TOKEN, "", 0, 0, 0, "name of the stream; empty is the prefix")         \
+    X(cluster, stream_length, INT, "10000", 200, 1000000000, 0,                               \
+      "messages that the stream keeps, or a few more")                                        \
     X(cluster, prefix, TOKEN, "socket.io", 0, 0, 0,                                           \
       "how channels begin: the key of the Redis adapters of other servers")                   \
     X(cluster, node, TOKEN, "", 0, 0, 0,                                                      \
@@ -306,6 +311,7 @@ enum rc_parser { RC_PARSER_AUTO, RC_PARSER_JSON, RC_PARSER_MSGPACK };
 enum rc_authmode { RC_AUTHMODE_OFF, RC_AUTHMODE_OPTIONAL, RC_AUTHMODE_REQUIRED };
 enum rc_storeengine { RC_STOREENGINE_NONE, RC_STOREENGINE_SQLITE, RC_STOREENGINE_MARIADB };
 enum rc_storetls { RC_STORETLS_OFF, RC_STORETLS_PREFER, RC_STORETLS_REQUIRED };
+enum rc_clustermode { RC_CLUSTERMODE_PUBSUB, RC_CLUSTERMODE_STREAMS };
 enum rc_ratepolicy { RC_RATEPOLICY_DELAY, RC_RATEPOLICY_DROP, RC_RATEPOLICY_CLOSE };
 enum rc_uimode { RC_UIMODE_DEVELOPMENT, RC_UIMODE_PRODUCTION };
 enum rc_samesite { RC_SAMESITE_LAX, RC_SAMESITE_STRICT, RC_SAMESITE_NONE, RC_SAMESITE_OFF };
@@ -374,6 +380,7 @@ struct rc_conf {
 #define RC_CONF_FIELD_AUTHMODE     enum rc_authmode
 #define RC_CONF_FIELD_STOREENGINE  enum rc_storeengine
 #define RC_CONF_FIELD_STORETLS     enum rc_storetls
+#define RC_CONF_FIELD_CLUSTERMODE  enum rc_clustermode
 #define RC_CONF_FIELD_RATEPOLICY   enum rc_ratepolicy
 #define RC_CONF_FIELD_CEILING      uint64_t
 #define RC_CONF_FIELD_NETWORKS     struct rc_conf_list

@@ -45,7 +45,7 @@ struct rc_cluster_item {
 
 /* X(name, kind of a metric, help) */
 #define RC_CLUSTER_STATS_MAP(X)                                                              \
-    X(up, gauge, "1 while both connections to Redis are there and subscribed, else 0")       \
+    X(up, gauge, "1 while all connections to Redis are there and subscribed, else 0")        \
     X(nodes, gauge, "other roomcast nodes that are there")                                   \
     X(connects, counter, "times that the cluster came up")                                   \
     X(published, counter, "messages and requests sent to Redis")                             \
@@ -60,7 +60,11 @@ struct rc_cluster_item {
     X(unsure, counter, "messages sent although not all nodes had come back to Redis yet")    \
     X(pending, gauge, "messages that wait for Redis")                                        \
     X(pending_bytes, gauge, "their bytes")                                                   \
-    X(timeouts, counter, "questions that not all nodes and their clients answered in time")
+    X(timeouts, counter, "questions that not all nodes and their clients answered in time")  \
+    X(missed, counter, "messages that the stream had no more when they were to be read")     \
+    X(stream_losses, counter, "times that the stream was gone, or was an older one")         \
+    X(repeated, counter, "messages that the stream had twice, given to clients once")        \
+    X(resent, counter, "messages written to the stream again after a connection was lost")
 
 struct rc_cluster_stats {
 #define RC_CLUSTER_STATS_FIELD(name, kind, help) uint64_t name;

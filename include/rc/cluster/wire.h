@@ -65,6 +65,7 @@ struct rc_wire_request {
 /* *q, zeroed at first, is emptied and filled. RC_EPROTO, RC_ELIMIT: it is none. */
 int rc_wire_read_request(struct rc_wire_reader *r, struct rc_str bytes,
                          struct rc_wire_request *q) RC_MUSTCHECK;
+void rc_wire_request_reset(struct rc_wire_request *q);
 void rc_wire_request_deinit(struct rc_wire_request *q);
 
 /* Appends {type: 9, requestId, packet: the first argument of an acknowledgement}. args: a JSON array that
@@ -91,12 +92,26 @@ int rc_wire_read_response(struct rc_wire_reader *r, struct rc_str bytes,
                           struct rc_wire_response *a) RC_MUSTCHECK;
 void rc_wire_response_deinit(struct rc_wire_response *a);
 
-/* ---- of wire.c, for the others ---- */
-
-void rc_wire_put_opts(struct rc_buf *to, const struct rc_bus_message *m, uint32_t timeout_ms);
+/* ---- of wire.c and request.c, for each other and for entry.c ---- */
 
 int rc_wire_read_list(struct rc_str whole, struct rc_bus_list *l) RC_MUSTCHECK;
 int rc_wire_read_packet(struct rc_wire_reader *r, struct rc_str bytes,
                         struct rc_bus_message *m) RC_MUSTCHECK;
+/* A packet as text, with its attachments, which are borrowed: RC_EPROTO when it is no event. */
+int rc_wire_take_packet(struct rc_str text, const struct rc_str *attachment,
+                        unsigned nattachments, struct rc_bus_message *m) RC_MUSTCHECK;
+/* {rooms, except, flags}, whose names are added to those of m. */
+int rc_wire_read_opts(struct rc_str opts, struct rc_bus_message *m) RC_MUSTCHECK;
+void rc_wire_put_opts(struct rc_buf *to, const struct rc_bus_message *m, uint32_t timeout_ms);
+/* An array of strings or numbers, validated; or nothing. */
+int rc_wire_read_names(struct rc_str array, struct rc_bus_list *l) RC_MUSTCHECK;
+/* Appends the packet of m without the id that it has here, which is for its receivers alone. */
+int rc_wire_put_packet(struct rc_buf *to, const struct rc_bus_message *m) RC_MUSTCHECK;
+/* What a client has answered: to args and attachment. */
+int rc_wire_read_answer(struct rc_wire_reader *r, struct rc_str packet,
+                        struct rc_wire_response *a) RC_MUSTCHECK;
+/* Appends the first item of a JSON array, which may refer to the attachments, or nil. */
+int rc_wire_put_first(struct rc_buf *to, struct rc_str args, const struct rc_str *attachment,
+                      unsigned nattachments) RC_MUSTCHECK;
 
 #endif /* RC_CLUSTER_WIRE_H */

@@ -22,7 +22,8 @@ process.prependListener('exit', () => {
 });
 
 class Redis {
-  constructor(dir, port, password) {
+  constructor(dir, port, password, keeps, debug) {
+    this.options = ['--appendonly', keeps ? 'yes' : 'no', ...(debug ? ['--enable-debug-command', 'local'] : [])];
     this.dir = dir;
     this.port = port;
     this.password = password;
@@ -40,7 +41,7 @@ class Redis {
       'redis-server',
       [
         '--port', this.port, '--bind', '127.0.0.1', '--dir', this.dir, '--unixsocket', this.socket,
-        '--save', '', '--appendonly', 'no', '--logfile', join(this.dir, 'log'), ...secret,
+        '--save', '', ...this.options, '--logfile', join(this.dir, 'log'), ...secret,
       ].map(String),
       { stdio: 'ignore' },
     );
@@ -98,8 +99,9 @@ class Redis {
   }
 }
 
-export async function startRedis({ password = '' } = {}) {
-  const redis = new Redis(tempDir(), await freePort(), password);
+// keeps: its data, over a stop. debug: knows DEBUG.
+export async function startRedis({ password = '', keeps = false, debug = false } = {}) {
+  const redis = new Redis(tempDir(), await freePort(), password, keeps, debug);
   await redis.start();
   return redis;
 }
@@ -124,9 +126,9 @@ export async function startNode(redis, { options, namespaces = [], install = () 
   };
 }
 
-// Waits until as many servers listen to a namespace.
-export function joined(redis, n, nsp = '/', prefix = 'socket.io') {
-  const channel = `${prefix}-request#${nsp}#`;
+// Waits until as many servers listen to a namespace. suffix: '' for the streams adapter.
+export function joined(redis, n, nsp = '/', prefix = 'socket.io', suffix = '-request') {
+  const channel = `${prefix}${suffix}#${nsp}#`;
   return until(
     `${n} servers at ${channel}`,
     async () => Number((await redis.command('PUBSUB', 'NUMSUB', channel))[1]) === n,
