@@ -9,7 +9,7 @@
 
 enum {
     BLOCK_MS = 5000,
-    COUNT_MAX = 100,       /* entries of one answer: fewer than any stream has */
+    COUNT_MAX = 200,       /* entries of one answer: fewer than any stream has */
     ANSWER_SIZE = 1 << 20, /* bytes that it should have at most */
     TELL_MS = 10000,
 };
@@ -82,8 +82,10 @@ static void take_entry(struct rc_streams *s, const struct rc_stream_entry *e)
     bool has_seq = rc_seq_read(e->seq, &seq);
 
     if (rc_str_eq(e->uid, s->setting.uid)) {
-        if (has_seq && seq.run == s->run && seq.number > s->own)
+        if (has_seq && seq.run == s->run && seq.number > s->own) {
             s->own = seq.number;
+            s->own_read++;
+        }
         s->ops.count(s->arg, RC_STREAMS_OWN, 1);
     } else if (has_seq && !rc_seen_new(&s->seen, e->uid, seq)) {
         s->ops.count(s->arg, RC_STREAMS_REPEATED, 1);
@@ -146,9 +148,20 @@ static void tell_gone(struct rc_streams *s)
         s->reader.url->shown);
 }
 
+/* Of what was not read, those of this node's own that are known by those after them. */
+static uint64_t take_own_missed(struct rc_streams *s, uint64_t missed)
+{
+    uint64_t own = s->own - s->own_read;
+
+    s->own_read = s->own;
+    return own < missed ? own : missed;
+}
+
 /* The stream, as it was when it was read to its end. */
 static void settle(struct rc_streams *s, const struct info *info)
 {
+    uint64_t missed;
+
     s->behind = false;
     if (!info->counts) {
         if (!s->told_old)
@@ -158,9 +171,11 @@ static void settle(struct rc_streams *s, const struct info *info)
         s->told_old = true;
         return;
     }
-    if (info->added > s->added)
-        tell_missed(s, info->added - s->added);
-    else if (info->added < s->added)
+    missed = info->added > s->added ? info->added - s->added : 0;
+    missed -= take_own_missed(s, missed);
+    if (missed != 0)
+        tell_missed(s, missed);
+    if (info->added < s->added)
         tell_gone(s);
     s->added = info->added;
 }

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { BEAT_MS = 5000, COUNT_MAX = 100 };
+enum { BEAT_MS = 5000, COUNT_FIRST = 100 };
 
 bool rc_stream_id_read(struct rc_str text, struct rc_stream_id *id)
 {
@@ -72,7 +72,7 @@ struct rc_streams *rc_streams_new(struct event_base *base, const struct rc_redis
     s->ops = *ops;
     s->arg = arg;
     s->last = &s->first;
-    s->count = COUNT_MAX;
+    s->count = COUNT_FIRST;
     rc_random(&s->run, sizeof(s->run));
     rc_seen_init(&s->seen);
     s->beat = event_new(base, -1, EV_PERSIST, on_beat, s);

@@ -55,12 +55,13 @@ struct rc_streams {
     /* The reader's: stream_reader.c. */
     bool placed; /* it has an offset */
     struct rc_stream_id offset;
-    bool told_old;  /* this Redis does not count what was added */
-    uint64_t added; /* so many there were up to the offset */
-    uint64_t own;   /* the highest number of this node's that was read */
-    bool behind;    /* there may be much more, or there may have been */
-    unsigned count; /* of entries in one answer, as they are long */
-    unsigned asked; /* the same of the one that is under way; 0: none is */
+    bool told_old;     /* this Redis does not count what was added */
+    uint64_t added;    /* so many there were up to the offset */
+    uint64_t own;      /* the highest number of this node's that was read */
+    uint64_t own_read; /* so many of them were */
+    bool behind;       /* there may be much more, or there may have been */
+    unsigned count;    /* of entries in one answer, as they are long */
+    unsigned asked;    /* the same of the one that is under way; 0: none is */
     uint64_t asked_ms;
     uint64_t told_ms; /* when missed ones were logged */
     struct rc_seen seen;

@@ -52,7 +52,7 @@ const daemon = (redis, shards, options) =>
   start({ ini: INI, shards, options: { 'cluster.redis': redis.url, 'cluster.mode': 'streams', 'admin.listen': '127.0.0.1:0', ...options } });
 
 async function metric(server, name) {
-  const [, admin] = /metrics on (http:\S+)\/metrics/.exec(server.stderr());
+  const [, admin] = await until('its address is said', () => /metrics on (http:\S+)\/metrics/.exec(server.stderr()));
   const text = await (await fetch(`${admin}/metrics`)).text();
   return Number(new RegExp(`^roomcast_cluster_${name} (\\d+)$`, 'm').exec(text)[1]);
 }
@@ -373,14 +373,14 @@ describe('Redis goes and comes', () => {
     await killer.connect();
     let kills = 0;
     s.start(0);
-    for (let i = 0; i < 40; i++) {
+    for (let i = 0; i < 12; i++) {
       for (const n of [s.nodes.one, s.nodes.four]) await until('it is up', async () => (await metric(n, 'up')) === 1, 30_000);
       kills += await killer.sendCommand(['CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes']);
     }
     await killer.disconnect();
     await s.saying();
     await s.check();
-    assert.ok(kills >= 100, `${kills} connections were ended`);
+    assert.ok(kills >= 30, `${kills} connections were ended`);
     assert.equal(await metric(s.nodes.one, 'repeated_total'), 0);
   });
 
@@ -533,8 +533,10 @@ describe('settings and entries', () => {
     const [a, b] = await Promise.all(nodes.map((n) => connect(n, { transports: ['websocket'] })));
     const box = inbox(b);
     await ask(b, 'join', 'lobby');
-    for (let i = 0; i < 3000; i++) a.emit('room', 'lobby', i);
-    await until('it crosses', () => box.length === 3000, 30_000);
+    for (let i = 0; i < 3000; i++) {
+      a.emit('room', 'lobby', i);
+      if (i % 500 === 499) await until('it crosses', () => box.length === i + 1, 30_000);
+    }
     await redis.command('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
     await Promise.all(nodes.map(isUp));
     await ask(a, 'room', 'lobby', 3000);
