@@ -1,7 +1,7 @@
 # servers.sh - the servers under test: what they need, how they are started. Sourced by run.sh.
 # shellcheck shell=bash disable=SC2034,SC2154 # used by, or set in, run.sh
 
-known_servers='floor floor-send floor-writev floor-uring roomcast-1 roomcast-2 roomcast-4'
+known_servers='floor floor-send floor-writev floor-uring roomcast-1 roomcast-2 roomcast-4 roomcast-send'
 known_servers="$known_servers socketio ws nchan"
 nchan_module=/usr/lib/nginx/modules/ngx_nchan_module.so
 
@@ -39,6 +39,9 @@ server_command() {
     case $1 in
     floor)      echo "$build/floor coalesce" ;;
     floor-*)    echo "$build/floor ${1#floor-}" ;;
+    roomcast-send) # 1 shard, without io_uring
+        echo "$roomcast -c bench/bench.ini -o server.shards=1 -o server.io_uring=no" \
+            "$(roomcast_options "$2")" ;;
     roomcast-*) echo "$roomcast -c bench/bench.ini -o server.shards=${1#roomcast-}" \
                     "$(roomcast_options "$2")" ;;
     socketio)   echo "node $build/peers/socketio.js" ;;
