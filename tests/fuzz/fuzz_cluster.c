@@ -1,6 +1,7 @@
 /* Messages and requests of other nodes. A broadcast that was read is a packet of text that clients can be sent, and what
  * we write of it reads as the same; what is shorter is none. */
 #include "rc/base/utf8.h"
+#include "rc/cluster/entry.h"
 #include "rc/cluster/item.h"
 #include "rc/cluster/wire.h"
 #include "rc/proto/json.h"
@@ -121,6 +122,45 @@ static void check_items(struct rc_str rest)
     }
 }
 
+/* What was read of a stream is what clients can be sent, and what we write of it reads as the same. */
+static void check_entry(struct rc_str bytes)
+{
+    const struct rc_str nsp = RC_STR("/chat");
+    struct rc_entry_reader r, r2;
+    struct rc_bus_message m = {.nattachments = 0}, m2 = {.nattachments = 0};
+    struct rc_wire_request q = {.close = false};
+    struct rc_wire_response a = {.count = 0};
+    struct rc_buf out = RC_BUF_INIT;
+
+    rc_entry_reader_init(&r);
+    rc_entry_reader_init(&r2);
+    if (rc_entry_read_broadcast(&r, nsp, bytes, &m) == RC_OK) {
+        check_message(&m);
+        CHECK(rc_str_eq(m.to.nsp, nsp));
+        CHECK(rc_entry_put_broadcast(&out, &m) == RC_OK);
+        CHECK(rc_entry_read_broadcast(&r2, nsp, rc_buf_str(&out), &m2) == RC_OK);
+        check_same(&m, &m2);
+    }
+    if (rc_entry_read_request(&r, nsp, bytes, &q) == RC_OK) {
+        CHECK(q.type >= RC_WIRE_REMOTE_JOIN && q.type <= RC_WIRE_BROADCAST);
+        CHECK(rc_utf8_valid(rc_buf_str(&q.id)));
+        if (q.type == RC_WIRE_BROADCAST)
+            check_message(&q.m);
+        if ((uint8_t)bytes.p[0] >= 0x80) /* behind JSON there may be spaces */
+            CHECK(rc_entry_read_request(&r, nsp, rc_str_make(bytes.p, bytes.len - 1), &q) !=
+                  RC_OK);
+    }
+    if (rc_entry_read_response(&r, bytes, &a) == RC_OK && a.type == RC_WIRE_BROADCAST_ACK)
+        CHECK(rc_utf8_valid(a.args) && a.nattachments <= RC_SIO_ATTACHMENTS_MAX);
+    rc_wire_response_deinit(&a);
+    rc_wire_request_deinit(&q);
+    rc_bus_message_deinit(&m);
+    rc_bus_message_deinit(&m2);
+    rc_entry_reader_deinit(&r);
+    rc_entry_reader_deinit(&r2);
+    rc_buf_deinit(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct rc_str bytes = rc_str_make(data, size);
@@ -129,5 +169,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_broadcast(bytes);
     check_request(bytes);
     check_response(bytes);
+    check_entry(bytes);
     return 0;
 }
