@@ -172,13 +172,16 @@ static void set_up(void)
 
 static void tear_down(void)
 {
+    struct said *next;
+
     for (unsigned i = 0; i < NODES; i++)
-        net.number[i] = 0;
-    carry();
-    for (unsigned i = 0; i < NODES; i++) {
         rig_close(&net.rig[i]);
-        carry();
+    for (struct said *s = net.first; s != NULL; s = next) {
+        next = s->next;
+        rc_pub_unref(&s->item.pub);
+        free(s);
     }
+    memset(&net, 0, sizeof(net)); /* where all tests are in one process */
 }
 
 /* ---- rooms ---- */
