@@ -134,5 +134,5 @@ test('an address that is taken ends the start', async () => {
   const r = await run(['-o', `server.listen=127.0.0.1:${await freePort()}`, '-o', `admin.listen=${host}`]);
   await server.stop();
   assert.equal(r.code, 1);
-  assert.match(r.stderr, new RegExp(`admin\\.listen = ${host}: Address already in use`));
+  assert.match(r.stderr, new RegExp(`\\[admin\\] listen = ${host}: Address already in use; another program has it`));
 });
