@@ -1,6 +1,8 @@
 /* told.c - the bytes of what nodes tell each other of users and rooms, and the order of it. */
 #include "rc/broker/told.h"
 
+#include "rc/base/utf8.h"
+
 #include <string.h>
 
 enum { VERSION = 1, FIRST = 1, LAST = 2, WISH_LEN = 10, FLAGS_AT = 1 };
@@ -97,7 +99,8 @@ bool rc_told_read(struct rc_str bytes, struct rc_told *told)
         (told->announcement == 0 && flags != 0))
         return false;
     while (rc_told_next(&rest, &item))
-        continue;
+        if (!rc_utf8_valid(item.text))
+            return false;
     return rest.len == 0;
 }
 

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 
 import jwt from 'jsonwebtoken';
+import { encode } from 'notepack.io';
 
 import { ask, closeAll, connect, inbox } from './lib/client.mjs';
 import { tempDir } from './lib/daemon.mjs';
@@ -450,4 +451,53 @@ describe('nodes come and go', () => {
       }
     });
   }
+});
+
+describe('what another node says', () => {
+  const record = (op, text) => {
+    const bytes = Buffer.from(text), head = Buffer.alloc(3, op);
+    head.writeUInt16LE(bytes.length, 1);
+    return Buffer.concat([head, bytes]);
+  };
+
+  // A node in bytes alone, of one shard; announce() tells all of its users, who are in one room.
+  async function imitate(t, redis) {
+    const client = redis.client();
+    await client.connect();
+    t.after(() => client.disconnect());
+    const say = (...rest) => client.publish('socket.io-roomcast#', encode([1, 'x', 7, ...rest]));
+    let number = 0;
+    await say('here', false, 5, '', Buffer.alloc(16));
+    return {
+      announce: (room, users) => {
+        const head = Buffer.alloc(20);
+        head.set([1, 3, 0, 1]); // the first part, and the last
+        head.writeUInt32LE(++number, 4);
+        const records = [record('N', '/'), record('R', room), ...users.map((user) => record('+', user))];
+        return say(1, 0, '/', '', Buffer.concat([head, ...records]));
+      },
+    };
+  }
+
+  async function startOne(t) {
+    const redis = await startRedis();
+    const node = await startNode(redis, 1, { 'cluster.lease': '60s' });
+    t.after(async () => {
+      await node.stop();
+      await redis.stop();
+    });
+    const other = await imitate(t, redis);
+    await until('it is known', async () => (await metric(node, 'cluster_nodes')) === 1);
+    return { node, other, spy: await member(node, 'spy', 'now-1') };
+  }
+
+  test('names that are not UTF-8 reach no client', async (t) => {
+    const { node, other, spy } = await startOne(t);
+    await other.announce('now-1', ['ann', Buffer.from([0x62, 0xff])]);
+    await sleep(200 * slow); // time to tell of it
+    assert.ok(spy.connected);
+    await other.announce('now-1', ['carl']);
+    await isTold(spy, 'now-1', ['spy', 'carl']);
+    assert.equal(await metric(node, 'peers_bad_total'), 1);
+  });
 });

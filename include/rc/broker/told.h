@@ -57,7 +57,7 @@ struct rc_told {
 void rc_told_begin(struct rc_buf *b, const struct rc_told *head);
 /* text: cut to what fits; no name is that long. */
 void rc_told_put(struct rc_buf *b, enum rc_told_op op, uint32_t n, struct rc_str text);
-/* False: it is none, or not whole. */
+/* False: it is none, not whole, or has what is not UTF-8: clients get it as text. */
 bool rc_told_read(struct rc_str bytes, struct rc_told *told);
 /* Walks through told.items. False at the end, or where it is cut off: the rest is left then. */
 bool rc_told_next(struct rc_str *rest, struct rc_told_item *item);

@@ -86,6 +86,20 @@ Test(told, what_is_not_known_is_refused)
     rc_buf_deinit(&b);
 }
 
+/* Clients get these names as text. */
+Test(told, what_is_not_utf8_is_refused)
+{
+    struct rc_buf b = RC_BUF_INIT;
+    struct rc_told t;
+
+    put_all(&b);
+    rc_told_put(&b, RC_TOLD_HERE, 0, RC_STR("J\xc3\xb6rg"));
+    cr_assert(rc_told_read(rc_buf_str(&b), &t));
+    rc_told_put(&b, RC_TOLD_HERE, 0, RC_STR("J\xc3"));
+    cr_assert_not(rc_told_read(rc_buf_str(&b), &t));
+    rc_buf_deinit(&b);
+}
+
 Test(told, wishes)
 {
     struct rc_buf b = RC_BUF_INIT;
