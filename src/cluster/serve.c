@@ -15,7 +15,7 @@ enum {
     QUESTIONS = 4096,  /* open ones of other nodes, a power of two */
     PATIENCE = 10,     /* times cluster.request_timeout: what another node may ask for */
     TICK_MS = 1000,
-    REQUEST_ID_MAX = 256, /* bytes */
+    ASKER_MAX = 256, /* bytes of what a node calls itself, and of its request's id */
 };
 
 /* Given to the shards. */
@@ -419,7 +419,8 @@ static void on_request(struct rc_cluster *c, struct rc_str nsp, struct rc_str pa
 {
     struct rc_wire_request *q = &c->request;
 
-    if (c->dialect->read_request(c, nsp, payload) != RC_OK || q->id.len > REQUEST_ID_MAX) {
+    if (c->dialect->read_request(c, nsp, payload) != RC_OK || q->id.len > ASKER_MAX ||
+        q->uid.len > ASKER_MAX) {
         rc_cluster_count(&c->count.bad, 1);
         return;
     }

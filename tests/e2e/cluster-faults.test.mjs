@@ -230,6 +230,7 @@ test('what is no message and no request is ignored, and counted', async (t) => {
   const requests = [
     '', '{', '{}', '[]', '{"type":99}', '{"type":"5"}', '{"type":5}', '{"type":5,"requestId":"x"}', '{"type":2,"opts":[]}',
     '{"type":5,"requestId":"x","opts":{"rooms":7}}', '{"type":5,"requestId":"x","opts":{"rooms":[{}]}}', '{"type":7,"requestId":"x","opts":{"rooms":[]},"packet":{}}',
+    JSON.stringify({ type: 5, requestId: 'x'.repeat(257), opts: { rooms: [] } }), JSON.stringify({ type: 5, requestId: 'x', uid: 'u'.repeat(257), opts: { rooms: [] } }),
     hex('93a161c0c0'), hex('81a474797065'), hex('81a47479706507'), hex('dfffffffff'), hex('7b22ff'),
   ];
   const messages = ['', '[]', hex('93a161c0c0'), hex('93a16182a47479706502a4646174619180'), hex('ddffffffff')];
