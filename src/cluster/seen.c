@@ -102,6 +102,8 @@ bool rc_seen_new(struct rc_seen *s, struct rc_str uid, struct rc_seq seq)
     uint64_t hash = rc_hash(uid.p, uid.len, 0);
     struct sender *one = rc_hmap_find(&s->senders, hash, is_it, &uid);
 
+    if (uid.len > RC_SEEN_UID_MAX)
+        return true;
     if (one == NULL) {
         add(s, hash, uid, seq);
         return true;

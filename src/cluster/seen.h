@@ -14,7 +14,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { RC_SEEN_MAX = 1024 }; /* senders */
+enum {
+    RC_SEEN_MAX = 1024,
+    RC_SEEN_UID_MAX = 256
+}; /* senders; bytes of what one calls itself */
 
 /* Of an entry. A process that starts again under its name has another run. */
 struct rc_seq {
@@ -32,7 +35,7 @@ struct rc_seen {
 
 void rc_seen_init(struct rc_seen *s);
 void rc_seen_deinit(struct rc_seen *s);
-/* False: that, or a later one of the same run, has come before. */
+/* False: that, or a later one of the same run, has come before. Of a sender with a longer name nothing is kept. */
 bool rc_seen_new(struct rc_seen *s, struct rc_str uid, struct rc_seq seq);
 
 #endif /* RC_CLUSTER_SEEN_H */

@@ -60,6 +60,24 @@ Test(seen, each_number_is_new_once)
 }
 
 /* The table is bounded: those longest not heard of are forgotten. */
+Test(seen, keeps_no_names_of_any_length)
+{
+    char uid[RC_SEEN_UID_MAX + 2];
+    struct rc_seen s;
+
+    cr_assert_eq(rc_hash_init(), RC_OK);
+    rc_seen_init(&s);
+    memset(uid, 'u', sizeof(uid));
+    uid[RC_SEEN_UID_MAX + 1] = '\0';
+    cr_assert(comes(&s, uid, 1, 1));
+    cr_assert_eq(s.senders.n, 0u);
+    uid[RC_SEEN_UID_MAX] = '\0';
+    cr_assert(comes(&s, uid, 1, 1));
+    cr_assert_not(comes(&s, uid, 1, 1));
+    cr_assert_eq(s.senders.n, 1u);
+    rc_seen_deinit(&s);
+}
+
 Test(seen, forgets_who_is_gone)
 {
     struct rc_seen s;
