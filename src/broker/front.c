@@ -435,8 +435,10 @@ static enum rc_loglevel level_of(enum rc_close reason)
 }
 
 /* Anybody can send what is no HTTP, as often as he likes: the log is not his to fill. */
-RC_ON_SHARD static bool may_log(struct rc_shard *sh)
+bool rc_front_may_log(struct rc_shard *sh)
 {
+    if (atomic_load_explicit(&rc_log_threshold, memory_order_relaxed) >= RC_LOG_DEBUG)
+        return true;
     if (sh->loop.now_ms - sh->ends_from_ms >= 1000) {
         if (sh->ends_unlogged != 0)
             rc_shard_log(sh, RC_LOG_INFO, "http closed: %u more, which closed_total counts",
@@ -455,9 +457,8 @@ RC_ON_SHARD static void log_end(struct rc_shard *sh, const struct rc_conn *c,
 {
     enum rc_loglevel level = level_of(reason);
     char peer[RC_ADDR_TEXT];
-    bool all = atomic_load_explicit(&rc_log_threshold, memory_order_relaxed) >= RC_LOG_DEBUG;
 
-    if (all || level == RC_LOG_DEBUG || may_log(sh))
+    if (level == RC_LOG_DEBUG || rc_front_may_log(sh))
         rc_shard_log(sh, level, "conn=%u.%u peer=%s http closed reason=%s", sh->index,
                      c->hdr.slot, rc_addr_text(&c->peer, peer), rc_close_text(reason));
 }

@@ -26,8 +26,9 @@ static void on_close(struct rc_conn *c, enum rc_close reason)
     rc_assert_on_shard(sh);
     rc_stat_add(&sh->stats.closed[reason], 1);
     rc_front_gone(sh, c);
-    rc_shard_log(sh, RC_LOG_INFO, "conn=%u.%u peer=%s proxy closed reason=%s", sh->index,
-                 c->hdr.slot, rc_addr_text(&c->peer, peer), rc_close_text(reason));
+    if (rc_front_may_log(sh))
+        rc_shard_log(sh, RC_LOG_INFO, "conn=%u.%u peer=%s proxy closed reason=%s", sh->index,
+                     c->hdr.slot, rc_addr_text(&c->peer, peer), rc_close_text(reason));
     forget(c);
 }
 
@@ -46,8 +47,9 @@ RC_ON_SHARD static void refuse(struct rc_shard *sh, struct rc_conn *c, const cha
 {
     char peer[RC_ADDR_TEXT];
 
-    rc_shard_log(sh, RC_LOG_WARN, "conn=%u.%u peer=%s PROXY header refused: %s", sh->index,
-                 c->hdr.slot, rc_addr_text(&c->peer, peer), why);
+    if (rc_front_may_log(sh))
+        rc_shard_log(sh, RC_LOG_WARN, "conn=%u.%u peer=%s PROXY header refused: %s", sh->index,
+                     c->hdr.slot, rc_addr_text(&c->peer, peer), why);
     rc_conn_close(c, RC_CLOSE_PROXY);
 }
 
@@ -71,10 +73,11 @@ RC_ON_SHARD static void accept_pipe(struct rc_shard *sh, struct rc_conn *c,
     char peer[RC_ADDR_TEXT];
 
     if (!has_token(sh, p)) {
-        rc_shard_log(sh, RC_LOG_WARN,
-                     "conn=%u.%u peer=%s refused by cluster.listen: it does not show the token "
-                     "of this node",
-                     sh->index, c->hdr.slot, rc_addr_text(&c->peer, peer));
+        if (rc_front_may_log(sh))
+            rc_shard_log(sh, RC_LOG_WARN,
+                         "conn=%u.%u peer=%s refused by cluster.listen: it does not show the "
+                         "token of this node",
+                         sh->index, c->hdr.slot, rc_addr_text(&c->peer, peer));
         rc_conn_close(c, RC_CLOSE_PIPE_TOKEN);
         return;
     }

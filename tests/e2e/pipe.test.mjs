@@ -550,6 +550,19 @@ describe('the listener for nodes', () => {
     assert.equal(await metric(a, 'piped_total'), 1);
   });
 
+  test('whoever comes without it does not fill the log', async (t) => {
+    const [a] = await startNodes(t, 1, { shards: 1, options: { 'log.level': 'info' } });
+    await Promise.all(range(100).map(async () => {
+      const wire = await Wire.open({ port: Number(a.pipePort) });
+      await wire.write(header());
+      await wire.closed();
+    }));
+    await logged(a, 'refused by cluster.listen');
+    await sleep(300);
+    const lines = a.stderr().match(/refused by cluster.listen|proxy closed/g).length;
+    assert.ok(lines <= 80, `${lines} lines`);
+  });
+
   test('what came by a pipe is not passed on again', async (t) => {
     const [a, b] = await startNodes(t, 2);
     const session = await opened(a);

@@ -216,6 +216,8 @@ void rc_front_accept(struct rc_shard *sh, const struct rc_msg_conn *conn) RC_ON_
 bool rc_front_admit(struct rc_shard *sh, struct rc_conn *c) RC_ON_SHARD RC_MUSTCHECK;
 /* A connection has ended, or has moved away: it is not counted here any more. */
 void rc_front_gone(struct rc_shard *sh, struct rc_conn *c) RC_ON_SHARD;
+/* May there be one more line about connections that have not become anything? So many a second. */
+bool rc_front_may_log(struct rc_shard *sh) RC_ON_SHARD;
 /* The server stops: ends connections that wait for a request; waiting_too: all that speak HTTP. */
 void rc_front_stop(struct rc_shard *sh, bool waiting_too) RC_ON_SHARD;
 void rc_front_init(struct rc_shard *sh);
