@@ -509,6 +509,7 @@ describe('log', roomcastOnly, () => {
           }
         }));
       };
+      await until('it has told of its start', () => server.stderr().includes(' configuration='));
       const quiet = server.stderr().length;
       await storm(300, '');
       await storm(300, 'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
