@@ -67,6 +67,8 @@ static void say_here(struct rc_cluster *c, bool asks)
 {
     msgpack_packer pk;
 
+    if (c->end_at != 0) /* it has said bye */
+        return;
     begin(c, &pk, HERE_ITEMS);
     put_str(&pk, RC_STR("here"));
     (void)(asks ? msgpack_pack_true(&pk) : msgpack_pack_false(&pk));

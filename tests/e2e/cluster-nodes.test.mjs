@@ -74,6 +74,22 @@ test('a node that dies is forgotten after its lease, and one that is started aga
   await knows(a, 1);
 });
 
+test('a node that ends while Redis stands still says nothing behind its goodbye', async (t) => {
+  const redis = await startOwn(t);
+  const a = await startNode(t, redis, 'a');
+  const b = await startNode(t, redis, 'b');
+  await Promise.all([knows(a, 1), knows(b, 1)]);
+  redis.pause();
+  const ended = b.server.stop();
+  await sleep(LEASE * 0.8); // beats of it would wait in Redis
+  redis.resume();
+  await ended;
+  await knows(a, 0);
+  await sleep(LEASE * 0.5);
+  assert.equal(await metric(a, 'nodes'), 0);
+  assert.doesNotMatch(a.server.stderr().split('node b has ended')[1] ?? '', /node b is here/);
+});
+
 test('nobody is forgotten because Redis is away, or one stood still itself', async (t) => {
   const redis = await startOwn(t);
   const a = await startNode(t, redis, 'a');
