@@ -158,7 +158,10 @@ static int fill_put(struct rc_exec *x, const struct rc_action *a, struct parts *
     int rc = a->text[0] != NULL ? fill_text(x, a->text[0], &p->client_id) : RC_OK;
 
     if (rc == RC_OK && p->client_id.len != 0 && x->env.user.len == 0)
-        rc = refuse_stranger(x); /* whose it is cannot be told from another's of the same id */
+        /* Whose it is cannot be told from another's of the same id. */
+        rc = rc_exec_refuse(
+            x, "no_user",
+            "only users who have signed in may give a message an id of their own");
     if (rc == RC_OK)
         rc = fill_value(x, a->event, &p->event);
     if (rc == RC_OK && rc_json_string_decode(rc_buf_str(&p->event), &p->name) != RC_OK)
