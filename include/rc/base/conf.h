@@ -177,7 +177,7 @@
     X(store, timeout, DURATION, "10s", 1000, 600000, 0,                                       \
       "time that the database may take to answer; then it counts as lost")                    \
     X(store, query_timeout, DURATION, "250ms", 1, 600000, 0,                                  \
-      "time that a query may take, since the others wait for it; then it fails")  \
+      "time that a query may take, since the others wait for it; then it fails")              \
     X(store, max_pending, INT, "4096", 1, 1048576, 0,                                         \
       "requests of a shard that may wait for the store; more are refused")                    \
     X(store, max_pending_size, SIZE, "64MiB", 1048576, 17179869184, 0, "bytes of them")       \
