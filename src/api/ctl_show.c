@@ -207,12 +207,11 @@ void rc_ctl_version(const struct rc_admin_sources *from, struct rc_buf *to)
     rc_buf_putc(to, '}');
 }
 
-void rc_ctl_show_stats(const struct rc_admin_sources *from, struct rc_buf *to)
+/* The counters of all shards. */
+static void put_sums(const struct rc_admin_sources *from, struct rc_buf *to)
 {
     uint64_t sum;
 
-    rc_buf_putz(to, "{\"ok\":true,\"stats\":{");
-    put_version(from, to);
 #define PUT(name, kind, help)                             \
     sum = 0;                                              \
     for (unsigned i = 0; i < from->nshards; i++)          \
@@ -220,7 +219,15 @@ void rc_ctl_show_stats(const struct rc_admin_sources *from, struct rc_buf *to)
     put_number(#name, sum, to);
     RC_STATS_MAP(PUT)
 #undef PUT
-    sum = 0;
+}
+
+void rc_ctl_show_stats(const struct rc_admin_sources *from, struct rc_buf *to)
+{
+    uint64_t sum = 0;
+
+    rc_buf_putz(to, "{\"ok\":true,\"stats\":{");
+    put_version(from, to);
+    put_sums(from, to);
     for (unsigned i = 0; i < from->nshards; i++)
         sum += rc_mail_spilled(from->mesh, i);
     put_number("spills", sum, to);

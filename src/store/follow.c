@@ -189,7 +189,7 @@ static enum rc_sql_result read_on(struct rc_follow *f, struct rc_db *g, uint64_t
         for (unsigned k = 0; rc == RC_SQL_OK && k < f->nrows; k++)
             rc = tell(f, g, &f->row[k]);
         if (rc == RC_SQL_OK)
-            g->followed = id[some - 1];
+            memcpy(&g->followed, f->ids.data + (i + some - 1) * sizeof(*id), sizeof(*id));
     }
     if (rc == RC_SQL_OK && n < IDS_AT_ONCE)
         g->followed = upto;
