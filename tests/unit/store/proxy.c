@@ -87,7 +87,7 @@ static void *run(void *arg)
             break;
         client = accept(p->listener, NULL, NULL);
         server = unix_socket(p->server, &to);
-        if (connect(server, (struct sockaddr *)&to, sizeof(to)) == 0)
+        if (!atomic_load(&p->away) && connect(server, (struct sockaddr *)&to, sizeof(to)) == 0)
             going = serve(p, client, server);
         (void)close(server);
         (void)close(client);

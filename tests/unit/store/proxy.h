@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 enum proxy_mode {
     PROXY_PASS,
@@ -17,7 +18,8 @@ enum proxy_mode {
 
 struct proxy {
     char path[108], server[108]; /* Unix sockets: its own, the server's */
-    _Atomic int mode;            /* back to PASS once it has happened */
+    _Atomic bool away; /* the server cannot be reached by those who connect from now on */
+    _Atomic int mode;  /* back to PASS once it has happened */
     int listener, stop[2];
     pthread_t thread;
 };

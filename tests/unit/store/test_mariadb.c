@@ -225,7 +225,7 @@ static void lose_for_good(struct server *s, unsigned n)
     s->engine.option[4] = "store.timeout=1s";
     bed_open(&k, &s->engine);
     (void)say(&k, "a");
-    (void)snprintf(p.server, sizeof(p.server), "/nowhere");
+    atomic_store(&p.away, true);
     atomic_store(&p.mode, PROXY_LOSE_REPLY);
     cr_assert_eq(bed_ask(&k, RC_STORE_PUT, in)->fault, RC_STORE_UNKNOWN);
     cr_assert_eq(query(s, "SELECT COUNT(*) FROM message"), 2);
@@ -298,10 +298,10 @@ static void doubt_and_follow(struct server *s, unsigned n)
     s->engine.option[4] = "store.timeout=1s";
     bed_make_following(&k, &s->engine, NULL);
     bed_start(&k);
-    (void)snprintf(p.server, sizeof(p.server), "/nowhere");
+    atomic_store(&p.away, true);
     atomic_store(&p.mode, PROXY_LOSE_REPLY);
     cr_assert_eq(bed_ask(&k, RC_STORE_PUT, to_bob("carl"))->fault, RC_STORE_UNKNOWN);
-    (void)snprintf(p.server, sizeof(p.server), "%s", s->socket);
+    atomic_store(&p.away, false);
     bed_await_up(&k, true);
     cr_assert_eq(bed_put(&k, RC_STORE_PRIVATE, "ann", "bob", "x", ""), 2u);
     (void)bed_ask(&k, RC_STORE_FOLLOW, look);
