@@ -51,16 +51,15 @@ void rc_timer_stop(struct rc_timer *t)
         rc_list_remove(&t->link);
 }
 
-void rc_timerq_expire(struct rc_timerq *q, uint64_t now_ms)
+bool rc_timerq_expire(struct rc_timerq *q, uint64_t now_ms)
 {
-    while (!rc_list_empty(&q->due)) {
-        struct rc_timer *t = RC_CONTAINER(q->due.next, struct rc_timer, link);
+    struct rc_timer *t = RC_CONTAINER(q->due.next, struct rc_timer, link);
 
-        if (t->due_ms > now_ms)
-            return;
-        rc_list_remove(&t->link);
-        q->fn(t, q->arg);
-    }
+    if (rc_list_empty(&q->due) || t->due_ms > now_ms)
+        return false;
+    rc_list_remove(&t->link);
+    q->fn(t, q->arg);
+    return true;
 }
 
 uint64_t rc_timerq_next(const struct rc_timerq *q)

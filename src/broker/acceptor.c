@@ -16,12 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 enum {
-    ACCEPT_BATCH = 64,   /* connections of one listener per turn */
+    ACCEPT_BATCH = 64,   /* connections of one listener per turn, if there is time */
+    NICE = 10,           /* of its thread: who is here comes before who wants in */
     BACKOFF_MIN_MS = 50, /* after EMFILE and the like: accepting again at once would spin */
     BACKOFF_MAX_MS = 1000,
 };
@@ -187,10 +190,12 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
     struct watched *w = arg;
     struct rc_acceptor *a = w->acceptor;
+    uint64_t until;
 
     (void)what;
     enter(a);
-    for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
+    until = a->only != NULL ? rc_clock_us() + rc_loop_aside_us(&a->only->loop) : UINT64_MAX;
+    for (unsigned i = 0; i < ACCEPT_BATCH && (i == 0 || rc_clock_us() < until); i++) {
         struct sockaddr_storage ss = {0};
         socklen_t len = sizeof(ss);
         int conn = accept4(fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -248,6 +253,7 @@ static void *run(void *arg)
     struct rc_acceptor *a = arg;
 
     rc_thread_enter("acceptor", a);
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
     (void)event_base_dispatch(a->base);
     return NULL;
 }

@@ -20,6 +20,7 @@ enum {
     BODY_STEP = 65536, /* bytes of a body that buy it another limits.head_timeout */
     ENDS_LOGGED = 20,  /* of connections in a second, each by a line */
     SHARE_MIN = 4096,  /* bytes of a file that are not copied: less goes with the head */
+    EOF_WAIT_MS = 100, /* for an answer that another shard may be about to give */
 };
 
 static const struct rc_conn_ops http_ops;
@@ -57,6 +58,7 @@ RC_ON_SHARD static void next_request(struct rc_shard *sh, struct rc_conn *c, str
                                      : RC_CLOSE_DONE);
         return;
     }
+    rc_conn_settle(c);
     rc_timer_start(&sh->q_idle, &c->timer, sh->loop.now_ms);
     rc_conn_flush(c);
     /* A pipelined request may have come while this one was being answered. Not from here: it
@@ -327,7 +329,7 @@ RC_ON_SHARD static size_t on_body(struct rc_shard *sh, struct rc_conn *c, const 
     if (n < 0) {
         struct rc_http_answer too_big = {.status = 413, .close = true};
 
-        rc_route_cancel(sh, c, false);
+        (void)rc_route_cancel(sh, c, false);
         if (status == 413)
             rc_http_answer(sh, c, &too_big);
         else
@@ -336,7 +338,7 @@ RC_ON_SHARD static size_t on_body(struct rc_shard *sh, struct rc_conn *c, const 
     }
     rc_buf_puts(&h->content, piece);
     if (h->content.failed) {
-        rc_route_cancel(sh, c, false);
+        (void)rc_route_cancel(sh, c, false);
         refuse(sh, c, 503);
         return 0;
     }
@@ -405,14 +407,32 @@ static size_t on_data(struct rc_conn *c, uint8_t *data, size_t len)
 
 static void on_eof(struct rc_conn *c)
 {
-    struct rc_http *h = c->user;
+    struct rc_shard *sh = rc_shard_of(c);
+    const struct rc_http *h = c->user;
 
-    rc_assert_on_shard(c->loop->owner);
-    /* What was answered may still be on its way out; a pending poll is not wanted any more. */
-    if (h->state == RC_HTTP_AT_HEAD && !rc_outq_empty(&h->out))
-        rc_conn_finish(c, RC_CLOSE_DONE);
-    else
+    rc_assert_on_shard(sh);
+    if (h->state == RC_HTTP_AT_HEAD && !rc_outq_empty(&h->out)) {
+        rc_conn_finish(c, RC_CLOSE_DONE); /* what was answered may still be on its way out */
+    } else if (h->state == RC_HTTP_AT_WAIT) {
+        /* A pending poll is not wanted any more, but what another shard has answered already the peer may still read. A
+         * POST has come whole, and is answered. */
+        if (h->content.len != 0)
+            rc_timer_start(&sh->q_idle, &c->timer, sh->loop.now_ms);
+        else if (rc_route_cancel(sh, c, true))
+            rc_timer_start(&sh->q_eof, &c->timer, sh->loop.now_ms);
+        else
+            rc_conn_close(c, RC_CLOSE_PEER);
+    } else {
         rc_conn_close(c, RC_CLOSE_PEER);
+    }
+}
+
+static void on_eof_overdue(struct rc_timer *t, void *arg)
+{
+    const struct rc_shard *sh = arg;
+
+    rc_assert_on_shard(sh);
+    rc_conn_close(RC_CONTAINER(t, struct rc_conn, timer), RC_CLOSE_PEER);
 }
 
 static void on_drain(struct rc_conn *c)
@@ -469,7 +489,7 @@ static void on_close(struct rc_conn *c, enum rc_close reason)
     struct rc_http *h = c->user;
 
     rc_assert_on_shard(sh);
-    rc_route_cancel(sh, c, true);
+    (void)rc_route_cancel(sh, c, true);
     rc_stat_add(&sh->stats.closed[reason], 1);
     rc_front_gone(sh, c);
     log_end(sh, c, reason);
@@ -702,7 +722,7 @@ static void on_head_overdue(struct rc_timer *t, void *arg)
         rc_conn_close(c, RC_CLOSE_HEAD_TIMEOUT);
         return;
     }
-    rc_route_cancel(sh, c, false);
+    (void)rc_route_cancel(sh, c, false);
     h->keep_alive = false;
     h->overdue = true;
     h->state = RC_HTTP_AT_WAIT;
@@ -741,6 +761,8 @@ void rc_front_init(struct rc_shard *sh)
     rc_pipe_init(sh);
     rc_timerq_init(&sh->q_idle, conf->limits_idle_timeout, on_idle, sh);
     rc_timerq_init(&sh->q_tls, conf->limits_tls_timeout, on_tls_overdue, sh);
+    rc_timerq_init(&sh->q_eof, EOF_WAIT_MS, on_eof_overdue, sh);
+    rc_loop_add_timerq(&sh->loop, &sh->q_eof);
     rc_loop_add_timerq(&sh->loop, &sh->q_tls);
     rc_loop_add_timerq(&sh->loop, &sh->q_head);
     rc_loop_add_timerq(&sh->loop, &sh->q_idle);

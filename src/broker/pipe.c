@@ -144,6 +144,7 @@ static size_t on_client_data(struct rc_conn *c, uint8_t *data, size_t len)
     struct rc_pipe *p = c->user;
 
     rc_assert_on_shard(c->loop->owner);
+    rc_conn_settle(c);
     if (p->node == NULL)
         return len;
     p->bytes += len;
@@ -159,6 +160,7 @@ static size_t on_node_data(struct rc_conn *c, uint8_t *data, size_t len)
     struct rc_pipe *p = c->user;
 
     rc_assert_on_shard(c->loop->owner);
+    rc_conn_settle(c);
     p->answered = true;
     p->bytes += len;
     rc_outq_push(&p->http->out, rc_seg_new(data, len));

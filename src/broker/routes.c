@@ -442,13 +442,17 @@ void rc_route_body(struct rc_shard *sh, struct rc_conn *c)
         rc_http_page(sh, c, 405, "nothing here takes a body", false);
 }
 
-void rc_route_cancel(struct rc_shard *sh, struct rc_conn *c, bool gone)
+bool rc_route_cancel(struct rc_shard *sh, struct rc_conn *c, bool gone)
 {
     struct rc_http *h = c->user;
+    bool elsewhere;
 
-    if (h->sid[0] != '\0')
-        forward(sh, c, RC_MSG_EIO_ABORT, gone, NULL);
+    if (h->sid[0] == '\0')
+        return false;
+    elsewhere = rc_engine_sid_shard(sh, rc_str_make(h->sid, RC_SID_LEN)) != (int)sh->index;
+    forward(sh, c, RC_MSG_EIO_ABORT, gone, NULL);
     h->sid[0] = '\0';
+    return elsewhere;
 }
 
 /* ---- endpoints ---- */

@@ -192,6 +192,7 @@ static size_t on_data(struct rc_conn *c, uint8_t *data, size_t len)
     size_t used = 0, progress = 0;
 
     rc_assert_on_shard(sh);
+    rc_conn_settle(c);
     s->in_input = true;
     if (s->in.partial != NULL || s->assembly != NULL)
         progress = progress_of(s);

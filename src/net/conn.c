@@ -33,7 +33,12 @@ RC_ON_SHARD static struct rc_tls *tls_of(const struct rc_conn *c)
 
 static uint32_t interest(bool reading, bool writing)
 {
-    return (reading ? EPOLLIN : 0u) | (writing ? EPOLLOUT : 0u);
+    return (reading ? EPOLLIN | EPOLLRDHUP : 0u) | (writing ? EPOLLOUT : 0u);
+}
+
+static int epoll_of(const struct rc_conn *c)
+{
+    return c->aside ? c->loop->aside_fd : c->loop->epfd;
 }
 
 /* A connection without any interest is not registered at all: epoll would report its errors again and
@@ -44,12 +49,14 @@ RC_ON_SHARD static void watch(struct rc_conn *c, uint32_t before, uint32_t event
                              .data.u64 = rc_id_make(0, c->hdr.slot, c->hdr.gen)};
     int op = events == 0 ? EPOLL_CTL_DEL : before != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 
-    if (epoll_ctl(c->loop->epfd, op, c->fd, &ev) == 0)
+    if (epoll_ctl(epoll_of(c), op, c->fd, &ev) == 0)
         return;
     RC_ASSERT(errno == ENOMEM || errno == ENOSPC);
-    (void)epoll_ctl(c->loop->epfd, EPOLL_CTL_DEL, c->fd, NULL); /* what there was before */
+    (void)epoll_ctl(epoll_of(c), EPOLL_CTL_DEL, c->fd, NULL); /* what there was before */
     c->loop->nblocked -= (unsigned)c->writing;
     c->reading = c->writing = false;
+    if (c->secure)
+        tls_of(c)->events = 0;
     c->broken = true;
     rc_conn_later(c);
 }
@@ -70,8 +77,6 @@ RC_ON_SHARD static void update_secure(struct rc_conn *c)
                      (c->writing && !t->write_blocked) || (c->reading && t->read_blocked));
     if (t->events != before)
         watch(c, before, t->events);
-    if (c->broken)
-        t->events = 0;
 }
 
 /* Makes the registered interest what reading and writing say. */
@@ -88,6 +93,28 @@ RC_ON_SHARD static void update_interest(struct rc_conn *c, bool reading, bool wr
         watch(c, before, events);
 }
 
+RC_ON_SHARD static void move(struct rc_conn *c, bool aside)
+{
+    uint32_t events = c->secure ? tls_of(c)->events : interest(c->reading, c->writing);
+
+    if (events != 0)
+        watch(c, events, 0);
+    c->aside = aside;
+    if (events != 0)
+        watch(c, 0, events);
+}
+
+void rc_conn_step_aside(struct rc_conn *c)
+{
+    c->since_s = (uint16_t)(c->loop->now_ms / 1000);
+    move(c, true);
+}
+
+void rc_conn_step_in(struct rc_conn *c)
+{
+    move(c, false);
+}
+
 struct rc_conn *rc_conn_new(struct rc_loop *l, int fd, const struct rc_addr *peer,
                             const struct rc_conn_ops *ops, void *user)
 {
@@ -102,6 +129,8 @@ struct rc_conn *rc_conn_new(struct rc_loop *l, int fd, const struct rc_addr *pee
     c->user = user;
     c->fd = fd;
     c->peer = *peer;
+    c->aside = true;
+    c->since_s = (uint16_t)(l->now_ms / 1000);
     update_interest(c, true, false);
     return c;
 }

@@ -10,7 +10,16 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-enum { TICK_MS = 5 }; /* timers may be this late: neighbours then share one turn */
+enum {
+    TICK_MS = 5,     /* timers may be this late: neighbours then share one turn */
+    ASIDE_SHARE = 4, /* of the time that others take in a turn: one part in four */
+    SMOOTH = 8,      /* turns: a single long one is mostly the machine's */
+};
+
+/* In epoll's data: no ids of connections, which have a generation. */
+#define LIBEVENT rc_id_make(0, 0, 0)
+#define WAKER    rc_id_make(1, 0, 0)
+#define ASIDE    rc_id_make(2, 0, 0)
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
@@ -36,9 +45,11 @@ void rc_loop_enter(struct rc_loop *l)
 int rc_loop_init(struct rc_loop *l, const void *owner, uint32_t max_conns)
 {
     struct event_config *cfg = event_config_new();
+    struct epoll_event aside = {.events = EPOLLIN, .data.u64 = ASIDE};
 
     *l = (struct rc_loop){.owner = owner,
                           .epfd = -1,
+                          .aside_fd = -1,
                           .tick_fd = -1,
                           .tick_at_ms = UINT64_MAX,
                           .due_ms = UINT64_MAX};
@@ -51,8 +62,10 @@ int rc_loop_init(struct rc_loop *l, const void *owner, uint32_t max_conns)
     if (l->base == NULL)
         return RC_ESYS;
     l->epfd = epoll_create1(EPOLL_CLOEXEC);
+    l->aside_fd = epoll_create1(EPOLL_CLOEXEC);
     l->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (l->epfd < 0 || l->tick_fd < 0)
+    if (l->epfd < 0 || l->aside_fd < 0 || l->tick_fd < 0 ||
+        epoll_ctl(l->epfd, EPOLL_CTL_ADD, l->aside_fd, &aside) != 0)
         return RC_ESYS;
     l->tick = event_new(l->base, l->tick_fd, EV_READ | EV_PERSIST, on_tick, l);
     rc_pool_init(&l->conns, sizeof(struct rc_conn), max_conns);
@@ -68,6 +81,8 @@ void rc_loop_deinit(struct rc_loop *l)
         event_free(l->tick);
     if (l->epfd >= 0)
         (void)close(l->epfd);
+    if (l->aside_fd >= 0)
+        (void)close(l->aside_fd);
     if (l->tick_fd >= 0)
         (void)close(l->tick_fd);
     if (l->base != NULL)
@@ -81,10 +96,6 @@ void rc_loop_deinit(struct rc_loop *l)
     free(l->dead);
     free(l->timerq);
 }
-
-/* In epoll's data: no ids of connections, which have a generation. */
-#define LIBEVENT rc_id_make(0, 0, 0)
-#define WAKER    rc_id_make(1, 0, 0)
 
 int rc_loop_add(struct rc_loop *l, struct event *ev)
 {
@@ -132,7 +143,8 @@ static void arm_tick(struct rc_loop *l)
     struct itimerspec at = {0};
 
     /* A tick that comes too early is cheaper than moving it at every change. */
-    if (next == UINT64_MAX || (l->tick_at_ms <= next + TICK_MS && l->tick_at_ms > l->now_ms))
+    if (l->overdue || next == UINT64_MAX ||
+        (l->tick_at_ms <= next + TICK_MS && l->tick_at_ms > l->now_ms))
         return;
     if (next < l->now_ms)
         next = l->now_ms;
@@ -142,10 +154,23 @@ static void arm_tick(struct rc_loop *l)
     (void)timerfd_settime(l->tick_fd, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
+/* Until the time is over. The queue in which that happens comes last in the next turn. */
 static void expire(struct rc_loop *l)
 {
-    for (unsigned i = 0; i < l->ntimerqs; i++)
-        rc_timerq_expire(l->timerq[i], l->now_ms);
+    uint64_t begun = rc_clock_us(), now = begun, until = begun + rc_loop_aside_us(l);
+    uint64_t left = RC_LOOP_TIMERS * rc_loop_aside_us(l) / RC_LOOP_ASIDE_US;
+
+    l->overdue = false;
+    for (unsigned i = 0; i < l->ntimerqs && !l->overdue; i++) {
+        struct rc_timerq *q = l->timerq[l->timerq_at];
+
+        l->timerq_at = (l->timerq_at + 1) % l->ntimerqs;
+        while (!l->overdue && rc_timerq_expire(q, l->now_ms)) {
+            now = rc_clock_us();
+            l->overdue = now >= until || --left == 0;
+        }
+    }
+    l->aside_us += now - begun;
     l->due_ms = UINT64_MAX;
     for (unsigned i = 0; i < l->ntimerqs; i++) {
         uint64_t next = rc_timerq_next(l->timerq[i]);
@@ -153,6 +178,7 @@ static void expire(struct rc_loop *l)
         if (next < l->due_ms)
             l->due_ms = next;
     }
+    l->overdue = l->overdue && l->due_ms <= l->now_ms; /* the last one is behind us otherwise */
 }
 
 static void bury(struct rc_loop *l)
@@ -198,36 +224,72 @@ bool rc_loop_ready(struct rc_loop *l)
     return any;
 }
 
+uint64_t rc_loop_aside_us(const struct rc_loop *l)
+{
+    uint64_t share = (uint64_t)l->others_us / ASIDE_SHARE;
+
+    return share > RC_LOOP_ASIDE_US ? share : RC_LOOP_ASIDE_US;
+}
+
+/* Until the time is over, one by one: who has been told of goes behind all who have not. */
+RC_ON_SHARD static void serve_aside(struct rc_loop *l)
+{
+    uint64_t begun = rc_clock_us(), now = begun, until = begun + rc_loop_aside_us(l);
+    struct epoll_event ev;
+
+    while (now < until && epoll_wait(l->aside_fd, &ev, 1, 0) == 1) {
+        struct rc_conn *c = conn_of(l, ev.data.u64);
+
+        if (c != NULL)
+            rc_conn_event(c, ev.events);
+        now = rc_clock_us();
+    }
+    l->aside_us += now - begun;
+}
+
 /* What is left is ready again in the next turn, behind what had to wait in this one. */
 RC_ON_SHARD static void dispatch(struct rc_loop *l, const struct epoll_event *ev, int n)
 {
-    bool looked = false;
+    bool looked = false, aside = false;
 
     for (int i = 0; i < n; i++) {
         rc_id id = ev[i].data.u64;
         struct rc_conn *c;
 
-        if (id == LIBEVENT && !looked) {
-            looked = true;
-            (void)event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-        } else if (id != LIBEVENT && id != WAKER) {
-            c = conn_of(l, id);
-            if (c != NULL)
-                rc_conn_event(c, ev[i].events);
+        if (rc_id_gen(id) == 0) {
+            aside = aside || id == ASIDE;
+            if (id == LIBEVENT && !looked) {
+                looked = true;
+                (void)event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+            }
+            continue;
+        }
+        c = conn_of(l, id);
+        if (c == NULL)
+            continue;
+        if ((ev[i].events & RC_CONN_ENDED) == 0) {
+            rc_conn_event(c, ev[i].events);
+        } else {
+            rc_conn_step_aside(c);
+            aside = true;
         }
     }
+    if (aside)
+        serve_aside(l);
 }
 
 bool rc_loop_turn(struct rc_loop *l, bool wait, rc_turn_fn *turn, void *arg)
 {
     struct epoll_event ev[RC_LOOP_BATCH];
+    int64_t others_us;
     int n;
 
     arm_tick(l);
     if (l->conns.used == 0 && l->nevents <= 1 && l->due_ms == UINT64_MAX)
         return false; /* there is but the tick, which is not armed */
-    n = epoll_wait(l->epfd, ev, RC_LOOP_BATCH, wait ? -1 : 0);
+    n = epoll_wait(l->epfd, ev, RC_LOOP_BATCH, wait && !l->overdue ? -1 : 0);
     l->now_fresh = false;
+    l->aside_us = 0;
     rc_loop_enter(l);
     dispatch(l, ev, n);
     if (l->now_ms >= l->due_ms)
@@ -235,6 +297,8 @@ bool rc_loop_turn(struct rc_loop *l, bool wait, rc_turn_fn *turn, void *arg)
     (void)rc_loop_ready(l);
     turn(arg);
     bury(l);
+    others_us = (int64_t)(rc_clock_us() - rc_turn_us - l->aside_us);
+    l->others_us += (others_us - l->others_us) / SMOOTH;
     return true;
 }
 

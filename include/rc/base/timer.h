@@ -1,6 +1,6 @@
 /*
  * timer.h - deadline-ordered queues: one per kind of timeout, each of one duration, so that
- * starting, stopping and expiring are O(1) and a sweep costs O(due).
+ * starting, stopping and expiring one are O(1).
  *
  * Threads:   one at a time.
  * Ownership: a timer is part of the object that it times.
@@ -10,6 +10,7 @@
 
 #include "rc/base/list.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct rc_timer {
@@ -41,8 +42,8 @@ static inline bool rc_timer_running(const struct rc_timer *t)
 {
     return rc_list_linked(&t->link);
 }
-/* Stops each due timer and calls fn for it; fn may start and stop any timer. */
-void rc_timerq_expire(struct rc_timerq *q, uint64_t now_ms);
+/* Stops the first timer and calls fn for it, if it is due; fn may start and stop any timer. False: none is. */
+bool rc_timerq_expire(struct rc_timerq *q, uint64_t now_ms);
 /* When the first is due, UINT64_MAX for never. */
 uint64_t rc_timerq_next(const struct rc_timerq *q);
 

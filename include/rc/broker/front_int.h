@@ -96,8 +96,9 @@ void rc_route_body(struct rc_shard *sh, struct rc_conn *c) RC_ON_SHARD;
 /* What a request for a session asks, on the session's shard. Takes over body. */
 void rc_route_eio(struct rc_shard *sh, struct rc_str sid, rc_id conn, enum rc_msg_type type,
                   unsigned flags, struct rc_pub *body) RC_ON_SHARD;
-/* The request under way comes to nothing; gone: so does the connection. */
-void rc_route_cancel(struct rc_shard *sh, struct rc_conn *c, bool gone) RC_ON_SHARD;
+/* The request under way comes to nothing; gone: so does the connection. True: its session is on another shard,
+ * whose answer may be on its way. */
+bool rc_route_cancel(struct rc_shard *sh, struct rc_conn *c, bool gone) RC_ON_SHARD;
 
 /* ---- files.c ---- */
 

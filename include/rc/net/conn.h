@@ -19,6 +19,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 /* Why a connection ended. X(name, text) */
@@ -118,15 +119,19 @@ struct rc_conn {
     bool finishing : 1;    /* close when everything is written */
     bool lingering : 1;    /* our side is shut down; reading until the peer's end */
     bool eof : 1;
-    bool later : 1;  /* in the loop's list: rc_conn_later() */
-    bool secure : 1; /* TLS: its state is in loop->tls */
-    bool broken : 1; /* a write failed, or nothing is left to do: closed by the loop */
-    uint32_t ticket; /* its owner's: what counts it, see broker/admission.h */
+    bool later : 1;   /* in the loop's list: rc_conn_later() */
+    bool secure : 1;  /* TLS: its state is in loop->tls */
+    bool broken : 1;  /* a write failed, or nothing is left to do: closed by the loop */
+    bool aside : 1;   /* others come first, see loop.h: a newcomer, or it has ended */
+    uint16_t since_s; /* since when: low bits of the loop's clock */
+    uint32_t ticket;  /* its owner's: what counts it, see broker/admission.h */
 };
 
-/* Takes over fd (closed on failure): NULL when the pool is full. Reading is on. */
+/* Takes over fd (closed on failure): NULL when the pool is full. Reading is on. It is a newcomer, see loop.h. */
 struct rc_conn *rc_conn_new(struct rc_loop *l, int fd, const struct rc_addr *peer,
                             const struct rc_conn_ops *ops, void *user) RC_ON_SHARD;
+/* It has said what only a client says: others do not come first any more, if they have for RC_SETTLED_S. */
+static inline void rc_conn_settle(struct rc_conn *c) RC_ON_SHARD;
 /* It speaks TLS from now on, by t, which it takes over. */
 void rc_conn_secure(struct rc_conn *c, struct rc_tls *t) RC_ON_SHARD;
 /* Gives the TLS state away, before rc_conn_release(): NULL when there is none. */
@@ -156,12 +161,22 @@ static inline bool rc_conn_open(const struct rc_conn *c)
     return c->fd >= 0;
 }
 
-enum { RC_STALL_MS = 10000, RC_LINGER_MS = 2000 };
+enum { RC_STALL_MS = 10000, RC_LINGER_MS = 2000, RC_SETTLED_S = 2 /* 1 s at least */ };
 void rc_conn_init_timers(struct rc_loop *l);
 /* The loop's part of rc_conn_later(). */
 void rc_conn_ready(struct rc_conn *c) RC_ON_SHARD;
 /* What epoll said of it. */
 void rc_conn_event(struct rc_conn *c, uint32_t events) RC_ON_SHARD;
+/* In it, when the peer has ended, or the connection has failed. */
+#define RC_CONN_ENDED (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
+/* Between the loop's two sets; what was said of it is said again. */
+void rc_conn_step_aside(struct rc_conn *c) RC_ON_SHARD;
+void rc_conn_step_in(struct rc_conn *c) RC_ON_SHARD;
+static inline void rc_conn_settle(struct rc_conn *c)
+{
+    if (c->aside && (uint16_t)(c->loop->now_ms / 1000 - c->since_s) >= RC_SETTLED_S)
+        rc_conn_step_in(c);
+}
 
 enum { RC_ADDR_TEXT = 56 };
 void rc_addr_from(const struct sockaddr_storage *ss, struct rc_addr *out);

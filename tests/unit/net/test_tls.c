@@ -288,6 +288,66 @@ Test(tls, both_ways)
     tear_down();
 }
 
+static void settle(struct rc_conn *c)
+{
+    rc_assert_on_shard(&loop);
+    c->since_s = (uint16_t)(c->since_s - RC_SETTLED_S);
+    rc_conn_settle(c);
+    cr_assert(!c->aside);
+}
+
+/* What comes on one connection is for another, whose peer has gone, and whose own event is behind in that turn. */
+static size_t pass_on(struct rc_conn *c, uint8_t *data, size_t len)
+{
+    struct side *to = c->user;
+
+    rc_assert_on_shard(&loop);
+    rc_outq_push(&to->out, rc_seg_new(data, len));
+    rc_conn_flush(to->c);
+    return len;
+}
+
+static void on_source_close(struct rc_conn *c, enum rc_close reason)
+{
+    (void)c;
+    (void)reason;
+}
+
+Test(tls, a_failed_write_before_its_own_event)
+{
+    static const struct rc_conn_ops source_ops = {.on_data = pass_on,
+                                                  .on_close = on_source_close};
+    struct rc_tls_set *set;
+    struct rc_conn *source;
+    struct side s;
+    int fd[2];
+
+    set_up();
+    rc_assert_on_shard(&loop);
+    set = tls_good_set();
+    open_side(&s, set);
+    cr_assert_eq(shake_hands(&s), SSL_ERROR_NONE);
+    client_write(&s, "hello", 5);
+    wait_seen(&s, 5);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+    source = rc_conn_new(&loop, fd[0], &nobody, &source_ops, &s);
+    cr_assert_not_null(source);
+    settle(s.c);
+    settle(source);
+    turn();
+    cr_assert_eq(write(fd[1], "world", 5), 5);
+    (void)close(s.peer);
+    turn();
+    turn();
+    cr_assert_eq(s.closes, 1u);
+    s.peer = -1;
+    close_side(&s);
+    rc_conn_close(source, RC_CLOSE_DONE);
+    (void)close(fd[1]);
+    rc_tls_set_unref(set);
+    tear_down();
+}
+
 /* The client's bytes come one at a time, those of the handshake, too. */
 Test(tls, byte_by_byte)
 {
