@@ -1,7 +1,9 @@
 /* server.c - the daemon's threads: made, started and ended in order; and the signals. */
 #include "notify.h"
 #include "rc/base/log.h"
+#include "rc/base/machine.h"
 #include "rc/base/mem.h"
+#include "rc/base/timer.h"
 #include "rc/broker/admin_ui.h"
 #include "rc/broker/admission.h"
 #include "rc/broker/news.h"
@@ -13,7 +15,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@
 enum {
     SHARD_CONNS_MAX = RC_POOL_MAX - 1,
     STOP_SPARE_MS = 10000, /* for the store and the log */
+    ECHO_MS = 10, /* the same signal twice: some pass it on to a process and to its group */
 };
 
 enum rc_exit rc_fail(const char *fmt, ...)
@@ -122,20 +124,17 @@ const struct rc_conf *rc_server_conf(const struct rc_server *s)
 
 static unsigned count_shards(const struct rc_conf *conf)
 {
-    cpu_set_t cpus;
-    long n;
+    unsigned n = rc_machine_processors();
 
     if (conf->server_shards != 0)
         return conf->server_shards;
-    n = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus)
-                                                       : sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n > RC_MESH_MAX_SHARDS ? RC_MESH_MAX_SHARDS : (unsigned)n;
+    return n > RC_MESH_MAX_SHARDS ? RC_MESH_MAX_SHARDS : n;
 }
 
 /* What the limit of open files leaves for connections; it is raised as far as it goes. */
 static uint32_t count_connections(const struct rc_conf *conf, unsigned nshards)
 {
-    uint64_t reserved = 64 + 5 * (uint64_t)nshards, max = (uint64_t)SHARD_CONNS_MAX * nshards;
+    uint64_t reserved = 64 + 8 * (uint64_t)nshards, max = (uint64_t)SHARD_CONNS_MAX * nshards;
     struct rlimit files = {0};
 
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
@@ -291,11 +290,15 @@ static enum rc_exit start(struct rc_server *s)
     return RC_EXIT_OK;
 }
 
+static uint64_t ending_from_ms; /* written before the handler is set */
+
 static void end_at_once(int sig)
 {
     static const char text[] = "roomcast: ended at once by a second signal\n";
 
     (void)sig;
+    if (rc_clock_ms() - ending_from_ms < ECHO_MS)
+        return;
     (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
     _exit(RC_EXIT_RUN);
 }
@@ -367,6 +370,7 @@ static void end_at_next_signal(void)
     struct sigaction action = {.sa_handler = end_at_once};
     sigset_t ending;
 
+    ending_from_ms = rc_clock_ms();
     (void)sigemptyset(&ending);
     (void)sigaddset(&ending, SIGTERM);
     (void)sigaddset(&ending, SIGINT);

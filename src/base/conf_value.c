@@ -23,39 +23,28 @@ static const struct unit size_units[] = {
     {"GiB", 1u << 30}, {"GB", 1000000000}, {"MiB", 1u << 20}, {"MB", 1000000},
     {"KiB", 1u << 10}, {"KB", 1000},       {"B", 1},          {NULL, 0}};
 
-static const char *const loglevels[] = {"error", "warn", "info", "debug", NULL};
-static const char *const ackpolicies[] = {"auto", "none", NULL};
-static const char *const unknownevents[] = {"ignore", "disconnect", NULL};
-static const char *const authmodes[] = {"off", "optional", "required", NULL};
-static const char *const storeengines[] = {"none", "sqlite", "mariadb", NULL};
-static const char *const storetls[] = {"off", "prefer", "required", NULL};
-static const char *const clustermode[] = {"pubsub", "streams", NULL};
-static const char *const ratepolicies[] = {"delay", "drop", "close", NULL};
-static const char *const samesites[] = {"lax", "strict", "none", "off", NULL};
-static const char *const uimodes[] = {"development", "production", NULL};
-static const char *const parsers[] = {"auto", "json", "msgpack", NULL};
+/* X(type, its enum, the names of its values in their order) */
+#define ENUMS(X)                                                \
+    X(LOGLEVEL, rc_loglevel, "error", "warn", "info", "debug")  \
+    X(ACKPOLICY, rc_ackpolicy, "auto", "none")                  \
+    X(UNKNOWNEVENT, rc_unknownevent, "ignore", "disconnect")    \
+    X(SAMESITE, rc_samesite, "lax", "strict", "none", "off")    \
+    X(UIMODE, rc_uimode, "development", "production")           \
+    X(PARSER, rc_parser, "auto", "json", "msgpack")             \
+    X(AUTHMODE, rc_authmode, "off", "optional", "required")     \
+    X(STOREENGINE, rc_storeengine, "none", "sqlite", "mariadb") \
+    X(STORETLS, rc_storetls, "off", "prefer", "required")       \
+    X(RATEPOLICY, rc_ratepolicy, "delay", "drop", "close")      \
+    X(CLUSTERMODE, rc_clustermode, "pubsub", "streams")
+
+#define ENUM_CASE(type, ...) case RC_CONF_##type:
 
 static const char *const *enum_names(enum rc_conf_type type)
 {
-    if (type == RC_CONF_LOGLEVEL)
-        return loglevels;
-    if (type == RC_CONF_SAMESITE)
-        return samesites;
-    if (type == RC_CONF_UIMODE)
-        return uimodes;
-    if (type == RC_CONF_PARSER)
-        return parsers;
-    if (type == RC_CONF_AUTHMODE)
-        return authmodes;
-    if (type == RC_CONF_STOREENGINE)
-        return storeengines;
-    if (type == RC_CONF_STORETLS)
-        return storetls;
-    if (type == RC_CONF_CLUSTERMODE)
-        return clustermode;
-    if (type == RC_CONF_RATEPOLICY)
-        return ratepolicies;
-    return type == RC_CONF_ACKPOLICY ? ackpolicies : unknownevents;
+#define ENUM_NAMES(type, tag, ...) [RC_CONF_##type] = {__VA_ARGS__, NULL},
+    static const char *const names[][5] = {ENUMS(ENUM_NAMES)};
+
+    return names[type];
 }
 
 /* Digits, then perhaps a rest that is not digits. */
@@ -194,17 +183,7 @@ void rc_conf_value_describe(const struct rc_conf_key *k, struct rc_buf *to)
         rc_buf_printf(to, "%" PRIu64 " to %" PRIu64, k->min, k->max);
         rc_buf_putz(to, items_of(k->type));
         break;
-    case RC_CONF_LOGLEVEL:
-    case RC_CONF_ACKPOLICY:
-    case RC_CONF_UNKNOWNEVENT:
-    case RC_CONF_SAMESITE:
-    case RC_CONF_UIMODE:
-    case RC_CONF_PARSER:
-    case RC_CONF_AUTHMODE:
-    case RC_CONF_STOREENGINE:
-    case RC_CONF_RATEPOLICY:
-    case RC_CONF_STORETLS:
-    case RC_CONF_CLUSTERMODE:
+        ENUMS(ENUM_CASE)
         for (const char *const *n = enum_names(k->type); *n != NULL; n++)
             rc_buf_printf(to, "%s%s", *n, n[1] == NULL ? "" : n[2] == NULL ? " or " : ", ");
         break;
@@ -260,28 +239,10 @@ static bool parse_enum(enum rc_conf_type type, struct rc_str s, void *field)
         i++;
     if (names[i] == NULL)
         return false;
-    if (type == RC_CONF_LOGLEVEL)
-        *(enum rc_loglevel *)field = (enum rc_loglevel)i;
-    else if (type == RC_CONF_ACKPOLICY)
-        *(enum rc_ackpolicy *)field = (enum rc_ackpolicy)i;
-    else if (type == RC_CONF_SAMESITE)
-        *(enum rc_samesite *)field = (enum rc_samesite)i;
-    else if (type == RC_CONF_UIMODE)
-        *(enum rc_uimode *)field = (enum rc_uimode)i;
-    else if (type == RC_CONF_PARSER)
-        *(enum rc_parser *)field = (enum rc_parser)i;
-    else if (type == RC_CONF_AUTHMODE)
-        *(enum rc_authmode *)field = (enum rc_authmode)i;
-    else if (type == RC_CONF_STOREENGINE)
-        *(enum rc_storeengine *)field = (enum rc_storeengine)i;
-    else if (type == RC_CONF_STORETLS)
-        *(enum rc_storetls *)field = (enum rc_storetls)i;
-    else if (type == RC_CONF_CLUSTERMODE)
-        *(enum rc_clustermode *)field = (enum rc_clustermode)i;
-    else if (type == RC_CONF_RATEPOLICY)
-        *(enum rc_ratepolicy *)field = (enum rc_ratepolicy)i;
-    else
-        *(enum rc_unknownevent *)field = (enum rc_unknownevent)i;
+#define ENUM_SET(t, tag, ...) \
+    if (type == RC_CONF_##t)  \
+        *(enum tag *)field = (enum tag)i;
+    ENUMS(ENUM_SET)
     return true;
 }
 
@@ -474,18 +435,11 @@ bool rc_conf_value_set(struct rc_conf *conf, const struct rc_conf_key *k, struct
     case RC_CONF_TEXTS:
     case RC_CONF_FILES:
     case RC_CONF_NETWORKS:
-    case RC_CONF_TOKENS: return parse_list(k, value, dir, field, expected);
-    case RC_CONF_LOGLEVEL:
-    case RC_CONF_ACKPOLICY:
-    case RC_CONF_UNKNOWNEVENT:
-    case RC_CONF_SAMESITE:
-    case RC_CONF_UIMODE:
-    case RC_CONF_PARSER:
-    case RC_CONF_AUTHMODE:
-    case RC_CONF_STOREENGINE:
-    case RC_CONF_RATEPOLICY:
-    case RC_CONF_STORETLS:
-    case RC_CONF_CLUSTERMODE: ok = parse_enum(k->type, value, field); break;
+    case RC_CONF_TOKENS:
+        return parse_list(k, value, dir, field, expected);
+        ENUMS(ENUM_CASE)
+        ok = parse_enum(k->type, value, field);
+        break;
     }
     if (ok)
         return true;
@@ -582,26 +536,8 @@ void rc_conf_value_put(const struct rc_conf *conf, const struct rc_conf_key *k,
         for (unsigned i = 0; i < list->n; i++)
             rc_buf_printf(to, "%s%s", i != 0 ? ", " : "", list->item[i]);
         break;
-    case RC_CONF_LOGLEVEL: rc_buf_putz(to, loglevels[*(const enum rc_loglevel *)field]); break;
-    case RC_CONF_ACKPOLICY:
-        rc_buf_putz(to, ackpolicies[*(const enum rc_ackpolicy *)field]);
-        break;
-    case RC_CONF_UNKNOWNEVENT:
-        rc_buf_putz(to, unknownevents[*(const enum rc_unknownevent *)field]);
-        break;
-    case RC_CONF_SAMESITE: rc_buf_putz(to, samesites[*(const enum rc_samesite *)field]); break;
-    case RC_CONF_UIMODE: rc_buf_putz(to, uimodes[*(const enum rc_uimode *)field]); break;
-    case RC_CONF_PARSER: rc_buf_putz(to, parsers[*(const enum rc_parser *)field]); break;
-    case RC_CONF_AUTHMODE: rc_buf_putz(to, authmodes[*(const enum rc_authmode *)field]); break;
-    case RC_CONF_STOREENGINE:
-        rc_buf_putz(to, storeengines[*(const enum rc_storeengine *)field]);
-        break;
-    case RC_CONF_RATEPOLICY:
-        rc_buf_putz(to, ratepolicies[*(const enum rc_ratepolicy *)field]);
-        break;
-    case RC_CONF_STORETLS: rc_buf_putz(to, storetls[*(const enum rc_storetls *)field]); break;
-    case RC_CONF_CLUSTERMODE:
-        rc_buf_putz(to, clustermode[*(const enum rc_clustermode *)field]);
-        break;
+#define ENUM_PRINT(t, tag, ...) \
+    case RC_CONF_##t: rc_buf_putz(to, enum_names(k->type)[*(const enum tag *)field]); break;
+        ENUMS(ENUM_PRINT)
     }
 }

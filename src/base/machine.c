@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,4 +118,36 @@ uint64_t rc_resident_bytes(void)
         return 0;
     pages = strchr(text, ' '); /* behind the size of all */
     return pages != NULL ? strtoull(pages, NULL, 10) * (uint64_t)size : 0;
+}
+
+unsigned rc_machine_processors(void)
+{
+    cpu_set_t cpus;
+    long n = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus)
+                                                            : sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n < 1 ? 1 : (unsigned)n;
+}
+
+bool rc_machine_keep_on(unsigned nth)
+{
+    cpu_set_t cpus, one;
+    int cpu = -1;
+
+    if (sched_getaffinity(0, sizeof(cpus), &cpus) != 0 || CPU_COUNT(&cpus) == 0)
+        return false;
+    nth %= (unsigned)CPU_COUNT(&cpus);
+    do
+        cpu++;
+    while (!CPU_ISSET(cpu, &cpus) || nth-- != 0);
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    return sched_setaffinity(0, sizeof(one), &one) == 0;
+}
+
+bool rc_machine_realtime(void)
+{
+    const struct sched_param first = {.sched_priority = 1};
+
+    return sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &first) == 0;
 }

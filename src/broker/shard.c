@@ -2,6 +2,7 @@
 #include "rc/broker/shard.h"
 
 #include "rc/base/b64.h"
+#include "rc/base/machine.h"
 #include "rc/base/mem.h"
 #include "rc/broker/admin_ui.h"
 #include "rc/broker/ask.h"
@@ -29,6 +30,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -409,6 +411,28 @@ RC_ON_SHARD static void make_ring(struct rc_shard *sh)
                      strerror_r(errno, why, sizeof(why)));
 }
 
+/* Which processor the thread has, and before whom. What is not permitted is said once. */
+RC_ON_SHARD static void take_place(struct rc_shard *sh)
+{
+    static atomic_flag not_kept = ATOMIC_FLAG_INIT, not_first = ATOMIC_FLAG_INIT;
+    const struct rc_conf *conf = sh->app->conf;
+    char why[128];
+
+    if (conf->server_cpu_affinity && !rc_machine_keep_on(sh->index) &&
+        !atomic_flag_test_and_set(&not_kept))
+        rc_shard_log(sh, RC_LOG_WARN,
+                     "server.cpu_affinity: it cannot be kept on one core: %s; it needs to be "
+                     "permitted sched_setaffinity (SystemCallFilter in a unit of systemd)",
+                     strerror_r(errno, why, sizeof(why)));
+    if (conf->server_realtime && !rc_machine_realtime() &&
+        !atomic_flag_test_and_set(&not_first))
+        rc_shard_log(
+            sh, RC_LOG_WARN,
+            "server.realtime: it cannot go before others: %s; it needs CAP_SYS_NICE or "
+            "a limit of 1 (ulimit -r, LimitRTPRIO), and no RestrictRealtime",
+            strerror_r(errno, why, sizeof(why)));
+}
+
 static void *run(void *arg)
 {
     struct rc_shard *sh = arg;
@@ -423,6 +447,7 @@ static void *run(void *arg)
     /* NOLINTNEXTLINE(cert-pos47-c,concurrency-thread-canceltype-asynchronous): it is disabled */
     (void)pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
     rc_blocks_keep(true);
+    take_place(sh);
     make_ring(sh);
     rc_loop_run(&sh->loop, may_wait, on_turn_end, sh);
     (void)rc_outq_trim();

@@ -38,6 +38,9 @@
       "networks of proxies whose PROXY headers and X-Forwarded-For are believed; those that " \
       "come by a Unix socket always are")                                                     \
     X(server, shards, AUTO, "auto", 1, 64, 0, "worker threads; auto is one per core")         \
+    X(server, cpu_affinity, BOOL, "no", 0, 0, 0, "keep each shard on a core of its own")      \
+    X(server, realtime, BOOL, "no", 0, 0, 0,                                                  \
+      "shards go before all other work of the machine (SCHED_RR), if it is permitted")        \
     X(server, static_root, DIR, "", 0, 0, 1,                                                  \
       "folder of files to serve; they are read at start and on reload; empty serves none")    \
     X(server, title, STRING, "roomcast", 0, 0, 1,                                             \

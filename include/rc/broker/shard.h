@@ -117,7 +117,7 @@ struct rc_shard {
     struct rc_seg *open[2];           /* that of an open packet; [1]: upgrades are offered */
     uint8_t open_sid[2];              /* where its sid begins */
 
-    struct rc_timerq q_ping, q_pong, q_join, q_head, q_idle, q_proxied, q_tls;
+    struct rc_timerq q_ping, q_pong, q_join, q_head, q_idle, q_proxied, q_tls, q_eof;
     struct rc_timerq q_inbox_retry, q_inbox_cursor, q_inbox_page, q_news_tell, q_news_look;
     struct rc_timerq q_client_ping;                     /* Engine.IO 3 */
     struct rc_timerq q_token[RC_TOKEN_STEPS], q_revoke; /* see identity.c */

@@ -1,6 +1,7 @@
 #include "rc/base/machine.h"
 
 #include <criterion/criterion.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,4 +68,24 @@ Test(machine, memory_of_this_one)
     cr_assert_gt(all, 16u << 20);
     cr_assert_gt(own, 100000);
     cr_assert_lt(own, all);
+}
+
+Test(machine, a_thread_on_one_processor)
+{
+    unsigned n = rc_machine_processors();
+    cpu_set_t all, one;
+
+    cr_assert_geq(n, 1u);
+    cr_assert_eq(sched_getaffinity(0, sizeof(all), &all), 0);
+    cr_assert_eq((unsigned)CPU_COUNT(&all), n);
+    for (unsigned i = 0, cpu = 0; i < 2 * n; i++, cpu++) {
+        while (!CPU_ISSET(cpu % CPU_SETSIZE, &all))
+            cpu++;
+        cr_assert(rc_machine_keep_on(i));
+        cr_assert_eq(rc_machine_processors(), 1u);
+        cr_assert_eq(sched_getaffinity(0, sizeof(one), &one), 0);
+        cr_assert(CPU_ISSET(cpu % CPU_SETSIZE, &one), "%u: not on %u", i, cpu % CPU_SETSIZE);
+        cr_assert(rc_machine_keep_on(i + 1), "there is but this one left");
+        cr_assert_eq(sched_setaffinity(0, sizeof(all), &all), 0);
+    }
 }
