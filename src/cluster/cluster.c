@@ -442,10 +442,21 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
     (void)arg; /* that there is a turn is enough: its end retries */
 }
 
+/* It may show that Redis is gone, of which shards are told. */
+static void flush_lines(struct rc_cluster *c)
+{
+    static const struct timeval soon = {.tv_usec = (suseconds_t)RETRY_MS * 1000};
+
+    rc_link_flush(c->link);
+    if (c->streams != NULL)
+        rc_streams_flush_lines(c->streams);
+    if (!rc_mesh_wake(c->mesh, rc_mesh_cluster(c->nshards)))
+        (void)event_add(c->retry, &soon);
+}
+
 /* While rings are full nothing more is read: Redis keeps it for us, as far as it does. */
 static void end_turn(struct rc_cluster *c)
 {
-    static const struct timeval soon = {.tv_usec = (suseconds_t)RETRY_MS * 1000};
     bool clear;
 
     send_waiting(c);
@@ -455,8 +466,7 @@ static void end_turn(struct rc_cluster *c)
         rc_streams_rest(c->streams, !clear || rc_serve_waits(c));
     if (!clear || rc_serve_waits(c))
         rc_nodes_deaf(c);
-    if (!clear)
-        (void)event_add(c->retry, &soon);
+    flush_lines(c);
 }
 
 /* Is there something that Redis has not got yet, and may still get? */
@@ -482,6 +492,7 @@ static bool has_ended(struct rc_cluster *c)
         rc_rejoin_hurry(c, c->end_at - STOP_MS / 2);
         rc_nodes_bye(c);
     }
+    flush_lines(c);
     if (!has_work(c) || rc_clock_ms() >= c->end_at)
         return true;
     (void)event_add(c->retry, &look);

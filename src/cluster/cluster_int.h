@@ -130,8 +130,9 @@ struct rc_cluster {
     uint32_t node_number; /* the last one given to one */
     struct rc_buf own_channel;
     struct event *beat;
-    uint64_t beat_ms;      /* the last one */
-    bool was_up, was_deaf; /* ever; since the last beat */
+    uint64_t beat_ms;       /* the last one */
+    uint64_t rejoin_end_ms; /* nobody is forgotten before: Redis was away */
+    bool was_up, was_deaf;  /* ever; since the last beat */
     bool told_many;
 
     /* See inquire.c. */

@@ -16,7 +16,11 @@ enum {
     OPEN_MS = 5000,        /* from connect to ready */
 };
 
-/* ---- hiredis asks for events ---- */
+/* ---- hiredis asks for events ----
+ *
+ * It does so before and after everything it reads and writes. What is asked of epoll is only what has changed when
+ * that is over: reading stays on, and what there is to write is written at the end of the turn, without asking
+ * whether that can be done. */
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -40,7 +44,7 @@ static void add_read(void *arg)
 {
     struct rc_line *l = arg;
 
-    if (l->rev != NULL && !l->rests)
+    if (l->rev != NULL && !l->rests && !event_pending(l->rev, EV_READ, NULL))
         (void)event_add(l->rev, NULL);
 }
 
@@ -56,16 +60,28 @@ static void add_write(void *arg)
 {
     struct rc_line *l = arg;
 
-    if (l->wev != NULL)
-        (void)event_add(l->wev, NULL);
+    l->writes = true;
+    if (l->wev != NULL && (l->ac->c.flags & REDIS_CONNECTED) == 0)
+        (void)event_add(l->wev, NULL); /* which tells when it is */
 }
 
 static void del_write(void *arg)
 {
     struct rc_line *l = arg;
 
-    if (l->wev != NULL)
+    l->writes = false;
+    if (l->wev != NULL && event_pending(l->wev, EV_WRITE, NULL))
         (void)event_del(l->wev);
+}
+
+void rc_line_flush(struct rc_line *l)
+{
+    if (!l->writes || l->state == RC_LINE_WAITING || (l->ac->c.flags & REDIS_CONNECTED) == 0 ||
+        event_pending(l->wev, EV_WRITE, NULL))
+        return;
+    redisAsyncHandleWrite(l->ac);
+    if (l->writes && l->wev != NULL) /* it took not all */
+        (void)event_add(l->wev, NULL);
 }
 
 static void free_event(struct event **ev)
@@ -81,6 +97,7 @@ static void cleanup(void *arg)
 
     free_event(&l->rev);
     free_event(&l->wev);
+    l->writes = false;
 }
 
 /* ---- lost ---- */
@@ -215,7 +232,7 @@ static bool attach(struct rc_line *l)
 {
     redisAsyncContext *ac = l->ac;
 
-    l->rev = event_new(l->base, ac->c.fd, EV_READ, on_readable, l);
+    l->rev = event_new(l->base, ac->c.fd, EV_READ | EV_PERSIST, on_readable, l);
     l->wev = event_new(l->base, ac->c.fd, EV_WRITE, on_writable, l);
     ac->data = l;
     ac->ev.data = l;

@@ -39,6 +39,7 @@ struct rc_line {
     struct event *rev, *wev, *timer;
     enum rc_line_state state;
     bool rests, ending;
+    bool writes; /* hiredis has something to write */
     unsigned backoff_ms, seed;
     char told[192]; /* the last reason that was logged */
 };
@@ -55,6 +56,8 @@ void rc_line_held(struct rc_line *l);
 /* Nothing is read for the time being, or it is again. */
 void rc_line_rest(struct rc_line *l, bool rests);
 
+/* Writes what has been sent: at the end of each turn of the loop. */
+void rc_line_flush(struct rc_line *l);
 /* False: it takes nothing more; fn is not called. Not while WAITING. */
 bool rc_line_send(struct rc_line *l, redisCallbackFn *fn, void *arg, int argc,
                   const struct rc_str *argv);

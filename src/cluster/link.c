@@ -56,6 +56,11 @@ static void on_changed(void *arg)
         l->ops.down(l->arg);
 }
 
+uint64_t rc_link_silence_ms(const struct rc_link *l)
+{
+    return rc_clock_ms() - l->heard_ms;
+}
+
 /* ---- subscribed ---- */
 
 static void on_push(redisAsyncContext *ac, void *reply, void *arg);
@@ -200,6 +205,12 @@ void rc_link_subscribe(struct rc_link *l, struct rc_str channel, bool pattern, b
         l->unconfirmed++;
 }
 
+void rc_link_flush(struct rc_link *l)
+{
+    rc_line_flush(&l->pub);
+    rc_line_flush(&l->sub);
+}
+
 void rc_link_rest(struct rc_link *l, bool rests)
 {
     if (l->sub.rests == rests)
@@ -218,7 +229,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (!rc_link_is_up(l))
         return;
-    if (!l->sub.rests && rc_clock_ms() - l->heard_ms > SILENCE_MS) {
+    if (!l->sub.rests && rc_link_silence_ms(l) > SILENCE_MS) {
         rc_line_drop(&l->pub, "it says nothing any more");
         rc_line_drop(&l->sub, "it says nothing any more");
         return;

@@ -51,10 +51,14 @@ void rc_link_free(struct rc_link *l);
 bool rc_link_is_up(const struct rc_link *l);
 /* Only while it is up. The payload is copied; sent() follows. */
 void rc_link_publish(struct rc_link *l, struct rc_str channel, struct rc_str payload);
+/* For how long nothing has come, while it is up. What a node publishes to itself comes, too. */
+uint64_t rc_link_silence_ms(const struct rc_link *l);
 /* How many are subscribed to that very channel; counted() follows. False: it is not up. */
 bool rc_link_count(struct rc_link *l, struct rc_str channel, uint64_t number);
 /* Another channel, or one less, while it is up; else channels() will tell. */
 void rc_link_subscribe(struct rc_link *l, struct rc_str channel, bool pattern, bool on);
+/* Writes what there is: at the end of each turn of the loop. */
+void rc_link_flush(struct rc_link *l);
 /* Nothing is read for the time being, or it is again. */
 void rc_link_rest(struct rc_link *l, bool rests);
 

@@ -352,7 +352,10 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
     struct rc_cluster *c = arg;
     uint64_t now = rc_clock_ms(), lease = c->conf->cluster_lease;
-    bool deaf = c->was_deaf || now - c->beat_ms > lease / 2; /* or this process stood still */
+    /* Or this process stood still, or Redis does: it hears itself each beat. Or the others need longer than it to
+     * come back to Redis. */
+    bool deaf = c->was_deaf || now - c->beat_ms > lease / 2 ||
+                rc_link_silence_ms(c->link) > lease / 2 || now < c->rejoin_end_ms;
 
     (void)fd;
     (void)what;
@@ -380,11 +383,14 @@ void rc_nodes_deaf(struct rc_cluster *c)
 void rc_nodes_up(struct rc_cluster *c)
 {
     struct rc_msg again = {.type = RC_MSG_PEER_AGAIN};
+    uint64_t now = rc_clock_ms();
 
-    hear_all(c, rc_clock_ms());
+    hear_all(c, now);
     say_here(c, true);
-    if (c->was_up)
+    if (c->was_up) {
+        c->rejoin_end_ms = now + c->conf->cluster_rejoin_wait;
         post_all(c, &again);
+    }
     c->was_up = true;
 }
 

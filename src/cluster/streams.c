@@ -109,6 +109,12 @@ void rc_streams_free(struct rc_streams *s)
     free(s);
 }
 
+void rc_streams_flush_lines(struct rc_streams *s)
+{
+    rc_line_flush(&s->writer);
+    rc_line_flush(&s->reader);
+}
+
 void rc_streams_rest(struct rc_streams *s, bool rests)
 {
     if (s->reader.rests == rests)

@@ -68,6 +68,8 @@ bool rc_streams_is_empty(const struct rc_streams *s);
 void rc_streams_add(struct rc_streams *s, struct rc_str nsp, struct rc_str data, uint32_t size);
 /* The end of a turn: writes what was added. */
 void rc_streams_flush(struct rc_streams *s);
+/* After that, and all else: hands to the kernel what the connections have. */
+void rc_streams_flush_lines(struct rc_streams *s);
 /* Nothing is read for the time being, or it is again. */
 void rc_streams_rest(struct rc_streams *s, bool rests);
 

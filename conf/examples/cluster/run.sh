@@ -112,12 +112,12 @@ start_nginx() {
     await nginx front_answers && told nginx "http://localhost:$port"
 }
 front_answers() {
-    local line
+    local answer
 
     exec 3<>"/dev/tcp/127.0.0.1/$port" || return
-    printf 'GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&3 && read -r line <&3
+    printf 'GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&3 && answer=$(timeout 2 cat <&3)
     exec 3>&-
-    [[ ${line:-} = *' 200 '* ]]
+    [[ ${answer:-} = 'HTTP/1.1 200 '*X-Node:* ]] # and no other server that has the port
 }
 
 start_again() {

@@ -52,6 +52,15 @@ void fake_join_group(struct fake_store *f, const char *group, const char *user)
     f->member[f->nmembers++] = (struct fake_member){rc_str_of(group), rc_str_of(user)};
 }
 
+void fake_leave(struct fake_store *f, const struct rc_store_in *in)
+{
+    struct rc_store_req *row = rc_store_req_new(RC_STORE_PUT, in, 0);
+
+    cr_assert_lt(f->nrows, (unsigned)FAKE_MAX);
+    row->id = f->nrows + 1;
+    f->row[f->nrows++] = row;
+}
+
 static bool in_group(const struct fake_store *f, struct rc_str group, struct rc_str user)
 {
     for (unsigned i = 0; i < f->nmembers; i++)

@@ -41,6 +41,8 @@ struct fake_store {
 void fake_open(struct fake_store *f, struct rig *r);
 void fake_close(struct fake_store *f);
 void fake_join_group(struct fake_store *f, const char *group, const char *user);
+/* Puts a message into the store, past the broker: nobody is told. */
+void fake_leave(struct fake_store *f, const struct rc_store_in *in);
 /* Carries out up to n requests. Returns how many. */
 unsigned fake_run(struct fake_store *f, unsigned n);
 /* Turns of all, until nothing is on its way. */

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char ini[] =
     "[auth]\nmode = optional\nsecret = 0123456789abcdef0123456789abcdef\n"
@@ -40,6 +41,20 @@ void scene_close(struct scene *s)
 {
     fake_settle(s->f, &s->r);
     rig_close(&s->r);
+}
+
+void scene_end(struct scene *s)
+{
+    scene_close(s);
+    fake_close(s->f);
+}
+
+void scene_wait(struct scene *s, unsigned ms)
+{
+    for (unsigned i = 0; i < ms; i++) {
+        fake_settle(s->f, &s->r);
+        (void)usleep(1000);
+    }
 }
 
 /* A handshake with a token, without a CONNECT. */
@@ -82,6 +97,17 @@ void scene_join(struct scene *s, struct rig_client *c, const char *room)
 {
     rig_say(c, "42[\"join\",\"%s\"]", room);
     rig_settle(&s->r);
+}
+
+unsigned scene_hear_id(struct rig_client *c)
+{
+    unsigned id = 0;
+
+    if (!rig_hear(c))
+        return 0;
+    cr_assert_eq(sscanf((const char *)c->message.data, "42[\"message\",{\"id\":%u", &id), 1,
+                 "%s", (const char *)c->message.data);
+    return id;
 }
 
 void scene_expect_refusal(struct rig_client *c, unsigned ack, const char *code)

@@ -51,8 +51,7 @@ Test(inbox, a_private_message_reaches_all_devices)
         rig_hang_up(&c);
         for (unsigned i = 0; i < 3; i++)
             rig_hang_up(&b[i]);
-        scene_close(&s);
-        fake_close(&scene_fake);
+        scene_end(&s);
     }
 }
 
@@ -90,8 +89,7 @@ Test(inbox, groups)
     rig_hang_up(&a);
     rig_hang_up(&b);
     rig_hang_up(&c);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 Test(inbox, messages_that_are_none)
@@ -121,51 +119,28 @@ Test(inbox, messages_that_are_none)
     }
     cr_assert_eq(s.f->nrows, 0u);
     rig_hang_up(&a);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 /* ---- missed ---- */
 
-/* Puts messages to a user into the store, past the broker. */
 static void leave_messages(struct fake_store *f, const char *to, unsigned n)
 {
     char text[200]; /* more of them than a socket's buffers take */
+    struct rc_store_in in = {.user = RC_STR("ann"),
+                             .receiver = rc_str_of(to),
+                             .content = rc_str_make(text, sizeof(text)),
+                             .format = RC_STORE_TEXT};
 
     memset(text, 'x', sizeof(text));
-    for (unsigned i = 0; i < n; i++) {
-        struct rc_store_in in = {.user = RC_STR("ann"),
-                                 .receiver = rc_str_of(to),
-
-                                 .content = rc_str_make(text, sizeof(text)),
-                                 .format = RC_STORE_TEXT};
-        struct rc_store_req *row = rc_store_req_new(RC_STORE_PUT, &in, 0);
-
-        cr_assert_lt(f->nrows, (unsigned)FAKE_MAX);
-        row->id = f->nrows + 1;
-        f->row[f->nrows++] = row;
-    }
-}
-
-/* The next message's id, 0: silence. */
-static unsigned hear_id(struct rig_client *c)
-{
-    unsigned id = 0;
-
-    if (!rig_hear(c))
-        return 0;
-    cr_assert_eq(sscanf((const char *)c->message.data, "42[\"message\",{\"id\":%u,", &id), 1,
-                 "%s", (const char *)c->message.data);
-    return id;
+    for (unsigned i = 0; i < n; i++)
+        fake_leave(f, &in);
 }
 
 /* Turns until the pages that are looked at by a timer are through. */
 static void settle_pages(struct scene *s)
 {
-    for (unsigned i = 0; i < 40; i++) {
-        fake_settle(s->f, &s->r);
-        (void)usleep(1000);
-    }
+    scene_wait(s, 40);
 }
 
 static void say_to_bob(struct rig_client *c)
@@ -195,7 +170,7 @@ Test(inbox, what_was_missed_comes_once_in_order_before_live_messages)
         }
         settle_pages(&s);
         for (id = 1; id <= 355; id++)
-            cr_assert_eq(hear_id(&b), id);
+            cr_assert_eq(scene_hear_id(&b), id);
         rig_expect_silence(&b);
         rig_hang_up(&b);
         fake_settle(s.f, &s.r);
@@ -204,8 +179,7 @@ Test(inbox, what_was_missed_comes_once_in_order_before_live_messages)
         rig_expect_silence(&b);
         rig_hang_up(&a);
         rig_hang_up(&b);
-        scene_close(&s);
-        fake_close(&scene_fake);
+        scene_end(&s);
     }
 }
 
@@ -221,13 +195,12 @@ Test(inbox, two_devices_that_come_together_get_each_message_once)
     settle_pages(&s);
     for (unsigned i = 0; i < 2; i++) {
         for (unsigned id = 1; id <= 30; id++)
-            cr_assert_eq(hear_id(&b[i]), id);
+            cr_assert_eq(scene_hear_id(&b[i]), id);
         rig_expect_silence(&b[i]);
     }
     rig_hang_up(&b[0]);
     rig_hang_up(&b[1]);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 /* A user whose room that shard owns, into name. */
@@ -275,7 +248,7 @@ Test(inbox, what_a_device_that_was_gone_did_not_get_comes_to_the_next)
         fake_settle(s.f, &s.r);
         send_to(&s, &a, user);
         fake_settle(s.f, &s.r);
-        cr_assert_eq(hear_id(&b), 1u);
+        cr_assert_eq(scene_hear_id(&b), 1u);
         scene_come_as(&s, &b2, 0, user);
         send_to(&s, &a, user); /* 2: on its way to b */
         rig_say(&b2, "40");
@@ -288,7 +261,7 @@ Test(inbox, what_a_device_that_was_gone_did_not_get_comes_to_the_next)
         fake_settle(s.f, &s.r);
         scene_expect_connected(&b2);
         for (unsigned i = 2; i < 3 + got; i++) {
-            unsigned id = hear_id(&b2);
+            unsigned id = scene_hear_id(&b2);
 
             cr_assert(id >= 2 && id < 3 + got && !heard[id], "%u", id);
             heard[id] = true;
@@ -296,7 +269,7 @@ Test(inbox, what_a_device_that_was_gone_did_not_get_comes_to_the_next)
         rig_expect_silence(&b2);
         send_to(&s, &a, user);
         fake_settle(s.f, &s.r);
-        cr_assert_eq(hear_id(&b2), 3 + got);
+        cr_assert_eq(scene_hear_id(&b2), 3 + got);
         rig_hang_up(&a);
         rig_hang_up(&b2);
         scene_close(&s);
@@ -316,18 +289,17 @@ Test(inbox, pages_wait_for_a_slow_device)
     scene_connect_as(&s, &b, 0, "bob");
     settle_pages(&s);
     for (unsigned id = 1; id <= 1900; id++) {
-        unsigned got = hear_id(&b), tries = 0;
+        unsigned got = scene_hear_id(&b), tries = 0;
 
         while (got == 0 && tries++ < 200) {
             settle_pages(&s);
-            got = hear_id(&b);
+            got = scene_hear_id(&b);
         }
         cr_assert_eq(got, id);
     }
     rig_expect_silence(&b);
     rig_hang_up(&b);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 /* Own messages are in no page. They are held back for a while; when they are too many to wait, they must
@@ -356,17 +328,16 @@ Test(inbox, own_messages_meanwhile_lose_nothing)
             unsigned id;
 
             settle_pages(&s);
-            while (hear_id(&b) != 0)
+            while (scene_hear_id(&b) != 0)
                 continue;
-            while ((id = hear_id(&other)) != 0)
+            while ((id = scene_hear_id(&other)) != 0)
                 cr_assert_eq(id, id > 1900 ? 1900 + ++own : ++missed);
         }
         cr_assert_eq(missed, 1900u);
         cr_assert_eq(own, 40u);
         rig_hang_up(&b);
         rig_hang_up(&other);
-        scene_close(&s);
-        fake_close(&scene_fake);
+        scene_end(&s);
     }
 }
 
@@ -386,12 +357,11 @@ Test(inbox, a_message_to_oneself_meanwhile_reaches_the_other_devices)
     cr_assert_eq(fake_run(s.f, 1), 1u);
     settle_pages(&s);
     for (unsigned id = 1; id <= 151; id++)
-        cr_assert_eq(hear_id(&other), id);
+        cr_assert_eq(scene_hear_id(&other), id);
     rig_expect_silence(&other);
     rig_hang_up(&b);
     rig_hang_up(&other);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 Test(inbox, what_the_cursor_was_not_told_comes_again)
@@ -404,7 +374,7 @@ Test(inbox, what_the_cursor_was_not_told_comes_again)
     scene_connect_as(&s, &b, 0, "bob");
     fake_settle(s.f, &s.r);
     for (unsigned id = 1; id <= 5; id++)
-        cr_assert_eq(hear_id(&b), id);
+        cr_assert_eq(scene_hear_id(&b), id);
     s.f->refuse = RC_STORE_DOWN; /* as if the process had been killed */
     rig_hang_up(&b);
     rig_settle(&s.r);
@@ -414,10 +384,9 @@ Test(inbox, what_the_cursor_was_not_told_comes_again)
     scene_connect_as(&s, &b, 1, "bob");
     fake_settle(s.f, &s.r);
     for (unsigned id = 1; id <= 5; id++)
-        cr_assert_eq(hear_id(&b), id);
+        cr_assert_eq(scene_hear_id(&b), id);
     rig_hang_up(&b);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 Test(inbox, the_cursor_is_stored_once_a_second_at_most)
@@ -440,8 +409,7 @@ Test(inbox, the_cursor_is_stored_once_a_second_at_most)
     fake_settle(s.f, &s.r);
     cr_assert_eq(s.f->cursor[0].id, 50u);
     cr_assert_eq(s.f->cursor[1].id, 50u);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 Test(inbox, a_store_that_was_down_is_asked_again)
@@ -468,10 +436,9 @@ Test(inbox, a_store_that_was_down_is_asked_again)
         fake_settle(s.f, &s.r);
     }
     for (unsigned id = 1; id <= 3; id++)
-        cr_assert_eq(hear_id(&b), id);
+        cr_assert_eq(scene_hear_id(&b), id);
     rig_hang_up(&b);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 /* Nobody was told of a message, and yet it is stored: its receivers get it, once, and who repeats it is
@@ -518,16 +485,15 @@ Test(inbox, what_was_stored_unknown_comes_later)
         settle_pages(&s);
         for (unsigned i = 0; i < 2; i++) {
             for (unsigned id = 1; id <= 3; id++)
-                cr_assert_eq(hear_id(&b[i]), id);
+                cr_assert_eq(scene_hear_id(&b[i]), id);
             rig_expect_silence(&b[i]);
         }
-        cr_assert_eq(hear_id(&c), 2u);
+        cr_assert_eq(scene_hear_id(&c), 2u);
         rig_expect_silence(&c);
         rig_hang_up(&a);
         rig_hang_up(&b[0]);
         rig_hang_up(&b[1]);
         rig_hang_up(&c);
-        scene_close(&s);
-        fake_close(&scene_fake);
+        scene_end(&s);
     }
 }

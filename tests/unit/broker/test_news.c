@@ -67,26 +67,11 @@ static void open_nodes(struct scene *s, unsigned nshards)
     }
 }
 
-static unsigned hear_id(struct rig_client *c)
-{
-    unsigned id = 0;
-
-    if (!rig_hear(c))
-        return 0;
-    cr_assert_eq(sscanf((const char *)c->message.data, "42[\"message\",{\"id\":%u", &id), 1,
-                 "%s", (const char *)c->message.data);
-    return id;
-}
-
-/* Puts a message into the store, past the broker; it is not told. */
 static void leave_message(struct fake_store *f, const char *from, const char *to)
 {
-    struct rc_store_in in = {
-        .user = rc_str_of(from), .receiver = rc_str_of(to), .content = RC_STR("x")};
-    struct rc_store_req *row = rc_store_req_new(RC_STORE_PUT, &in, 0);
-
-    row->id = f->nrows + 1;
-    f->row[f->nrows++] = row;
+    fake_leave(f, &(struct rc_store_in){.user = rc_str_of(from),
+                                        .receiver = rc_str_of(to),
+                                        .content = RC_STR("x")});
 }
 
 /* The store has found that one. */
@@ -103,14 +88,6 @@ static void find_news(struct scene *s, struct rc_news *news, const char *from, c
     found.row = rc_str_of(row);
     rc_news_take(news, &found);
     (void)rc_mesh_wake(s->r.mesh, rc_mesh_store(s->r.n));
-}
-
-static void wait_ms(struct scene *s, unsigned ms)
-{
-    for (unsigned i = 0; i < ms; i++) {
-        fake_settle(s->f, &s->r);
-        (void)usleep(1000);
-    }
 }
 
 /* ---- what is found ---- */
@@ -143,10 +120,10 @@ Test(news, other_nodes_messages_reach_all_devices_once)
             rig_expect_silence(&a[i]);
             rig_expect(&b[i], "42[\"message\",{\"id\":1}]");
             for (unsigned id = 3; id < 6; id++)
-                cr_assert_eq(hear_id(&b[i]), id);
+                cr_assert_eq(scene_hear_id(&b[i]), id);
             rig_expect_silence(&b[i]);
         }
-        cr_assert_eq(hear_id(&c), 3u);
+        cr_assert_eq(scene_hear_id(&c), 3u);
         rig_expect_silence(&c);
         cr_assert_eq(told.n, 0u); /* who has stored them has said so */
         for (unsigned i = 0; i < 2; i++) {
@@ -157,8 +134,7 @@ Test(news, other_nodes_messages_reach_all_devices_once)
         fake_settle(s.f, &s.r);
         cr_assert_eq(s.f->cursor[1].id, 5u); /* of bob */
         rc_news_free(news);
-        scene_close(&s);
-        fake_close(&scene_fake);
+        scene_end(&s);
     }
 }
 
@@ -187,18 +163,17 @@ Test(news, groups)
     rc_news_take(news, &found);
     (void)rc_mesh_wake(s.r.mesh, rc_mesh_store(s.r.n));
     fake_settle(s.f, &s.r);
-    cr_assert_eq(hear_id(&a), 7u);
+    cr_assert_eq(scene_hear_id(&a), 7u);
     rig_expect_silence(&a);
-    cr_assert_eq(hear_id(&b), 7u);
-    cr_assert_eq(hear_id(&b), 8u);
+    cr_assert_eq(scene_hear_id(&b), 7u);
+    cr_assert_eq(scene_hear_id(&b), 8u);
     rig_expect_silence(&b);
     rig_expect_silence(&c);
     rig_hang_up(&a);
     rig_hang_up(&b);
     rig_hang_up(&c);
     rc_news_free(news);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 /* ---- what was left out ---- */
@@ -217,25 +192,24 @@ Test(news, what_was_left_out_is_asked_for)
     fake_settle(s.f, &s.r);
     find_news(&s, news, "ann", "bob", false);
     fake_settle(s.f, &s.r);
-    cr_assert_eq(hear_id(&b), 1u);
+    cr_assert_eq(scene_hear_id(&b), 1u);
     for (unsigned i = 0; i < 4; i++)
         leave_message(s.f, "ann", "bob");
-    wait_ms(&s, 1100);
+    scene_wait(&s, 1100);
     s.f->cursor[0].id = 4;
     rc_news_take(news, &all);
     find_news(&s, news, "ann", "bob", false); /* 6: passes by */
-    wait_ms(&s, 50);
+    scene_wait(&s, 50);
     for (unsigned id = 2; id <= 6; id++)
-        cr_assert_eq(hear_id(&b), id);
+        cr_assert_eq(scene_hear_id(&b), id);
     rig_expect_silence(&b);
     find_news(&s, news, "ann", "bob", false);
     fake_settle(s.f, &s.r);
-    cr_assert_eq(hear_id(&b), 7u);
+    cr_assert_eq(scene_hear_id(&b), 7u);
     rig_expect_silence(&b);
     rig_hang_up(&b);
     rc_news_free(news);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 Test(news, not_all_ask_at_once)
@@ -265,14 +239,13 @@ Test(news, not_all_ask_at_once)
         (void)usleep(2000);
     }
     cr_assert_eq(s.f->n, (unsigned)AT_ONCE);
-    wait_ms(&s, 60);
+    scene_wait(&s, 60);
     for (unsigned i = 0; i < USERS; i++) {
-        cr_assert_eq(hear_id(&b[i]), i + 1);
+        cr_assert_eq(scene_hear_id(&b[i]), i + 1);
         rig_hang_up(&b[i]);
     }
     rc_news_free(news);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 /* ---- what nodes tell ---- */
@@ -288,7 +261,7 @@ Test(news, what_is_stored_is_told_but_not_each)
         rig_say(&a, "42[\"message\",{\"conversationType\":\"private\",\"receiverId\":\"bob\","
                     "\"content\":1}]");
     rig_say(&a, "42[\"keep\",\"room\",1]"); /* 41: nobody needs to look for it */
-    wait_ms(&s, 20);
+    scene_wait(&s, 20);
     cr_assert_eq(s.f->nrows, 41u);
     cr_assert_eq(told.id[0], 1u);
     cr_assert_eq(told.id[told.n - 1], 40u);
@@ -297,12 +270,11 @@ Test(news, what_is_stored_is_told_but_not_each)
     told.n = 0;
     rig_say(&a, "42[\"message\",{\"conversationType\":\"private\",\"receiverId\":\"bob\","
                 "\"content\":1}]");
-    wait_ms(&s, 5);
+    scene_wait(&s, 5);
     cr_assert_eq(s.f->nrows, 42u);
     cr_assert_eq(told.n, 0u);
     rig_hang_up(&a);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 static void hear_of(struct scene *s, unsigned shard, uint64_t id)
@@ -354,6 +326,5 @@ Test(news, the_first_shard_has_the_store_look)
     (void)usleep(5000);
     rig_settle(&s.r);
     cr_assert_eq(looks(&s, id), 3u);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }

@@ -36,8 +36,7 @@ Test(stored, is_sent_and_acked_after_the_commit)
         cr_assert(rc_str_eq(s.f->row[0]->in.receiver, rc_str_of(room)));
         rig_hang_up(&a);
         rig_hang_up(&b);
-        scene_close(&s);
-        fake_close(&scene_fake);
+        scene_end(&s);
     }
 }
 
@@ -54,8 +53,7 @@ Test(stored, a_string_alone_is_kept_as_text)
     cr_assert(rc_str_eq(s.f->row[0]->in.content, RC_STR("h\xc3\xa9 \"")));
     cr_assert(rc_str_eq(s.f->row[0]->in.receiver, RC_STR("/,/x")), "apart from /x,y");
     rig_hang_up(&a);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 /* Whatever the owners, what a sender does comes to a member in the order in which it was done. */
@@ -98,8 +96,7 @@ Test(stored, nothing_of_the_sender_overtakes)
         rig_expect_silence(&b);
         rig_hang_up(&a);
         rig_hang_up(&b);
-        scene_close(&s);
-        fake_close(&scene_fake);
+        scene_end(&s);
     }
 }
 
@@ -134,8 +131,7 @@ Test(stored, ids_are_in_the_order_of_delivery)
     }
     for (unsigned i = 0; i < 3; i++)
         rig_hang_up(&c[i]);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 Test(stored, a_sender_that_has_gone_is_no_hindrance)
@@ -156,8 +152,7 @@ Test(stored, a_sender_that_has_gone_is_no_hindrance)
     fake_settle(s.f, &s.r);
     rig_expect(&b, "42[\"kept\",1]");
     rig_hang_up(&b);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 Test(stored, later_does_not_wait)
@@ -183,8 +178,7 @@ Test(stored, later_does_not_wait)
                rc_store_fault_text(RC_STORE_BUSY));
     rig_expect_silence(&a);
     rig_hang_up(&a);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 Test(stored, refusals)
@@ -253,8 +247,7 @@ Test(stored, the_same_client_id_is_sent_once_and_acked_again)
         rig_expect(&a, "43%u[{\"ok\":true,\"id\":1,\"time\":1700000000000}]", i);
     rig_expect_silence(&a);
     rig_hang_up(&a);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 /* ---- history ---- */
@@ -285,8 +278,7 @@ Test(stored, history_in_pages_both_ways)
     scene_expect_refusal(&a, 6, "bad_argument");
     rig_expect_silence(&a);
     rig_hang_up(&a);
-    scene_close(&s);
-    fake_close(&scene_fake);
+    scene_end(&s);
 }
 
 /* ---- what is done on the store's thread ---- */

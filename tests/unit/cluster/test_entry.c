@@ -1,3 +1,5 @@
+#include "vectors.h"
+
 #include "rc/base/b64.h"
 #include "rc/cluster/entry.h"
 
@@ -16,51 +18,17 @@ static const struct vector vectors[] = {
 };
 enum { VECTORS = sizeof(vectors) / sizeof(vectors[0]) };
 
-static int digit(char c)
-{
-    return c <= '9' ? c - '0' : c - 'a' + 10;
-}
-
-static void put_hex(const char *hex, struct rc_buf *to)
-{
-    for (; hex[0] != '\0' && hex[1] != '\0'; hex += 2)
-        rc_buf_putc(to, (char)(digit(hex[0]) * 16 + digit(hex[1])));
-}
-
-static void check_list(const struct rc_bus_list *l, const char *expected)
-{
-    struct rc_str rest = rc_buf_str(&l->bytes), name;
-    struct rc_buf got = RC_BUF_INIT;
-
-    while (rc_bus_list_next(&rest, &name)) {
-        rc_buf_puts(&got, name);
-        rc_buf_putc(&got, '\n');
-    }
-    rc_buf_putc(&got, '\0');
-    cr_assert_str_eq((const char *)got.data, expected);
-    rc_buf_deinit(&got);
-}
-
 static void check_packet(const struct rc_bus_message *m, const struct vector *v)
 {
-    struct rc_buf got = RC_BUF_INIT;
-
     cr_assert(rc_str_eq(m->text, rc_str_of(v->text)), "%.*s", RC_STR_ARG(m->text));
     cr_assert(rc_str_eq(m->to.nsp, rc_str_of(v->nsp)));
-    for (unsigned i = 0; i < m->nattachments; i++) {
-        for (size_t j = 0; j < m->attachment[i].len; j++)
-            rc_buf_printf(&got, "%02x", (unsigned char)m->attachment[i].p[j]);
-        rc_buf_putc(&got, ',');
-    }
-    rc_buf_putc(&got, '\0');
-    cr_assert_str_eq((const char *)got.data, v->attachments);
-    rc_buf_deinit(&got);
+    vectors_check_attachments(m, v->attachments);
 }
 
 static void check_target(const struct rc_bus_message *m, const struct vector *v)
 {
-    check_list(&m->to.rooms, v->rooms);
-    check_list(&m->to.except, v->except);
+    vectors_check_list(&m->to.rooms, v->rooms);
+    vectors_check_list(&m->to.except, v->except);
 }
 
 static void check_broadcast(struct rc_entry_reader *r, const struct vector *v)
@@ -103,12 +71,12 @@ static void check_request(struct rc_entry_reader *r, const struct vector *v)
     if (v->kind < 7)
         rc_buf_putz(&bytes, v->bytes);
     else
-        put_hex(v->bytes, &bytes);
+        vectors_put_hex(v->bytes, &bytes);
     cr_assert_eq(rc_entry_read_request(r, nsp, rc_buf_str(&bytes), &q), RC_OK);
     cr_assert_eq(q.type, types[v->kind]);
     cr_assert(rc_str_eq(rc_buf_str(&q.id), rc_str_of(v->id)));
     check_target(&q.m, v);
-    check_list(&q.rooms, v->moved);
+    vectors_check_list(&q.rooms, v->moved);
     if (v->kind == 6)
         cr_assert_eq(q.close, v->flag);
     if (v->kind >= 7) {
@@ -199,7 +167,7 @@ static void check_hex(const struct rc_buf *b, const char *hex)
 {
     struct rc_buf expected = RC_BUF_INIT;
 
-    put_hex(hex, &expected);
+    vectors_put_hex(hex, &expected);
     cr_assert(rc_str_eq(rc_buf_str(b), rc_buf_str(&expected)));
     rc_buf_deinit(&expected);
 }
@@ -252,10 +220,10 @@ Test(entry, asks_and_reads_answers)
     cr_assert_eq(q.type, RC_WIRE_BROADCAST);
     cr_assert_eq(q.timeout_ms, 250);
     cr_assert(rc_str_eq(q.m.text, RC_STR("2/chat,[\"q\",1]")), "%.*s", RC_STR_ARG(q.m.text));
-    check_list(&q.m.to.rooms, "lobby\n");
+    vectors_check_list(&q.m.to.rooms, "lobby\n");
 
     rc_buf_reset(&b);
-    put_hex(HEAD("0b") "ab636c69656e74436f756e7403", &b);
+    vectors_put_hex(HEAD("0b") "ab636c69656e74436f756e7403", &b);
     cr_assert_eq(rc_entry_read_response(&r, rc_buf_str(&b), &a), RC_OK);
     cr_assert_eq(a.type, RC_WIRE_CLIENT_COUNT);
     cr_assert_eq(a.count, 3);
@@ -263,13 +231,13 @@ Test(entry, asks_and_reads_answers)
     for (size_t n = 0; n < b.len; n++)
         cr_assert_neq(rc_entry_read_response(&r, rc_str_make(b.data, n), &a), RC_OK);
     rc_buf_reset(&b);
-    put_hex(HEAD("0c") "a67061636b6574c4020102", &b);
+    vectors_put_hex(HEAD("0c") "a67061636b6574c4020102", &b);
     cr_assert_eq(rc_entry_read_response(&r, rc_buf_str(&b), &a), RC_OK);
     cr_assert_eq(a.type, RC_WIRE_BROADCAST_ACK);
     cr_assert_eq(a.nattachments, 1);
     cr_assert(rc_str_eq(a.args, RC_STR("[{\"_placeholder\":true,\"num\":0}]")));
     rc_buf_reset(&b);
-    put_hex(HEAD("08") "a7736f636b65747390", &b);
+    vectors_put_hex(HEAD("08") "a7736f636b65747390", &b);
     cr_assert_eq(rc_entry_read_response(&r, rc_buf_str(&b), &a), RC_OK);
     cr_assert_eq(a.type, RC_WIRE_NO_TYPE);
     rc_wire_response_deinit(&a);

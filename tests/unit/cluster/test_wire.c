@@ -1,3 +1,5 @@
+#include "vectors.h"
+
 #include "rc/cluster/wire.h"
 
 #include <criterion/criterion.h>
@@ -13,59 +15,20 @@ static const struct vector vectors[] = {
 };
 enum { VECTORS = sizeof(vectors) / sizeof(vectors[0]) };
 
-static int digit(char c)
-{
-    return c <= '9' ? c - '0' : c - 'a' + 10;
-}
-
-static void put_hex(const char *hex, struct rc_buf *to)
-{
-    for (; hex[0] != '\0' && hex[1] != '\0'; hex += 2)
-        rc_buf_putc(to, (char)(digit(hex[0]) * 16 + digit(hex[1])));
-}
-
-static void check_list(const struct rc_bus_list *l, const char *expected)
-{
-    struct rc_str rest = rc_buf_str(&l->bytes), name;
-    struct rc_buf got = RC_BUF_INIT;
-
-    while (rc_bus_list_next(&rest, &name)) {
-        rc_buf_puts(&got, name);
-        rc_buf_putc(&got, '\n');
-    }
-    rc_buf_putc(&got, '\0');
-    cr_assert_str_eq((const char *)got.data, expected);
-    rc_buf_deinit(&got);
-}
-
-static void check_attachments(const struct rc_bus_message *m, const char *expected)
-{
-    struct rc_buf got = RC_BUF_INIT;
-
-    for (unsigned i = 0; i < m->nattachments; i++) {
-        for (size_t j = 0; j < m->attachment[i].len; j++)
-            rc_buf_printf(&got, "%02x", (unsigned char)m->attachment[i].p[j]);
-        rc_buf_putc(&got, ',');
-    }
-    rc_buf_putc(&got, '\0');
-    cr_assert_str_eq((const char *)got.data, expected);
-    rc_buf_deinit(&got);
-}
-
 static void check_vector(struct rc_wire_reader *r, const struct vector *v)
 {
     struct rc_buf bytes = RC_BUF_INIT, back = RC_BUF_INIT;
     struct rc_bus_message m = {.nattachments = 0};
     struct rc_str uid, only;
 
-    put_hex(v->payload, &bytes);
+    vectors_put_hex(v->payload, &bytes);
     cr_assert_eq(rc_wire_read_uid(rc_buf_str(&bytes), &only), RC_OK);
     cr_assert_eq(rc_wire_read_broadcast(r, rc_buf_str(&bytes), &uid, &m), RC_OK);
     cr_assert(rc_str_eq(uid, only));
     cr_assert(rc_str_eq(m.text, rc_str_of(v->text)), "%.*s", RC_STR_ARG(m.text));
-    check_attachments(&m, v->attachments);
-    check_list(&m.to.rooms, v->rooms);
-    check_list(&m.to.except, v->except);
+    vectors_check_attachments(&m, v->attachments);
+    vectors_check_list(&m.to.rooms, v->rooms);
+    vectors_check_list(&m.to.except, v->except);
     cr_assert_eq(m.is_volatile, v->is_volatile);
     if (v->exact) {
         cr_assert_eq(rc_wire_put_broadcast(&back, uid, &m), RC_OK);
@@ -98,7 +61,7 @@ static int read_hex(const char *hex)
     int rc;
 
     rc_wire_reader_init(&r);
-    put_hex(hex, &bytes);
+    vectors_put_hex(hex, &bytes);
     rc = rc_wire_read_broadcast(&r, rc_buf_str(&bytes), &uid, &m);
     rc_bus_message_deinit(&m);
     rc_wire_reader_deinit(&r);
@@ -169,19 +132,19 @@ Test(wire, requests_of_json)
     cr_assert_eq(q.type, RC_WIRE_REMOTE_FETCH);
     cr_assert(rc_str_eq(rc_buf_str(&q.uid), RC_STR("u")));
     cr_assert(rc_str_eq(rc_buf_str(&q.id), RC_STR("q1")));
-    check_list(&q.m.to.rooms, "a\n7\n");
-    check_list(&q.m.to.except, "c\n");
+    vectors_check_list(&q.m.to.rooms, "a\n7\n");
+    vectors_check_list(&q.m.to.except, "c\n");
     cr_assert_eq(read_request("{\"type\":2,\"opts\":{},\"rooms\":[\"r\"]}", &q), RC_OK);
-    check_list(&q.m.to.rooms, "");
-    check_list(&q.rooms, "r\n");
+    vectors_check_list(&q.m.to.rooms, "");
+    vectors_check_list(&q.rooms, "r\n");
     cr_assert_eq(q.uid.len + q.id.len, 0);
     cr_assert_eq(read_request("{\"type\":4,\"opts\":{\"rooms\":[\"a\"]},\"close\":true}", &q),
                  RC_OK);
     cr_assert(q.close);
-    check_list(&q.rooms, "");
+    vectors_check_list(&q.rooms, "");
     cr_assert_eq(read_request("{\"type\":2,\"sid\":\"s\",\"room\":\"r\"}", &q), RC_OK);
-    check_list(&q.m.to.rooms, "s\n");
-    check_list(&q.rooms, "r\n");
+    vectors_check_list(&q.m.to.rooms, "s\n");
+    vectors_check_list(&q.rooms, "r\n");
     cr_assert_not(q.close);
     cr_assert_eq(read_request("{\"type\":7,\"requestId\":\"q\"}", &q), RC_EPROTO);
     cr_assert_eq(read_request("{\"type\":-1}", &q), RC_EPROTO);
@@ -205,14 +168,14 @@ Test(wire, requests_of_messagepack)
     struct rc_wire_reader r;
 
     rc_wire_reader_init(&r);
-    put_hex(hex, &bytes);
+    vectors_put_hex(hex, &bytes);
     cr_assert_eq(rc_wire_read_request(&r, rc_buf_str(&bytes), &q), RC_OK);
     cr_assert_eq(q.type, RC_WIRE_BROADCAST);
     cr_assert(rc_str_eq(rc_buf_str(&q.id), RC_STR("q1")));
     cr_assert_eq(q.timeout_ms, 1000);
     cr_assert(rc_str_eq(q.m.to.nsp, RC_STR("/")));
-    check_list(&q.m.to.rooms, "a\n");
-    check_attachments(&q.m, "09,");
+    vectors_check_list(&q.m.to.rooms, "a\n");
+    vectors_check_attachments(&q.m, "09,");
     for (size_t n = 0; n < bytes.len; n++)
         cr_assert_neq(rc_wire_read_request(&r, rc_str_make(bytes.data, n), &q), RC_OK);
     rc_wire_request_deinit(&q);
@@ -224,8 +187,8 @@ static void check_ack(const char *args, struct rc_str attachment, unsigned n, co
 {
     struct rc_buf got = RC_BUF_INIT, expected = RC_BUF_INIT;
 
-    put_hex("83a47479706509a9726571756573744964a171a67061636b6574", &expected);
-    put_hex(hex, &expected);
+    vectors_put_hex("83a47479706509a9726571756573744964a171a67061636b6574", &expected);
+    vectors_put_hex(hex, &expected);
     cr_assert_eq(rc_wire_put_ack(&got, RC_STR("q"), rc_str_of(args), &attachment, n), RC_OK);
     cr_assert(rc_str_eq(rc_buf_str(&got), rc_buf_str(&expected)));
     rc_buf_deinit(&got);
@@ -251,14 +214,14 @@ static void check_question(const char *text, struct rc_str attachment, unsigned 
     struct rc_wire_reader r;
 
     rc_bus_list_add(&m.to.rooms, RC_STR("a"));
-    put_hex(hex, &expected);
+    vectors_put_hex(hex, &expected);
     cr_assert_eq(rc_wire_put_question(&got, RC_STR("aB3-_9"), RC_STR("q1"), &m, 1000), RC_OK);
     cr_assert(rc_str_eq(rc_buf_str(&got), rc_buf_str(&expected)));
     rc_wire_reader_init(&r);
     cr_assert_eq(rc_wire_read_request(&r, rc_buf_str(&got), &q), RC_OK);
     cr_assert(rc_str_eq(rc_buf_str(&q.uid), RC_STR("aB3-_9")));
     cr_assert_eq(q.timeout_ms, 1000);
-    check_list(&q.m.to.rooms, "a\n");
+    vectors_check_list(&q.m.to.rooms, "a\n");
     rc_wire_request_deinit(&q);
     rc_wire_reader_deinit(&r);
     rc_bus_message_deinit(&m);
@@ -334,8 +297,8 @@ static void check_answer(const char *hex, const char *args, const char *attachme
     struct rc_wire_response a = {.count = 0};
     struct rc_buf bytes = RC_BUF_INIT, got = RC_BUF_INIT;
 
-    put_hex("83a47479706509a9726571756573744964a171a67061636b6574", &bytes);
-    put_hex(hex, &bytes);
+    vectors_put_hex("83a47479706509a9726571756573744964a171a67061636b6574", &bytes);
+    vectors_put_hex(hex, &bytes);
     cr_assert_eq(read_response(rc_buf_str(&bytes), &a, &got), RC_OK);
     cr_assert_eq(a.type, RC_WIRE_BROADCAST_ACK);
     cr_assert(rc_str_eq(rc_buf_str(&a.id), RC_STR("q")));
@@ -359,12 +322,13 @@ Test(wire, answers_of_clients)
     check_answer("07", "[7]", "");
     check_answer("81a1619101", "[{\"a\":[1]}]", "");
     check_answer("91c4027879", "[[{\"_placeholder\":true,\"num\":0}]]", "xy");
-    put_hex("82a47479706509a9726571756573744964a171",
-            &bytes); /* undefined: notepack leaves it out */
+    vectors_put_hex("82a47479706509a9726571756573744964a171",
+                    &bytes); /* undefined: notepack leaves it out */
     cr_assert_eq(read_response(rc_buf_str(&bytes), &a, &got), RC_OK);
     cr_assert(rc_str_eq(rc_buf_str(&got), RC_STR("[null]")));
     rc_buf_reset(&bytes);
-    put_hex("83a47479706509a9726571756573744964a171a67061636b6574a1ff", &bytes); /* no UTF-8 */
+    vectors_put_hex("83a47479706509a9726571756573744964a171a67061636b6574a1ff",
+                    &bytes); /* no UTF-8 */
     cr_assert_eq(read_response(rc_buf_str(&bytes), &a, &got), RC_EPROTO);
     rc_wire_response_deinit(&a);
     rc_buf_deinit(&bytes);

@@ -172,6 +172,16 @@ Test(mariadb, down_and_up, .timeout = 120)
     server_remove(&s);
 }
 
+/* The database n, by way of a proxy. */
+static void use_proxy(struct server *s, unsigned n, struct proxy *p)
+{
+    char path[96];
+
+    (void)snprintf(path, sizeof(path), "%s/proxy", s->dir);
+    proxy_start(p, path, s->socket);
+    use(s, n, path);
+}
+
 /* The connection breaks while a batch is committed: it is answered after all, and stored once. */
 static void lose(struct server *s, unsigned n, enum proxy_mode mode)
 {
@@ -179,13 +189,10 @@ static void lose(struct server *s, unsigned n, enum proxy_mode mode)
                              .user = RC_STR("ann"),
                              .receiver = RC_STR("lobby"),
                              .content = RC_STR("x")};
-    char path[96];
     struct proxy p;
     struct bed k;
 
-    (void)snprintf(path, sizeof(path), "%s/proxy", s->dir);
-    proxy_start(&p, path, s->socket);
-    use(s, n, path);
+    use_proxy(s, n, &p);
     bed_make(&k, &s->engine, NULL);
     for (unsigned i = 0; i < 10; i++) {
         in.client_id = i % 2 != 0 ? RC_STR("same") : RC_STR_NONE;
@@ -214,14 +221,11 @@ static void lose(struct server *s, unsigned n, enum proxy_mode mode)
 /* And when the server does not come back in time, nobody knows. */
 static void lose_for_good(struct server *s, unsigned n)
 {
-    char path[96];
     struct proxy p;
     struct bed k;
     struct rc_store_in in = {.conversation = RC_STORE_ROOM, .receiver = RC_STR("lobby")};
 
-    (void)snprintf(path, sizeof(path), "%s/proxy", s->dir);
-    proxy_start(&p, path, s->socket);
-    use(s, n, path);
+    use_proxy(s, n, &p);
     s->engine.option[4] = "store.timeout=1s";
     bed_open(&k, &s->engine);
     (void)say(&k, "a");
@@ -259,11 +263,8 @@ static void lose_and_follow(struct server *s, unsigned n, enum proxy_mode mode)
     struct rc_store_in look = {.id = 0};
     struct bed k, other;
     struct proxy p;
-    char path[96];
 
-    (void)snprintf(path, sizeof(path), "%s/proxy", s->dir);
-    proxy_start(&p, path, s->socket);
-    use(s, n, path);
+    use_proxy(s, n, &p);
     bed_make_following(&k, &s->engine, NULL);
     (void)snprintf(s->at, sizeof(s->at), "store.socket=%s", s->socket);
     bed_open(&other, &s->engine);
@@ -290,11 +291,8 @@ static void doubt_and_follow(struct server *s, unsigned n)
     struct rc_store_in look = {.id = 0};
     struct proxy p;
     struct bed k;
-    char path[96];
 
-    (void)snprintf(path, sizeof(path), "%s/proxy", s->dir);
-    proxy_start(&p, path, s->socket);
-    use(s, n, path);
+    use_proxy(s, n, &p);
     s->engine.option[4] = "store.timeout=1s";
     bed_make_following(&k, &s->engine, NULL);
     bed_start(&k);
