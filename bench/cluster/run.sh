@@ -1,6 +1,6 @@
 #!/bin/bash
 # Measures what it costs, and how long it takes, when a message goes from one node to another: roomcast
-# nodes beside Node servers with @socket.io/redis-adapter, on one Redis. See bench/README.md.
+# nodes beside Node servers with @socket.io/redis-adapter and the floor, on one Redis. See bench/README.md.
 set -u -o pipefail
 cd "$(dirname "$0")/../.." || exit 1
 
@@ -9,6 +9,7 @@ roomcast=${ROOMCAST:-build/release/roomcast}
 results=${RESULTS:-bench/results}
 modules=${BENCH_MODULES:-$build/peers/node_modules}
 load=${BENCH_LOAD:-$build/load}
+floor=${BENCH_FLOOR:-$build/floor}
 
 usage() {
     cat <<END
@@ -22,12 +23,13 @@ usage: bench/cluster/run.sh [options]
   -r              no runs: write the report again from NAME.jsonl
 
 Environment: ROOMCAST (build/release/roomcast), BENCH_BUILD (build/bench), RESULTS (bench/results),
-BENCH_MODULES (the npm packages, if they are there already), BENCH_LOAD (the load generator, the same)
+BENCH_MODULES (the npm packages, if they are there already), BENCH_LOAD and BENCH_FLOOR (the load generator and the
+floor, the same)
 END
 }
 
 scenarios='fanout@20 fanout@100 closed16 rooms-100x10 rooms-closed hop empty@1000 empty@5000 redis@500'
-servers='roomcast socketio'
+servers='roomcast socketio floor'
 rounds=3 seconds=1.5 warmup=1 name=cluster again=''
 while getopts s:v:n:d:w:o:rh option; do
     case $option in
@@ -76,6 +78,7 @@ title() {
 # With how many nodes a scenario runs on a server.
 sizes() {
     case $1:$2 in
+    empty@*:floor | redis@*:floor) ;;
     empty@*:socketio)    echo 2 ;;
     empty@*)             echo 1 2 4 ;;
     redis@*:socketio)    ;;
@@ -113,7 +116,8 @@ start_redis() {
 command_of() {
     case $1 in
     roomcast) echo "$roomcast -c bench/bench.ini -o server.shards=1 -o cluster.redis=redis://127.0.0.1:$redis_port" ;;
-    socketio) echo "node bench/cluster/node.js redis://127.0.0.1:$redis_port" ;;
+    socketio) echo "node bench/peers/socketio.js redis://127.0.0.1:$redis_port" ;;
+    floor)    echo "$floor coalesce 0 $redis_port" ;;
     *)        echo "node bench/cluster/listeners.js redis://127.0.0.1:$redis_port $1" ;;
     esac
 }
@@ -138,13 +142,16 @@ start_node() {
 
 # $2 nodes of server $1, when all of them have subscribed. Of scenario redis@* only the first is one.
 start_nodes() {
+    local channel=floor
+
     node_ports=()
     for _ in $(seq "$([[ $3 = redis@* ]] && echo 1 || echo "$2")"); do
         start_node "$1" || return 1
     done
     [[ $3 != redis@* ]] || [ "$2" -eq 1 ] || start_node $(($2 - 1)) || return 1
+    [ "$1" = floor ] || channel='socket.io-request#/#'
     for _ in $(seq 600); do
-        [ "$(redis PUBSUB NUMSUB 'socket.io-request#/#' | tail -n 1)" = "$2" ] && return 0
+        [ "$(redis PUBSUB NUMSUB "$channel" | tail -n 1)" = "$2" ] && return 0
         sleep 0.05
     done
     echo "bench: the $2 nodes of $1 did not all come to Redis" >&2
@@ -189,7 +196,7 @@ measure() { # SCENARIO SERVER NODES ROUND
             who="--port $(join "${node_ports[@]}") --pid $(join "${node_pids[@]}") --beside $redis_pid" ;;
         esac
         # shellcheck disable=SC2086,SC2046 # the options' words
-        "$load" $who $(options "$1") --warmup $warmup --duration "$seconds" --settle 0.3 --drain 20 \
+        "$load" $who $(options "$1") $([ "$2" != floor ] || echo --proto floor) --warmup $warmup --duration "$seconds" --settle 0.3 --drain 20 \
             --label "$label" --json "$lines" --quiet >"$folder/last.txt" 2>&1
         status=$?
     fi
@@ -226,6 +233,7 @@ prepare() {
     [ -x "$roomcast" ] || { echo "bench: $roomcast is missing: make" >&2; return 1; }
     [ -n "${BENCH_LOAD:-}" ] ||
         ${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -o "$load" bench/load/*.c -lssl -lcrypto || return 1
+    [ -n "${BENCH_FLOOR:-}" ] || ${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -o "$floor" bench/floor/*.c || return 1
     absent=''
     [[ " $servers " != *" socketio "* ]] || [ -d "$modules/@socket.io/redis-adapter" ] || install_packages || {
         echo 'bench: socketio is left out: npm could not install it' >&2
@@ -261,7 +269,7 @@ report() {
     [ -z "$absent" ] || echo "$absent"
     echo
     {
-        echo 'servers roomcast-1 roomcast-2 roomcast-4 roomcast-25 roomcast-100 socketio-2'
+        echo 'servers roomcast-1 roomcast-2 roomcast-4 roomcast-25 roomcast-100 socketio-2 floor-2'
         for scenario in $scenarios; do
             echo "title $scenario cpu $(title "$scenario")"
         done
@@ -271,6 +279,7 @@ report() {
     redis_port=6379
     echo "    roomcast: $(command_of roomcast)"
     echo "    socketio: $(command_of socketio)"
+    [[ " $servers " != *" floor "* ]] || echo "    floor: $(command_of floor)"
     echo "    redis-server --save '' --appendonly no"
     echo
     for scenario in $scenarios; do
@@ -290,7 +299,7 @@ report() {
     done
     for server in $servers; do
         case $server in
-        roomcast | socketio) ;;
+        roomcast | socketio | floor) ;;
         *) echo "bench: there is no server $server" >&2; exit 2 ;;
         esac
     done

@@ -1,9 +1,12 @@
 # table.awk - the report of bench/cluster/run.sh; with json.awk and stats.awk. Servers are "NAME-NODES".
 
-function bar(what, bound, shown, insn, met) {
-    printf "| %s | %s | %s | %s | %s |\n", what, bound, shown, insn, met ? "yes" : "**no**"
+function bar(what, bound, shown, insn, floor, own, met) {
+    printf "| %s | %s | %s |%s|%s|%s| %s |\n", what, bound ? "≥ " bound : 0, shown, cell(insn), cell(floor), cell(own), \
+        met ? "yes" : floor != "" && floor + 0 < bound + 0 ? "no; nor the floor" : "**no**"
     verdict[met]++
 }
+
+function cell(text) { return text == "" ? " " : " " text " " }
 
 function between() { return pairs > 1 ? " (" digits(pair_least) "–" digits(pair_most) ")" : "" }
 
@@ -20,8 +23,8 @@ function pace(s, w,    i, n, line, due, v) {
 
 function too_slow(s, w) { return pace(s, w) < 0.97 ? "kept up with " int(100 * pace(s, w)) " % of the messages" : "" }
 
-function bars(    j, s, x, n, i, shown) {
-    print "## What was to be reached\n\n| figure | bar | median (least–greatest) | in instructions | met |\n|---|---|---|---|---|"
+function bars(    j, s, x, n, i, shown, insn, f, own) {
+    print "## What was to be reached\n\n| CPU of a delivery from node to node | bar | Node's to roomcast's: median (least–greatest) | in instructions | Node's to the floor's | roomcast's to the floor's | met |\n|---|---|---|---|---|---|---|"
     for (j = 1; j <= nnames; j++) {
         s = names[j]
         if (s ~ /^(empty|redis)/)
@@ -31,14 +34,18 @@ function bars(    j, s, x, n, i, shown) {
             continue
         shown = digits(x) between() (too_slow(s, "socketio-2") != "" ? "; Node " too_slow(s, "socketio-2") : "")
         i = paired(s, "socketio-2", s, "roomcast-2", "insn", "/")
-        bar("CPU of Node's servers to roomcast's for a delivery from node to node, " s, "≥ 5", shown, \
-            pairs ? digits(i) : "–", x >= 5)
+        insn = pairs ? digits(i) : "–"
+        f = paired(s, "socketio-2", s, "floor-2", "cross_us", "/")
+        f = pairs ? digits(f) between() : ""
+        own = paired(s, "roomcast-2", s, "floor-2", "cross_us", "/")
+        own = pairs ? digits(own) between() : ""
+        bar(s, 5, shown, insn, f, own, x >= 5)
     }
     for (j = 1; j <= nnames; j++)
         for (i = 1; i <= nservers; i++)
             if (server[i] ~ /^roomcast/)
                 n += faults(names[j], server[i])
-    bar("lost, duplicated, out of order, misrouted, failed, aborted", "0", n + 0, "", n == 0)
+    bar("faults: lost, duplicated, out of order, misrouted, failed, aborted", 0, n + 0, "", "", "", n == 0)
     printf "\n%d met, %d not met.\n", verdict[1], verdict[0]
 }
 

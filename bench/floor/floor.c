@@ -133,19 +133,13 @@ static void unmask(char *dst, const char *src, size_t len, const uint8_t key[4])
         dst[i] = (char)((uint8_t)src[i] ^ key[i & 3]);
 }
 
-static void broadcast(struct floor *f, int fd, const char *p, size_t len, const uint8_t key[4])
+/* len more bytes of its turn are a frame. */
+static void added(struct floor *f, uint32_t room, size_t len)
 {
-    uint32_t room = f->conns[fd].room;
-    struct floor_room *r;
-    size_t head, cap;
+    struct floor_room *r = &f->rooms[room];
+    size_t cap;
 
-    if (room == NO_ROOM)
-        return;
-    r = &f->rooms[room];
-    r->turn = floor_grow(r->turn, &r->turn_cap, r->turn_len + HEAD_MAX + len);
-    head = put_head(r->turn + r->turn_len, len);
-    unmask(r->turn + r->turn_len + head, p, len, key);
-    r->turn_len += head + len;
+    r->turn_len += len;
     if (f->mode == FLOOR_WRITEV) {
         cap = r->ends_cap * sizeof(*r->ends);
         r->ends = floor_grow(r->ends, &cap, (r->frames + 1) * sizeof(*r->ends));
@@ -158,6 +152,31 @@ static void broadcast(struct floor *f, int fd, const char *p, size_t len, const 
         r->dirty = true;
         f->dirty[f->ndirty++] = room;
     }
+}
+
+static void broadcast(struct floor *f, int fd, const char *p, size_t len, const uint8_t key[4])
+{
+    uint32_t room = f->conns[fd].room;
+    struct floor_room *r;
+    size_t head;
+
+    if (room == NO_ROOM)
+        return;
+    r = &f->rooms[room];
+    r->turn = floor_grow(r->turn, &r->turn_cap, r->turn_len + HEAD_MAX + len);
+    head = put_head(r->turn + r->turn_len, len);
+    unmask(r->turn + r->turn_len + head, p, len, key);
+    floor_redis_publish(room, r->turn + r->turn_len, head + len);
+    added(f, room, head + len);
+}
+
+void floor_to_room(struct floor *f, uint32_t room, const char *frame, size_t len)
+{
+    struct floor_room *r = &f->rooms[room % MAX_ROOMS];
+
+    r->turn = floor_grow(r->turn, &r->turn_cap, r->turn_len + len);
+    memcpy(r->turn + r->turn_len, frame, len);
+    added(f, room % MAX_ROOMS, len);
 }
 
 static void echo_frame(struct floor *f, int fd, const char *p, size_t len, const uint8_t key[4])
@@ -323,6 +342,10 @@ static void event(struct floor *f, const struct epoll_event *ev)
         accept_all(f);
         return;
     }
+    if (floor_redis_is(fd)) {
+        floor_redis_event(f, fd);
+        return;
+    }
     if (ev->events & EPOLLOUT)
         floor_out_resume(f, fd);
     if (ev->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
@@ -342,6 +365,7 @@ static void serve(struct floor *f)
         n = epoll_wait(f->epoll, ev, MAX_EVENTS, -1);
         for (int i = 0; i < n; i++)
             event(f, &ev[i]);
+        floor_redis_flush();
         for (uint32_t i = 0; i < f->ndirty; i++) {
             struct floor_room *r = &f->rooms[f->dirty[i]];
 
@@ -399,8 +423,8 @@ int main(int argc, char **argv)
             i++;
         f.mode = (enum floor_mode)i;
     }
-    if (argc > 3 || (argc > 1 && i == 4)) {
-        fputs("usage: floor [send|coalesce|writev|uring] [PORT]\n", stderr);
+    if (argc > 4 || (argc > 1 && i == 4)) {
+        fputs("usage: floor [send|coalesce|writev|uring] [PORT [PORT OF REDIS]]\n", stderr);
         return 2;
     }
     if (f.mode == FLOOR_URING && !floor_uring_init()) {
@@ -409,6 +433,10 @@ int main(int argc, char **argv)
     }
     if (!start(&f, argc > 2 ? (uint16_t)strtoul(argv[2], NULL, 10) : 0)) {
         perror("floor");
+        return 1;
+    }
+    if (argc > 3 && !floor_redis_init(&f, (uint16_t)strtoul(argv[3], NULL, 10))) {
+        perror("floor: Redis");
         return 1;
     }
     serve(&f);

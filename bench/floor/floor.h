@@ -4,7 +4,7 @@
  * A connection makes a WebSocket handshake that is answered without looking at it, sends
  * "J<number>" to join a room or "E" to be echoed, and from then on each of its frames goes to
  * all members of its room unchanged. Nothing is checked, nothing is limited: it is a yardstick
- * and no server.
+ * and no server. Several may be joined by a Redis: then each frame goes to the members on the others, too.
  *
  * Threads:   one thread.
  * Ownership: connections and rooms live in tables of struct floor until the end.
@@ -71,6 +71,17 @@ size_t floor_poll_input(struct floor *f, int fd, const char *p, size_t len);
 /* The end of a turn. */
 void floor_poll_flush(struct floor *f);
 void floor_poll_gone(const struct floor *f, int fd);
+
+/* redis.c: other nodes, by a Redis on loopback. */
+bool floor_redis_init(struct floor *f, uint16_t port);
+bool floor_redis_is(int fd);
+void floor_redis_event(struct floor *f, int fd);
+/* A frame of one of this node's: to be published at the end of the turn. */
+void floor_redis_publish(uint32_t room, const char *frame, size_t len);
+void floor_redis_flush(void);
+
+/* floor.c: a frame of another node, for the members of the room. */
+void floor_to_room(struct floor *f, uint32_t room, const char *frame, size_t len);
 
 /* uring.c */
 bool floor_uring_init(void);

@@ -194,6 +194,7 @@ static void join_all(uint32_t n, uint32_t members)
         join_some(some, members);
         n -= some;
     }
+    sim_pass(RC_SETTLED_S + 1); /* they are newcomers no more */
 }
 
 /* ---- accept and close ---- */

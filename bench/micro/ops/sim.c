@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 struct sim_counts sim;
@@ -24,14 +25,52 @@ struct waiting {
     bool eof;
 };
 
+/* What is in an epoll instance and not simulated: may be another instance, with what is. */
+struct inner {
+    int outer, fd;
+    epoll_data_t data;
+};
+
+enum { SIM_INNER = 256 };
+
 static struct {
     struct epoll_event *ev; /* [n] as registered */
     int *epoll;             /* [n] with whom, -1: with nobody */
     uint32_t n;
     struct waiting waiting[SIM_WAITING];
     uint32_t nwaiting;
+    struct inner inner[SIM_INNER];
+    uint32_t ninner;
     const void *last;
+    uint64_t now_ns; /* stands still */
 } net;
+
+/* ---- time: only sim_pass() makes it pass, so that what is done in a turn depends on nothing else ---- */
+
+/* Timers that the kernel keeps never come. */
+#define DAY_NS (UINT64_C(86400) * 1000000000)
+
+static uint64_t real_ns(void)
+{
+    struct timespec t;
+
+    (void)syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+int clock_gettime(clockid_t id, struct timespec *to)
+{
+    if (net.n == 0 || id != CLOCK_MONOTONIC)
+        return (int)syscall(SYS_clock_gettime, id, to);
+    to->tv_sec = (time_t)(net.now_ns / 1000000000);
+    to->tv_nsec = (long)(net.now_ns % 1000000000);
+    return 0;
+}
+
+void sim_pass(unsigned seconds)
+{
+    net.now_ns += seconds * UINT64_C(1000000000);
+}
 
 void sim_open(uint32_t n)
 {
@@ -41,6 +80,7 @@ void sim_open(uint32_t n)
         abort();
     memset(net.ev, 0x5a, n * sizeof(*net.ev));
     memset(net.epoll, 0xff, n * sizeof(*net.epoll));
+    net.now_ns = real_ns() + DAY_NS;
     net.n = n;
     net.nwaiting = 0;
 }
@@ -82,10 +122,26 @@ ssize_t getrandom(void *to, size_t len, unsigned flags)
 
 /* ---- events ---- */
 
+/* Descriptors are used again: the last one counts. */
+static void add_inner(int outer, int fd, epoll_data_t data)
+{
+    uint32_t i = 0;
+
+    while (i < net.ninner && net.inner[i].fd != fd)
+        i++;
+    if (i == SIM_INNER)
+        abort();
+    net.inner[i] = (struct inner){outer, fd, data};
+    net.ninner += i == net.ninner;
+}
+
 int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 {
-    if (!is_sim(fd))
+    if (!is_sim(fd)) {
+        if (op == EPOLL_CTL_ADD)
+            add_inner(epfd, fd, ev->data);
         return (int)syscall(SYS_epoll_ctl, epfd, op, fd, ev);
+    }
     net.epoll[fd - SIM_FIRST] = op == EPOLL_CTL_DEL ? -1 : epfd;
     if (op != EPOLL_CTL_DEL)
         net.ev[fd - SIM_FIRST] = *ev;
@@ -109,18 +165,36 @@ uint32_t sim_waiting(void)
     return net.nwaiting;
 }
 
+/* What `outer` calls the instance in it, or NULL. */
+static const epoll_data_t *name_of(int outer, int fd)
+{
+    for (uint32_t i = 0; i < net.ninner; i++)
+        if (net.inner[i].outer == outer && net.inner[i].fd == fd)
+            return &net.inner[i].data;
+    return NULL;
+}
+
 static int simulated_events(int epfd, struct epoll_event *out, int max)
 {
+    const epoll_data_t *inner = NULL;
     int n = 0;
 
     sweep();
     for (uint32_t i = 0; i < net.nwaiting && n < max; i++) {
         uint32_t at = (uint32_t)net.waiting[i].fd - SIM_FIRST;
 
-        if (net.epoll[at] != epfd || !(net.ev[at].events & EPOLLIN))
+        if ((net.ev[at].events & EPOLLIN) == 0)
             continue;
+        if (net.epoll[at] == epfd) {
+            out[n].events = EPOLLIN;
+            out[n++].data = net.ev[at].data;
+        } else if (inner == NULL) {
+            inner = name_of(epfd, net.epoll[at]);
+        }
+    }
+    if (inner != NULL && n < max) {
         out[n].events = EPOLLIN;
-        out[n++].data = net.ev[at].data;
+        out[n++].data = *inner;
     }
     return n;
 }

@@ -4,7 +4,8 @@
  *
  * The program's own epoll_ctl, epoll_wait, recv, send, sendmsg, write, writev, shutdown, setsockopt and
  * close come before the C library's, for the broker and for libevent. Numbers below SIM_FIRST go on
- * to the real kernel. malloc and its like are counted on their way.
+ * to the real kernel. The monotonic clock stands still, a day ahead, but for sim_pass(). malloc and its like are counted
+ * on their way.
  *
  * Threads:   one.
  * Ownership: input is borrowed until it has been read.
@@ -29,6 +30,7 @@ extern struct sim_counts sim;
  * what is measured later. */
 void sim_open(uint32_t n);
 void sim_close(void);
+void sim_pass(unsigned seconds);
 /* These bytes wait on the socket; NULL: the peer has ended its side. At most SIM_WAITING at a time. */
 enum { SIM_WAITING = 4096 };
 void sim_input(int fd, const void *p, size_t len);
