@@ -180,8 +180,9 @@ kill9() {
     ROOMCAST_KILLS=${ROOMCAST_KILLS:-50} node_tests tests/e2e/durability.test.mjs
 }
 
-# Longer, and with figures of quiet times beside them: docs/reliability.md.
+# Longer, 17 minutes, and with figures of quiet times beside them: docs/reliability.md.
 bad-days() {
+    local limit=1800
     ROOMCAST_BAD_DAYS=full node_tests tests/e2e/bad-days.test.mjs
 }
 

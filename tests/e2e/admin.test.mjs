@@ -5,9 +5,10 @@ import { createConnection } from 'node:net';
 import { afterEach, test } from 'node:test';
 
 import { ask, closeAll, connect } from './lib/client.mjs';
-import { freePort, run, start } from './lib/daemon.mjs';
+import { freePort, run } from './lib/daemon.mjs';
 import { parse } from './lib/exposition.mjs';
 import { startMariadb } from './lib/mariadb.mjs';
+import { startWithMetrics } from './lib/metrics.mjs';
 import { openStore } from './lib/store.mjs';
 import { SHARDS } from './lib/target.mjs';
 import { until } from './lib/wait.mjs';
@@ -22,15 +23,12 @@ store = room {1}: kept {2}
 [event never]
 refuse = "no"
 `;
-const ADMIN = { 'admin.listen': '127.0.0.1:0' };
 
 afterEach(closeAll);
 
 async function started(t, options) {
-  const server = await start(options);
-  t.after(() => server.stop());
-  const line = await until('its address is said', () => /metrics on (http:\S+)\/metrics/.exec(server.stderr()));
-  return { server, admin: line[1] };
+  const server = await startWithMetrics(t, options);
+  return { server, admin: server.admin };
 }
 
 // { name: sum over the shards }, and { 'name reason': sum }.
@@ -50,7 +48,7 @@ async function metrics(admin) {
 for (const shards of SHARDS)
   test(`what happens is counted, ${shards} shards`, async (t) => {
     const store = await openStore('sqlite');
-    const { server, admin } = await started(t, { ini: INI, shards, options: { ...ADMIN, ...store.options() } });
+    const { server, admin } = await started(t, { ini: INI, shards, options: store.options() });
     const a = await connect(server);
     const b = await connect(server);
     for (const socket of [a, b]) await ask(socket, 'join', 'r');
@@ -78,7 +76,7 @@ for (const shards of SHARDS)
   });
 
 test('without a store there are no metrics of one, and it is ready', async (t) => {
-  const { admin } = await started(t, { ini: INI.replace(/\[event keep\]\n.*\n/, ''), options: ADMIN });
+  const { admin } = await started(t, { ini: INI.replace(/\[event keep\]\n.*\n/, '') });
   assert.equal('roomcast_store_up' in (await metrics(admin)), false);
   for (const [path, status, text] of [['/healthz', 200, 'ok\n'], ['/readyz', 200, 'ready\n'],
     ['/', 404, 'not here: there are /metrics, /healthz and /readyz\n']]) {
@@ -93,7 +91,7 @@ test('without a store there are no metrics of one, and it is ready', async (t) =
 test('a store that is down shows, and comes back', async (t) => {
   const db = await startMariadb();
   t.after(() => db.remove());
-  const { server, admin } = await started(t, { ini: INI, options: { ...ADMIN, ...db.options() } });
+  const { server, admin } = await started(t, { ini: INI, options: db.options() });
   await until('it is ready', async () => (await fetch(`${admin}/readyz`)).status === 200);
   const socket = await connect(server);
   assert.equal((await ask(socket, 'keep', 'r', 1)).ok, true);
@@ -113,7 +111,7 @@ test('a store that is down shows, and comes back', async (t) => {
 
 // A client that does not close its side holds up the end.
 test('who is ending is not ready', async (t) => {
-  const { server, admin } = await started(t, { ini: INI.replace(/\[event keep\]\n.*\n/, ''), options: ADMIN });
+  const { server, admin } = await started(t, { ini: INI.replace(/\[event keep\]\n.*\n/, '') });
   const raw = createConnection({ port: server.port, host: '127.0.0.1', allowHalfOpen: true });
   t.after(() => raw.destroy());
   raw.write('GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n' +
@@ -129,7 +127,7 @@ test('who is ending is not ready', async (t) => {
 });
 
 test('an address that is taken ends the start', async () => {
-  const { server } = await started({ after: () => {} }, { ini: INI.replace(/\[event keep\]\n.*\n/, ''), options: ADMIN });
+  const { server } = await started(null, { ini: INI.replace(/\[event keep\]\n.*\n/, '') });
   const { host } = new URL(server.url);
   const r = await run(['-o', `server.listen=127.0.0.1:${await freePort()}`, '-o', `admin.listen=${host}`]);
   await server.stop();

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { binary, tempDir, top } from './lib/daemon.mjs';
-import { LOAD } from './lib/load.mjs';
+import { FLOOR, LOAD } from './lib/load.mjs';
 
 const SCENARIOS = ['closed16', 'hop', 'empty@1000', 'redis@500'];
 
@@ -20,6 +20,7 @@ async function bench(dir, ...args) {
       BENCH_BUILD: join(dir, 'build'),
       RESULTS: dir,
       BENCH_LOAD: LOAD,
+      BENCH_FLOOR: FLOOR,
       BENCH_MODULES: join(top, 'tests/node_modules'),
     },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -51,7 +52,7 @@ test('nodes of both kinds: all is delivered, and told', async () => {
   assert.deepEqual(
     runs.map((r) => r.label).sort(),
     [
-      ...['closed16', 'hop'].flatMap((s) => [`${s} roomcast-2 1`, `${s} socketio-2 1`]),
+      ...['closed16', 'hop'].flatMap((s) => [`${s} roomcast-2 1`, `${s} socketio-2 1`, `${s} floor-2 1`]),
       ...[1, 2, 4].map((n) => `empty@1000 roomcast-${n} 1`), 'empty@1000 socketio-2 1',
       ...[1, 25, 100].map((n) => `redis@500 roomcast-${n} 1`),
     ].sort(),
@@ -70,8 +71,9 @@ test('nodes of both kinds: all is delivered, and told', async () => {
 
   const report = readFileSync(join(dir, 'cluster.md'), 'utf8');
   for (const s of SCENARIOS) assert.ok(report.includes(`### ${s}\n`), s);
-  assert.equal([...report.matchAll(/^\| CPU of Node's servers .* \| ≥ 5 \| [\d.]+.* \| (?:[\d.]+|–) \| (yes|\*\*no\*\*) \|$/gm)].length, 2);
-  assert.match(report, /^\| lost, .* \| 0 \| 0 \|  \| yes \|$/m);
+  const bar = /^\| (closed16|hop) \| ≥ 5 \| [\d.]+.* \| (?:[\d.]+|–) \| [\d.]+ \| [\d.]+ \| (yes|\*\*no\*\*|no; nor the floor) \|$/gm;
+  assert.equal([...report.matchAll(bar)].length, 2);
+  assert.match(report, /^\| faults: .* \| 0 \| 0 \| \| \| \| yes \|$/m);
   assert.match(report, /socket\.io 4\.\d+\.\d+, @socket\.io\/redis-adapter 8\./);
   assert.match(report, /^\| r\(n\): .* \| -?[\d.]+ \+ -?[\d.]+ × n \|$/m);
   assert.doesNotMatch(report, /nan|inf/);

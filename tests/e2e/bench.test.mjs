@@ -1,7 +1,5 @@
 // The load generator of bench/: its counts are believed, so here it meets servers that lose, repeat,
 // swap, delay and misdirect messages, and say how often they did.
-//
-// BENCH_FLOOR   the executable (default build/release/bench-floor); the other is lib/load.mjs's
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,10 +11,9 @@ import { Worker } from 'node:worker_threads';
 import { WebSocketServer } from 'ws';
 
 import { start, top } from './lib/daemon.mjs';
-import { load as run } from './lib/load.mjs';
+import { FLOOR, load as run } from './lib/load.mjs';
 import { Authority, listenTls } from './lib/tls.mjs';
 
-const FLOOR = process.env.BENCH_FLOOR || join(top, 'build/release/bench-floor');
 const SHORT = '--warmup 0.1 --duration 0.5 --settle 0.1 --drain 0.5'.split(' ');
 
 const load = (port, options, times = SHORT) =>

@@ -1,20 +1,17 @@
 // What each guarantee becomes when the bus between the nodes is bad: the table in docs/cluster.md. Redis stopped
 // and started is in cluster-faults.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { afterEach, test } from 'node:test';
 
 import { ask, closeAll, connect } from './lib/client.mjs';
-import { slow, start, tempDir, top } from './lib/daemon.mjs';
+import { slow, start, tempDir } from './lib/daemon.mjs';
 import { startGate } from './lib/gate.mjs';
+import { mayLink, startLink } from './lib/lossy.mjs';
 import { agree, crosses, hasAll, INI, inOrder, isUp, metric, missing, startMember, startOwn, talk, works } from './lib/members.mjs';
 import { joined } from './lib/redis.mjs';
 import { AUTH, as, openStore } from './lib/store.mjs';
-import { sleep, until, within } from './lib/wait.mjs';
+import { sleep, until } from './lib/wait.mjs';
 
 afterEach(closeAll);
 
@@ -168,46 +165,15 @@ store = room {1} once {3}: kept {2}
 
 // ---- a network that loses packets between a node and Redis ----
 
-const SPACE = `roomcast-g${process.pid}`;
-const mayLink = (() => {
-  try {
-    execFileSync('ip', ['netns', 'add', SPACE], { stdio: 'ignore' });
-    return existsSync('/dev/net/tun');
-  } catch {
-    return false;
-  }
-})();
-process.on('exit', () => {
-  if (mayLink) execFileSync('ip', ['netns', 'del', SPACE]);
-});
-
-async function child(t, program, args) {
-  const it = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-  const ended = once(it, 'close');
-  t.after(async () => {
-    it.stdin.end();
-    await ended;
-  });
-  await within(10_000, program, once(createInterface(it.stdout), 'line'));
-  return it;
-}
-
-// A Unix socket that leads to Redis by way of a link; say("loss PERCENT DELAY JITTER").
-async function badWay(t, redis) {
-  const net = `10.198.${process.pid % 200}`, path = join(tempDir(), 'way');
-  const link = await child(t, process.env.PYTHON3 || '/usr/bin/python3', [join(top, 'tests/e2e/clients/lossy_link.py'), `rg${process.pid % 10000}`, SPACE, `${net}.1`, `${net}.2`]);
-  const gate = await startGate(redis.port, `${net}.1`);
-  t.after(() => gate.stop());
-  await child(t, 'ip', ['netns', 'exec', SPACE, process.execPath, join(top, 'tests/e2e/clients/relay.mjs'), `${net}.1`, String(gate.port), path]);
-  return { url: `unix:${path}`, say: (text) => link.stdin.write(`${text}\n`) };
-}
-
 if (!mayLink) console.log('# packets lost: not run, no network namespace may be made here');
 else
   test('10 % of the packets between a node and Redis are lost: all comes, once and in order, later', { timeout: 180_000 * slow }, async (t) => {
-    const redis = await startOwn(t), way = await badWay(t, redis);
-    const nodes = await three(t, redis, (i) => (i === 1 ? { options: { 'cluster.redis': way.url } } : {}));
-    way.say('loss 10 5 2');
+    const redis = await startOwn(t), link = await startLink(t), gate = await startGate(redis.port, link.here);
+    t.after(() => gate.stop());
+    const path = join(tempDir(), 'way');
+    await link.relay(gate.port, path);
+    const nodes = await three(t, redis, (i) => (i === 1 ? { options: { 'cluster.redis': `unix:${path}` } } : {}));
+    link.say('loss 10 5 2');
     const stop = talk(nodes, 10);
     await sleep(6000);
     const said = await stop();

@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 
-import { ask, client, closeAll, connected, inbox } from './lib/client.mjs';
-import { start } from './lib/daemon.mjs';
+import { ask, closeAll } from './lib/client.mjs';
+import { device as anyDevice, messages, to, toGroup } from './lib/mail.mjs';
 import { startMariadb } from './lib/mariadb.mjs';
-import { metrics } from './lib/metrics.mjs';
+import { metrics, startWithMetrics } from './lib/metrics.mjs';
 import { joined, startRedis } from './lib/redis.mjs';
-import { AUTH, as } from './lib/store.mjs';
-import { logged, sleep, until } from './lib/wait.mjs';
+import { AUTH } from './lib/store.mjs';
+import { sleep, until } from './lib/wait.mjs';
 
 const INI = `
 [event message]
@@ -24,12 +24,8 @@ history = conversation {1}
 const range = (n) => [...Array(n).keys()];
 
 let redis, db, a, b;
-async function node(shards) {
-  const options = { ...AUTH, ...db.options(), 'cluster.redis': redis.url, 'admin.listen': '127.0.0.1:0' };
-  const server = await start({ ini: INI, shards, options });
-  server.admin = (await logged(server, /metrics on (http:\S+)\/metrics/)) && /metrics on (http:\S+)\/metrics/.exec(server.stderr())[1];
-  return server;
-}
+const node = (shards) =>
+  startWithMetrics(null, { ini: INI, shards, options: { ...AUTH, ...db.options(), 'cluster.redis': redis.url } });
 
 before(async () => {
   [redis, db] = await Promise.all([startRedis(), startMariadb()]);
@@ -48,21 +44,12 @@ afterEach(closeAll);
 let serial = 0;
 const name = (text) => `${text}${++serial}`;
 
-// What comes with the answer to CONNECT is in the box, too.
-async function device(server, user) {
-  const socket = client(server, { ...as(user), transports: ['websocket'], reconnection: false });
-  socket.user = user;
-  socket.box = inbox(socket);
-  await connected(socket);
-  return socket;
-}
+const device = async (server, user) =>
+  Object.assign(await anyDevice(server, user, { transports: ['websocket'], reconnection: false }), { user });
 
-const messages = (socket) => socket.box.filter(([event]) => event === 'message').map(([, m]) => m);
 const ids = (socket) => messages(socket).map((m) => m.id);
 const has = (socket, n, ms = 20_000) =>
   until(`${n} messages for ${socket.user}, of which ${ids(socket).length} came`, () => ids(socket).length >= n, ms);
-const to = (receiverId, content) => ({ conversationType: 'private', receiverId, content });
-const toGroup = (receiverId, content) => ({ conversationType: 'group', receiverId, content });
 async function send(socket, message) {
   const ack = await ask(socket, 'message', message);
   assert.equal(ack.ok, true, JSON.stringify(ack));

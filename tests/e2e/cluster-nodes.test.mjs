@@ -7,36 +7,25 @@ import { encode } from 'notepack.io';
 
 import { closeAll } from './lib/client.mjs';
 import { ctl } from './lib/console.mjs';
-import { start, tempDir } from './lib/daemon.mjs';
-import { startRedis } from './lib/redis.mjs';
+import { tempDir } from './lib/daemon.mjs';
+import { metric, startOwn } from './lib/members.mjs';
+import { startWithMetrics } from './lib/metrics.mjs';
 import { logged, sleep, until } from './lib/wait.mjs';
 
 const LEASE = 1000;
 
 afterEach(closeAll);
 
-async function startOwn(t) {
-  const redis = await startRedis();
-  t.after(() => redis.stop());
-  return redis;
-}
-
 async function startNode(t, redis, name, options = {}) {
   const console = join(tempDir(), 'ctl.sock');
-  const server = await start({
+  const server = await startWithMetrics(null, {
     ini: '[connect]\n',
     shards: 2,
-    options: { 'cluster.redis': redis.url, 'cluster.node': name, 'cluster.lease': `${LEASE}ms`, 'admin.listen': '127.0.0.1:0', 'admin.socket': console, ...options },
+    options: { 'cluster.redis': redis.url, 'cluster.node': name, 'cluster.lease': `${LEASE}ms`, 'admin.socket': console, ...options },
   });
   server.console = console;
   t.after(() => server.ended ?? server.stop());
-  const [, admin] = await until('its address is said', () => /metrics on (http:\S+)\/metrics/.exec(server.stderr()));
-  return { server, admin, name };
-}
-
-async function metric(node, name) {
-  const text = await (await fetch(`${node.admin}/metrics`)).text();
-  return Number(new RegExp(`^roomcast_cluster_${name} (\\d+)$`, 'm').exec(text)[1]);
+  return { server, admin: server.admin, name };
 }
 
 const knows = (node, count) => until(`${node.name} knows ${count}`, async () => (await metric(node, 'nodes')) === count, 20_000);
@@ -103,7 +92,11 @@ test('nobody is forgotten because Redis is away, or one stood still itself', asy
   await until('it is down', async () => (await metric(a, 'up')) === 0, 20_000);
   await sleep(LEASE * 2);
   assert.equal(await metric(a, 'nodes'), 1);
+  b.server.child.kill('SIGSTOP'); // it comes back later than the other one
   await redis.start();
+  await until('one is back', async () => (await metric(a, 'up')) === 1, 30_000);
+  await sleep(LEASE * 1.5); // less than cluster.rejoin_wait
+  b.server.child.kill('SIGCONT');
   await until('both are back', async () => (await metric(a, 'up')) === 1 && (await metric(b, 'up')) === 1, 30_000);
   a.server.child.kill('SIGSTOP');
   await sleep(LEASE * 2);
@@ -111,6 +104,23 @@ test('nobody is forgotten because Redis is away, or one stood still itself', asy
   await sleep(LEASE * 2);
   assert.doesNotMatch(a.server.stderr(), /not heard/);
   await Promise.all([knows(a, 1), knows(b, 1)]);
+});
+
+test('nobody is forgotten because Redis stands still', async (t) => {
+  const redis = await startOwn(t);
+  const a = await startNode(t, redis, 'a');
+  const b = await startNode(t, redis, 'b');
+  await Promise.all([knows(a, 1), knows(b, 1)]);
+  redis.pause();
+  await sleep(LEASE * 3);
+  redis.resume();
+  await sleep(LEASE);
+  for (const node of [a, b]) {
+    assert.equal(await metric(node, 'connects_total'), 1);
+    assert.doesNotMatch(node.server.stderr(), /not heard/);
+  }
+  await b.server.kill(); // who dies is still noticed
+  await knows(a, 0);
 });
 
 test('what is no message of a node changes nothing', async (t) => {

@@ -10,8 +10,10 @@ import { encode } from 'notepack.io';
 
 import { ask, closeAll, connect, inbox } from './lib/client.mjs';
 import { tempDir } from './lib/daemon.mjs';
+import { metric, startWithMetrics } from './lib/metrics.mjs';
+import { follow } from './lib/presence.mjs';
 import { startRedis } from './lib/redis.mjs';
-import { label, sleep, slow, start, until } from './lib/target.mjs';
+import { label, sleep, slow, until } from './lib/target.mjs';
 
 const SECRET = randomBytes(32).toString('hex');
 const secretFile = join(tempDir(), 'secret');
@@ -61,22 +63,10 @@ const OPTIONS = {
   'limits.max_rooms_per_socket': '5000',
   'limits.users_listed': '10000',
   'limits.rooms_listed': '300',
-  'admin.listen': '127.0.0.1:0',
 };
 
-async function startNode(redis, shards, options = {}) {
-  const server = await start({ ini: INI, shards, options: { ...OPTIONS, 'cluster.redis': redis.url, ...options } });
-  const [, admin] = await until('its address is said', () => /metrics on (http:\S+)\/metrics/.exec(server.stderr()));
-  return Object.assign(server, { admin });
-}
-
-// Of all shards, where they have each their own.
-async function metric(node, name) {
-  const text = await (await fetch(`${node.admin}/metrics`)).text();
-  const found = [...text.matchAll(new RegExp(`^roomcast_${name}(?:\\{[^}]*\\})? (\\d+)$`, 'gm'))];
-  assert.ok(found.length > 0, name);
-  return found.reduce((sum, m) => sum + Number(m[1]), 0);
-}
+const startNode = (redis, shards, options) =>
+  startWithMetrics(null, { ini: INI, shards, options: { ...OPTIONS, 'cluster.redis': redis.url, ...options } });
 
 // Each knows all others.
 const met = (nodes) =>
@@ -107,19 +97,7 @@ async function who(socket, room) {
 const sees = (socket, room, users, ms = 20_000) =>
   until(`${room} has ${users}`, async () => `${await who(socket, room)}` === `${[...users].sort()}`, ms);
 
-// Whom the events of a room say to be there; each must be a change, and the last count right.
-function told(socket, room) {
-  const there = new Set();
-  let count = 0;
-  for (const e of events(socket, room)) {
-    for (const user of e.joined) assert.ok(!there.has(user) && there.add(user), `${user} joined twice`);
-    for (const user of e.left) assert.ok(there.delete(user), `${user} left without having joined`);
-    assert.ok(e.joined.length + e.left.length > 0);
-    count = e.count;
-  }
-  return { users: [...there].sort(), count };
-}
-
+const told = (socket, room) => follow(socket.box, room);
 const isTold = (socket, room, users, ms = 20_000) =>
   until(`${room}: ${users} are told`, () => `${told(socket, room).users}` === `${[...users].sort()}`, ms);
 

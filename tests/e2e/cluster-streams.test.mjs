@@ -4,59 +4,16 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 
 import { ask, closeAll, connect, inbox } from './lib/client.mjs';
-import { run, start } from './lib/daemon.mjs';
+import { INI, NAMESPACES, NODE_SERVER, crowd, exchange, exchangePayloads, fetchAndMove, heard, install, question } from './lib/crowd.mjs';
+import { run } from './lib/daemon.mjs';
+import { isUp, metric } from './lib/members.mjs';
+import { startWithMetrics } from './lib/metrics.mjs';
 import { joined, startRedis } from './lib/redis.mjs';
 import { startStreamsNode } from './lib/streams.mjs';
 import { logged, until } from './lib/wait.mjs';
 
-const NAMESPACES = ['/', '/chat', '/tenant-7'];
-const rules = (nsp) => `
-[event ${nsp} join]
-join = {1}
-[event ${nsp} all]
-emit = all: said {args}
-[event ${nsp} others]
-emit = all except sender: said {args}
-[event ${nsp} room]
-emit = room {1}: said {2..}
-[event ${nsp} rooms]
-emit = rooms {1}: said {2..}
-[event ${nsp} but]
-emit = rooms {1} except rooms {2}: said {3..}
-[event ${nsp} flash]
-emit = volatile room {1}: said {2..}
-[event ${nsp} to]
-emit = socket {1}: said {2..}
-`;
-const INI = ['/', '/chat', '/tenant-*'].map(rules).join('');
-
-// The same for the Node server.
-function install(socket, nsp) {
-  const on = (event, run) =>
-    socket.on(event, (...args) => {
-      const done = typeof args.at(-1) === 'function' ? args.pop() : () => {};
-      run(...args);
-      done({ ok: true });
-    });
-  on('join', (room) => socket.join(room));
-  on('all', (...args) => nsp.emit('said', ...args));
-  on('others', (...args) => socket.broadcast.emit('said', ...args));
-  on('room', (room, ...args) => nsp.to(room).emit('said', ...args));
-  on('rooms', (rooms, ...args) => nsp.to(rooms).emit('said', ...args));
-  on('but', (rooms, except, ...args) => nsp.to(rooms).except(except).emit('said', ...args));
-  on('flash', (room, ...args) => nsp.to(room).volatile.emit('said', ...args));
-  on('to', (id, ...args) => nsp.to(id).emit('said', ...args));
-}
-
 const daemon = (redis, shards, options) =>
-  start({ ini: INI, shards, options: { 'cluster.redis': redis.url, 'cluster.mode': 'streams', 'admin.listen': '127.0.0.1:0', ...options } });
-
-async function metric(server, name) {
-  const [, admin] = await until('its address is said', () => /metrics on (http:\S+)\/metrics/.exec(server.stderr()));
-  const text = await (await fetch(`${admin}/metrics`)).text();
-  return Number(new RegExp(`^roomcast_cluster_${name} (\\d+)$`, 'm').exec(text)[1]);
-}
-const isUp = (server) => until('it is up', async () => (await metric(server, 'up')) === 1, 30_000);
+  startWithMetrics(null, { ini: INI, shards, options: { 'cluster.redis': redis.url, 'cluster.mode': 'streams', ...options } });
 
 afterEach(closeAll);
 
@@ -66,7 +23,7 @@ describe('together', () => {
   before(async () => {
     redis = await startRedis();
     const one = await daemon(redis, 1), four = await daemon(redis, 4);
-    const node = await startStreamsNode(redis, { namespaces: ['/chat', /^\/tenant-\d+$/], install });
+    const node = await startStreamsNode(redis, NODE_SERVER);
     nodes = { one, four, node };
   });
   after(async () => {
@@ -75,39 +32,9 @@ describe('together', () => {
     await redis?.stop();
   });
 
-  let marks = 0;
-  // A message of each node has come to all of them: nothing is on its way any more.
-  async function settle(all) {
-    const firsts = Object.keys(nodes).map((at) => all.find((s) => s.at === at));
-    for (const from of firsts) {
-      const mark = `mark ${++marks}`;
-      await until(`${mark} of ${from.name}`, async () => {
-        await ask(from, 'all', mark); // again: a Node server misses what comes before it has read anything
-        return until('everybody has it', () => all.every((s) => s.box.some((m) => m[1] === mark)), 500).catch(() => false);
-      }, 30_000);
-    }
-  }
-
-  async function crowd(nsp, each = 2) {
-    const all = [];
-    for (const [at, node] of Object.entries(nodes))
-      for (let i = 0; i < each; i++) {
-        const socket = await connect(node, { nsp, transports: ['websocket'] });
-        all.push(Object.assign(socket, { at, name: `${at}${i}`, box: inbox(socket) }));
-      }
-    await settle(all);
-    return all;
-  }
-
-  const texts = (s) => s.box.filter((m) => !String(m[1]).startsWith('mark ')).map((m) => m.slice(1));
-  async function heard(all) {
-    await settle(all);
-    return Object.fromEntries(all.map((s) => [s.name, texts(s)]));
-  }
-
   for (const nsp of NAMESPACES)
     test(`every form in every direction: ${nsp}`, async () => {
-      const all = await crowd(nsp);
+      const all = await crowd(nodes, nsp);
       for (const s of all) {
         await ask(s, 'join', s.name.endsWith('0') ? 'even' : 'odd');
         await ask(s, 'join', 'KPL räum #1');
@@ -128,41 +55,14 @@ describe('together', () => {
           [['to', all.find((s) => s.name === 'four1').id, 'm'], ['four1']],
           [['to', all.find((s) => s.name === 'node1').id, Buffer.from('n')], ['node1']],
         ];
-        for (const s of all) s.box.length = 0;
-        for (const [args] of cases) await ask(from, ...args);
-        const got = await heard(all);
-        for (const s of all) {
-          const expected = cases.filter(([, who]) => who.includes(s.name)).map(([args]) => [args.at(-1)]);
-          assert.deepEqual(got[s.name], expected, `from ${from.name} to ${s.name}`);
-        }
+        await exchange(all, from, cases);
       }
     });
 
-  test('payloads arrive as they were sent', async () => {
-    const PAYLOADS = [
-      ['plain'],
-      ['ünïcödé ☃ 𝄞 \u0000 "quoted" \\ \u2028'],
-      [0, -1, 1.5, 127, 128, 65536, 2 ** 31, -(2 ** 31) - 1, 2 ** 53 - 1, 0.1 + 1e9, -0.1],
-      [null, true, false, [], {}, [[[]]], { a: { b: [1, { c: null }] } }],
-      [Buffer.from([0, 1, 255]), -1, 1.5, 127, 128, 65536, 2 ** 31, -(2 ** 31) - 1, 2 ** 53 - 1, null, { ü: [true] }],
-      [{ deep: [Buffer.alloc(300, 7), { more: Buffer.alloc(0) }] }, 'and', Buffer.from('text')],
-      [{ _placeholder: 'no', num: 0 }],
-      ['x'.repeat(70_000)],
-      [Buffer.alloc(70_000, 5)],
-      [Array.from({ length: 70 }, (_, i) => ({ [`key ${i}`]: i }))],
-    ];
-    const all = await crowd('/', 1);
-    for (const s of all) await ask(s, 'join', 'payloads');
-    for (const from of all) {
-      for (const s of all) s.box.length = 0;
-      for (const args of PAYLOADS) await ask(from, 'room', 'payloads', ...args);
-      const got = await heard(all);
-      for (const s of all) assert.deepEqual(got[s.name], PAYLOADS, `from ${from.name} to ${s.name}`);
-    }
-  });
+  test('payloads arrive as they were sent', async () => exchangePayloads(await crowd(nodes, '/', 1)));
 
   test('volatile ones arrive, too', async () => {
-    const all = await crowd('/', 1);
+    const all = await crowd(nodes, '/', 1);
     for (const s of all) await ask(s, 'join', 'flash');
     for (const from of all) await ask(from, 'flash', 'flash', from.name);
     const got = await heard(all);
@@ -170,7 +70,7 @@ describe('together', () => {
   });
 
   test('dates and typed arrays of a Node server', async () => {
-    const all = await crowd('/', 1);
+    const all = await crowd(nodes, '/', 1);
     for (const s of all) s.box.length = 0;
     const when = new Date(1700000000123);
     nodes.node.io.emit('said', when, new Uint8Array([1, 2]));
@@ -182,29 +82,9 @@ describe('together', () => {
 
   for (const nsp of NAMESPACES)
     test(`fetchSockets, socketsJoin, socketsLeave: ${nsp}`, async () => {
-      const all = await crowd(nsp);
-      const io = nodes.node.io.of(nsp);
+      const all = await crowd(nodes, nsp);
       await joined(redis, 3, nsp, 'socket.io', '');
-      for (const s of all) await ask(s, 'join', s.name.endsWith('0') ? 'even' : 'odd');
-      const fetched = await io.fetchSockets();
-      assert.deepEqual(fetched.map((s) => s.id).sort(), all.map((s) => s.id).sort());
-      for (const f of fetched) {
-        const s = all.find((one) => one.id === f.id);
-        assert.deepEqual([...f.rooms].sort(), [s.id, s.name.endsWith('0') ? 'even' : 'odd'].sort(), s.name);
-        assert.match(f.handshake.address, /127\.0\.0\.1/);
-      }
-      const odd = all.filter((s) => s.name.endsWith('1'));
-      assert.deepEqual((await io.in('odd').except(odd[0].id).fetchSockets()).map((s) => s.id).sort(), odd.slice(1).map((s) => s.id).sort());
-      for (const s of all) s.box.length = 0;
-      for (let i = 0; i < 20; i++) {
-        io.in('even').socketsJoin([`both ${i}`, 'more']);
-        io.to(`both ${i}`).emit('said', i);
-        io.in('even').socketsLeave(`both ${i}`);
-        io.to(`both ${i}`).emit('said', 'nobody');
-      }
-      const got = await heard(all);
-      for (const s of all.filter((s) => s.at !== 'node'))
-        assert.deepEqual(got[s.name], s.name.endsWith('0') ? Array.from({ length: 20 }, (_, i) => [i]) : [], s.name);
+      await fetchAndMove(nodes.node.io.of(nsp), all);
     });
 
   test('serverSideEmit: roomcast answers null', async () => {
@@ -214,25 +94,13 @@ describe('together', () => {
   });
 
   test('a broadcast with acknowledgements', async () => {
-    const all = await crowd('/');
+    const all = await crowd(nodes, '/');
     await joined(redis, 3, '/', 'socket.io', '');
-    for (const s of all) {
-      await ask(s, 'join', s.name.endsWith('0') ? 'even' : 'odd');
-      s.on('question', (...args) => args.at(-1)({ from: s.name, got: args.slice(0, -1), bin: Buffer.from(s.name) }));
-    }
-    const io = nodes.node.io;
-    const sorted = (answers) => answers.sort((a, b) => (a.from < b.from ? -1 : 1));
-    const expected = (who, ...got) => sorted(who.map((s) => ({ from: s.name, got, bin: Buffer.from(s.name) })));
-    assert.deepEqual(sorted(await io.timeout(20_000).emitWithAck('question', 'ü', 7)), expected(all, 'ü', 7));
-    assert.deepEqual(
-      sorted(await io.in('odd').timeout(20_000).emitWithAck('question', Buffer.from([1, 2]))),
-      expected(all.filter((s) => s.name.endsWith('1')), Buffer.from([1, 2])),
-    );
-    for (const s of all) s.off('question');
+    await question(nodes.node.io, all);
   });
 
   test('disconnectSockets', async () => {
-    const all = await crowd('/');
+    const all = await crowd(nodes, '/');
     for (const s of all) await ask(s, 'join', 'leaving');
     const gone = all.map((s) => new Promise((done) => s.once('disconnect', done)));
     nodes.node.io.in('leaving').disconnectSockets(true);

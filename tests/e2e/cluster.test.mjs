@@ -10,59 +10,12 @@ import { after, afterEach, before, describe, test } from 'node:test';
 
 import { Emitter } from '@socket.io/redis-emitter';
 
-import { ask, closeAll, connect, inbox } from './lib/client.mjs';
+import { ask, closeAll } from './lib/client.mjs';
+import { INI, NAMESPACES, NODE_SERVER, crowd, exchange, exchangePayloads, fetchAndMove, heard, question, settle, texts } from './lib/crowd.mjs';
 import { start, top } from './lib/daemon.mjs';
 import { joined, startNode, startRedis } from './lib/redis.mjs';
 import { Session, Swarm } from './lib/swarm.mjs';
 import { until } from './lib/wait.mjs';
-
-const NAMESPACES = ['/', '/chat', '/tenant-7'];
-const rules = (nsp) => `
-[event ${nsp} join]
-join = {1}
-[event ${nsp} leave]
-leave = {1}
-[event ${nsp} all]
-emit = all: said {args}
-[event ${nsp} others]
-emit = all except sender: said {args}
-[event ${nsp} room]
-emit = room {1}: said {2..}
-[event ${nsp} roomOthers]
-emit = room {1} except sender: said {2..}
-[event ${nsp} rooms]
-emit = rooms {1}: said {2..}
-[event ${nsp} but]
-emit = rooms {1} except rooms {2}: said {3..}
-[event ${nsp} allBut]
-emit = all except room {1}: said {2..}
-[event ${nsp} flash]
-emit = volatile room {1}: said {2..}
-[event ${nsp} to]
-emit = socket {1}: said {2..}
-`;
-const INI = ['/', '/chat', '/tenant-*'].map(rules).join('');
-
-// The same for the Node server.
-function install(socket, nsp) {
-  const on = (event, run) =>
-    socket.on(event, (...args) => {
-      const done = typeof args.at(-1) === 'function' ? args.pop() : () => {};
-      run(...args);
-      done({ ok: true });
-    });
-  on('join', (room) => socket.join(room));
-  on('leave', (room) => socket.leave(room));
-  on('all', (...args) => nsp.emit('said', ...args));
-  on('others', (...args) => socket.broadcast.emit('said', ...args));
-  on('room', (room, ...args) => nsp.to(room).emit('said', ...args));
-  on('roomOthers', (room, ...args) => socket.to(room).emit('said', ...args));
-  on('rooms', (rooms, ...args) => nsp.to(rooms).emit('said', ...args));
-  on('but', (rooms, except, ...args) => nsp.to(rooms).except(except).emit('said', ...args));
-  on('allBut', (room, ...args) => nsp.except(room).emit('said', ...args));
-  on('flash', (room, ...args) => nsp.to(room).volatile.emit('said', ...args));
-  on('to', (id, ...args) => nsp.to(id).emit('said', ...args));
-}
 
 let redis, nodes;
 
@@ -70,7 +23,7 @@ before(async () => {
   redis = await startRedis();
   const daemon = (shards) => start({ ini: INI, shards, options: { 'cluster.redis': redis.url } });
   const one = await daemon(1), four = await daemon(4);
-  const node = await startNode(redis, { namespaces: ['/chat', /^\/tenant-\d+$/], install, options: { requestsTimeout: 60_000 } });
+  const node = await startNode(redis, { ...NODE_SERVER, options: { requestsTimeout: 60_000 } });
   nodes = { one, four, node };
 });
 after(async () => {
@@ -80,55 +33,10 @@ after(async () => {
 });
 afterEach(closeAll);
 
-// Clients of every node, each with an inbox. Every node's messages reach every other one: a message of
-// each has come to all, so that nothing is on its way between them any more.
-async function crowd(nsp, each = 2) {
-  const all = [];
-  for (const [at, node] of Object.entries(nodes))
-    for (let i = 0; i < each; i++) {
-      const socket = await connect(node, { nsp, transports: ['websocket'] });
-      all.push(Object.assign(socket, { at, name: `${at}${i}`, box: inbox(socket) }));
-    }
-  await settle(all);
-  return all;
-}
-
-let marks = 0;
-async function settle(all) {
-  const firsts = Object.keys(nodes).map((at) => all.find((s) => s.at === at));
-  for (const from of firsts) {
-    const mark = `mark ${++marks}`;
-    await until(`${mark} of ${from.name}`, async () => {
-      await ask(from, 'all', mark); // again and again: a node may not have subscribed yet
-      return until('everybody has it', () => all.every((s) => s.box.some((m) => m[1] === mark)), 500).catch(() => false);
-    }, 30_000);
-  }
-}
-
-const texts = (s) => s.box.filter((m) => !String(m[1]).startsWith('mark ')).map((m) => m.slice(1));
-
-// What has come to whom until everything has settled.
-async function heard(all) {
-  await settle(all);
-  return Object.fromEntries(all.map((s) => [s.name, texts(s)]));
-}
-
-const PAYLOADS = [
-  ['plain'],
-  ['ünïcödé ☃ 𝄞 \u0000 "quoted" \\ \u2028'],
-  [0, -1, 1.5, 127, 128, 65536, 2 ** 31, -(2 ** 31) - 1, 2 ** 53 - 1, 0.1 + 1e9, -0.1],
-  [null, true, false, [], {}, [[[]]], { a: { b: [1, { c: null }] } }],
-  [Buffer.from([0, 1, 255])],
-  [{ deep: [Buffer.alloc(300, 7), { more: Buffer.alloc(0) }] }, 'and', Buffer.from('text')],
-  [{ _placeholder: 'no', num: 0 }],
-  ['x'.repeat(70_000)],
-  [Array.from({ length: 70 }, (_, i) => ({ [`key ${i}`]: i }))],
-];
-
 describe('broadcasts', () => {
   for (const nsp of NAMESPACES) {
     test(`every form in every direction: ${nsp}`, async () => {
-      const all = await crowd(nsp);
+      const all = await crowd(nodes, nsp);
       for (const s of all) {
         await ask(s, 'join', s.name);
         await ask(s, 'join', s.name.endsWith('0') ? 'even' : 'odd');
@@ -152,19 +60,13 @@ describe('broadcasts', () => {
           [['room', 'nobody is here', 'l'], []],
           [['room', 'odd', 'm'], ones],
         ];
-        for (const s of all) s.box.length = 0;
-        for (const [args] of cases) await ask(from, ...args);
-        const got = await heard(all);
-        for (const s of all) {
-          const expected = cases.filter(([, who]) => who.includes(s.name)).map(([args]) => [args.at(-1)]);
-          assert.deepEqual(got[s.name], expected, `from ${from.name} to ${s.name}`);
-        }
+        await exchange(all, from, cases);
       }
     });
   }
 
   test('volatile ones reach those that can take them, and nobody else', async () => {
-    const all = await crowd('/');
+    const all = await crowd(nodes, '/');
     for (const s of all) if (s.name.endsWith('1')) await ask(s, 'join', 'odd');
     const ones = all.filter((s) => s.name.endsWith('1'));
     for (const from of all.filter((s) => s.name.endsWith('0'))) {
@@ -177,19 +79,10 @@ describe('broadcasts', () => {
     for (const s of all.filter((s) => s.name.endsWith('0'))) assert.deepEqual(texts(s), [], s.name);
   });
 
-  test('payloads arrive as they were sent', async () => {
-    const all = await crowd('/', 1);
-    for (const s of all) await ask(s, 'join', 'payloads');
-    for (const from of all) {
-      for (const s of all) s.box.length = 0;
-      for (const args of PAYLOADS) await ask(from, 'room', 'payloads', ...args);
-      const got = await heard(all);
-      for (const s of all) assert.deepEqual(got[s.name], PAYLOADS, `from ${from.name} to ${s.name}`);
-    }
-  });
+  test('payloads arrive as they were sent', async () => exchangePayloads(await crowd(nodes, '/', 1)));
 
   test('dates and typed arrays of a Node server are what they are to its own clients', async () => {
-    const all = await crowd('/', 1);
+    const all = await crowd(nodes, '/', 1);
     for (const s of all) s.box.length = 0;
     const args = [new Date(1700000000000), new Date(1700000000123), new Date(-1), new Date(NaN).getTime() || 0, new Uint8Array([1, 2]), undefined, { gone: undefined }];
     nodes.node.io.emit('said', ...args);
@@ -199,7 +92,7 @@ describe('broadcasts', () => {
   });
 
   test('a message to a socket finds it on any node', async () => {
-    const all = await crowd('/', 1);
+    const all = await crowd(nodes, '/', 1);
     for (const s of all) s.box.length = 0;
     for (const from of all) for (const to of all) await ask(from, 'to', to.id, `${from.name} to ${to.name}`);
     const got = await heard(all);
@@ -209,7 +102,7 @@ describe('broadcasts', () => {
   });
 
   test('what a node sends arrives in its order, whatever rooms it goes to', async () => {
-    const all = await crowd('/', 2);
+    const all = await crowd(nodes, '/', 2);
     const rooms = Array.from({ length: 8 }, (_, i) => `order ${i}`);
     for (const s of all) for (const room of rooms) await ask(s, 'join', room);
     for (const s of all) s.box.length = 0;
@@ -244,7 +137,7 @@ describe('emitters', () => {
 
   const odd = (s) => s.name.endsWith('1');
   async function parted(nsp) {
-    const all = await crowd(nsp);
+    const all = await crowd(nodes, nsp);
     for (const s of all) await ask(s, 'join', odd(s) ? 'odd' : 'even');
     for (const s of all) s.box.length = 0;
     return all;
@@ -379,35 +272,13 @@ emitter.disconnect('${all[1].id}', namespace='${nsp}')
 describe('requests of a Node server', () => {
   // Waits until it counts all nodes as servers of the namespace.
   const counted = (nsp) => joined(redis, 3, nsp);
-  const names = (all, ids) => ids.map((id) => all.find((s) => s.id === id)?.name ?? id).sort();
 
   for (const nsp of NAMESPACES)
     test(`fetchSockets, socketsJoin, socketsLeave, allRooms: ${nsp}`, async () => {
-      const all = await crowd(nsp);
+      const all = await crowd(nodes, nsp);
       const io = nodes.node.io.of(nsp);
       await counted(nsp);
-      for (const s of all) await ask(s, 'join', s.name.endsWith('0') ? 'even' : 'odd');
-      const fetched = await io.fetchSockets();
-      assert.deepEqual(names(all, fetched.map((s) => s.id)), all.map((s) => s.name).sort());
-      for (const f of fetched) {
-        const s = all.find((one) => one.id === f.id);
-        assert.deepEqual([...f.rooms].sort(), [s.id, s.name.endsWith('0') ? 'even' : 'odd'].sort(), s.name);
-        assert.match(f.handshake.address, /127\.0\.0\.1/);
-      }
-      assert.deepEqual(names(all, (await io.in('odd').except(all[1].id).fetchSockets()).map((s) => s.id)), all.filter((s) => s.name.endsWith('1')).map((s) => s.name).slice(1).sort());
-
-      // What is said to a room at once is heard by those who have just joined it. (Not so on the Node server
-      // itself: its clients are told before its own request comes back from Redis.)
-      for (const s of all) s.box.length = 0;
-      for (let i = 0; i < 20; i++) {
-        io.in('even').socketsJoin([`both ${i}`, 'more']);
-        io.to(`both ${i}`).emit('said', i);
-        io.in('even').socketsLeave(`both ${i}`);
-        io.to(`both ${i}`).emit('said', 'nobody');
-      }
-      const got = await heard(all);
-      for (const s of all.filter((s) => s.at !== 'node'))
-        assert.deepEqual(got[s.name], s.name.endsWith('0') ? Array.from({ length: 20 }, (_, i) => [i]) : [], s.name);
+      await fetchAndMove(io, all);
       const expected = ['even', 'more', 'odd', ...all.map((s) => s.id)].sort();
       let rooms;
       await until('all rooms', async () => {
@@ -444,7 +315,7 @@ describe('requests of a Node server', () => {
   });
 
   test('a remote socket: emit, join, leave, disconnect', async () => {
-    const all = await crowd('/', 1);
+    const all = await crowd(nodes, '/', 1);
     await counted('/');
     for (const s of all) s.box.length = 0;
     const io = nodes.node.io;
@@ -463,7 +334,7 @@ describe('requests of a Node server', () => {
   });
 
   test('disconnectSockets, of a room and with the connection', async () => {
-    const all = await crowd('/');
+    const all = await crowd(nodes, '/');
     const others = [];
     for (const s of all) {
       const other = s.io.socket('/chat');
@@ -487,21 +358,10 @@ describe('requests of a Node server', () => {
   });
 
   test('a broadcast with acknowledgements', async () => {
-    const all = await crowd('/');
+    const all = await crowd(nodes, '/');
     await counted('/');
-    for (const s of all) {
-      await ask(s, 'join', s.name.endsWith('0') ? 'even' : 'odd');
-      s.on('question', (...args) => args.at(-1)({ from: s.name, got: args.slice(0, -1), bin: Buffer.from(s.name) }));
-    }
     const io = nodes.node.io;
-    const sorted = (answers) => answers.sort((a, b) => (a.from < b.from ? -1 : 1));
-    const expected = (who, ...got) => who.map((s) => ({ from: s.name, got, bin: Buffer.from(s.name) }));
-    const everybody = [...all].sort((a, b) => (a.name < b.name ? -1 : 1));
-    assert.deepEqual(sorted(await io.timeout(20_000).emitWithAck('question', 'ü', 7)), expected(everybody, 'ü', 7));
-    assert.deepEqual(
-      sorted(await io.in('odd').timeout(20_000).emitWithAck('question', Buffer.from([1, 2]))),
-      expected(everybody.filter((s) => s.name.endsWith('1')), Buffer.from([1, 2])),
-    );
+    const expected = await question(io, all);
     // Who answers twice has answered once, and for nobody else.
     const twice = (s) => (p) => p.type === 2 && p.data[0] === 'question' && s.packet({ type: 3, id: p.id, nsp: '/', data: ['again'] });
     const daring = all.filter((s) => s.name.startsWith('four')).map((s) => [s, twice(s)]);

@@ -8,8 +8,9 @@ import { afterEach, describe, test } from 'node:test';
 import WebSocket from 'ws';
 
 import { ask, closeAll, connect } from './lib/client.mjs';
+import { startWithMetrics } from './lib/metrics.mjs';
 import { AUTH, as, openStore } from './lib/store.mjs';
-import { SHARDS, label, logged, slow, start, until, within } from './lib/target.mjs';
+import { SHARDS, label, logged, sleep, slow, start, until, within } from './lib/target.mjs';
 
 const range = (n) => [...Array(n).keys()];
 
@@ -32,9 +33,8 @@ async function ended(server) {
 }
 
 async function withAdmin(options) {
-  const server = await start({ ...options, options: { 'admin.listen': '127.0.0.1:0', ...options.options } });
-  const [, admin] = await until('its address', () => /metrics on (http:\S+)\/metrics/.exec(server.stderr()));
-  return { server, ready: async () => (await fetch(`${admin}/readyz`)).status };
+  const server = await startWithMetrics(null, options);
+  return { server, ready: async () => (await fetch(`${server.admin}/readyz`)).status };
 }
 
 for (const shards of SHARDS)
@@ -115,10 +115,22 @@ test('the delay: not ready, but who comes is served', async () => {
   await until('not ready', async () => (await ready()) === 503);
   assert.equal(await ask(await connect(server), 'hi'), 1);
   assert.equal(server.ended, null);
+  await sleep(50); // else it would be the same signal twice
   server.child.kill('SIGTERM');
   const { code } = await within(20_000, 'the end', server.end);
   assert.equal(code, 1);
   assert.match(server.stderr(), /ended at once by a second signal/);
+});
+
+// `timeout` and some supervisors tell a process, and then the group that it is in.
+test('the same signal twice at once is one', async () => {
+  for (let i = 0; i < 10; i++) {
+    const server = await start({ shards: 2 });
+    server.child.kill('SIGTERM');
+    server.child.kill('SIGTERM');
+    const { code } = await within(20_000, 'the end', server.end);
+    assert.equal(code, 0, server.stderr());
+  }
 });
 
 for (const second of ['SIGTERM', 'SIGINT'])
@@ -129,6 +141,7 @@ for (const second of ['SIGTERM', 'SIGINT'])
     server.child.kill('SIGTERM');
     await within(20_000, 'the first end', first);
     assert.ok(all.some((s) => s.connected));
+    await sleep(50); // else it would be the same signal twice
     server.child.kill(second);
     const { code } = await within(20_000, 'the end', server.end);
     assert.equal(code, 1);

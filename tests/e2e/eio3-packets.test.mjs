@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { gunzipSync, inflateSync } from 'node:zlib';
 
 import { Polling, Socket, eioPath } from './lib/eio.mjs';
-import { OCTETS, Polling3, bytes, readBytes, readText, text } from './lib/eio3.mjs';
+import { OCTETS, Polling3, bytes, readText, text } from './lib/eio3.mjs';
 import { start as startReference } from './lib/reference.mjs';
 import { SHARDS, label, reference, roomcastOnly, sleep, slow, start, startFor, until } from './lib/target.mjs';
 import { RULES } from './lib/vocabulary.mjs';
@@ -408,32 +408,32 @@ function upgrades(server) {
 
 // ---- races and closing ----
 
+// A session, and its poll that the server holds.
+async function polling(server) {
+  const s = await Polling3.open(server);
+  const held = s.get();
+  await held.sent;
+  await sleep(50 * slow);
+  return [s, held];
+}
+
 function races(server) {
   test('two polls at once: the first gets a close packet, the second 400', async () => {
-    const s = await Polling3.open(server());
-    const first = s.get();
-    await first.sent;
-    await sleep(50 * slow);
+    const [s, first] = await polling(server());
     assert.equal((await s.get()).status, 400);
     assert.deepEqual(noopFrom(await first), [200, '1:1']);
     await s.gone();
   });
 
   test('a close packet while a poll is held: it gets a noop', async () => {
-    const s = await Polling3.open(server());
-    const held = s.get();
-    await held.sent;
-    await sleep(50 * slow);
+    const [s, held] = await polling(server());
     await s.post('1');
     assert.deepEqual(noopFrom(await held), [200, '1:6']);
     await s.gone();
   });
 
   test('an end by the server while a poll is held', async () => {
-    const s = await Polling3.open(server());
-    const held = s.get();
-    await held.sent;
-    await sleep(50 * slow);
+    const [s, held] = await polling(server());
     await s.post('42["hangup"]');
     const first = readText((await held).body.toString());
     const all = first.includes('1') ? first : [...first, ...(await s.poll())];
@@ -443,10 +443,7 @@ function races(server) {
   });
 
   test('an aborted poll closes the session', async () => {
-    const s = await Polling3.open(server());
-    const held = s.get();
-    await held.sent;
-    await sleep(50 * slow);
+    const [s, held] = await polling(server());
     held.abort();
     await until('the session to end', async () => (await s.get().then((r) => r.status)) === 400);
   });

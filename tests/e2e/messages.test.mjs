@@ -5,8 +5,9 @@ import { after, afterEach, before, describe, test } from 'node:test';
 
 import msgpack from 'socket.io-msgpack-parser';
 
-import { ask, client, closeAll, connected, event, inbox } from './lib/client.mjs';
-import { AUTH, as, openStore } from './lib/store.mjs';
+import { ask, closeAll, event } from './lib/client.mjs';
+import { device, messages, to, toGroup } from './lib/mail.mjs';
+import { AUTH, openStore } from './lib/store.mjs';
 import { SHARDS, label, roomcastOnly, sleep, slow, start, startFor, until } from './lib/target.mjs';
 
 const INI = `
@@ -69,18 +70,7 @@ history = member
 
 const range = (n) => [...Array(n).keys()];
 
-// What comes with the answer to CONNECT is in the box, too.
-async function device(server, user, options = {}) {
-  const socket = client(server, { ...(user ? as(user) : {}), ...options });
-  socket.box = inbox(socket);
-  await connected(socket);
-  return socket;
-}
-
-const messages = (socket) => socket.box.filter(([name]) => name === 'message').map(([, m]) => m);
 const kept = (socket) => socket.box.filter(([name]) => name === 'kept').map(([, ...args]) => args);
-const to = (receiverId, content, more) => ({ conversationType: 'private', receiverId, content, ...more });
-const toGroup = (receiverId, content) => ({ conversationType: 'group', receiverId, content });
 const got = (socket, n) => until(`${n} messages`, () => messages(socket).length >= n, 20_000);
 
 for (const shards of SHARDS)

@@ -12,6 +12,7 @@ import WebSocket from 'ws';
 import { ask, client, closeAll, connect, connected, event, inbox, upgraded } from './lib/client.mjs';
 import { tempDir } from './lib/daemon.mjs';
 import { eioPath } from './lib/eio.mjs';
+import { metric, startWithMetrics } from './lib/metrics.mjs';
 import { nginxFor } from './lib/nginx.mjs';
 import { SHARDS, label, roomcastOnly, start, startFor, until, within } from './lib/target.mjs';
 import { RULES } from './lib/vocabulary.mjs';
@@ -60,13 +61,6 @@ async function echoed(url) {
   assert.equal(String((await within(20_000, 'echo', answer))[0]), 'hello');
   ws.close();
   await within(20_000, 'its end', once(ws, 'close'));
-}
-
-// What roomcast counts, over all shards.
-async function counted(server, name) {
-  const [, url] = server.stderr().match(/metrics on (http:\S+)/);
-  const { body } = await get(url);
-  return [...body.matchAll(new RegExp(`^roomcast_${name}(?:{[^\\n]*})? (\\d+)$`, 'gm'))].reduce((n, m) => n + Number(m[1]), 0);
 }
 
 // A signal is sent sooner than it is met.
@@ -278,10 +272,10 @@ describe('nginx', roomcastOnly, () => {
 
   for (const [how, signal] of [['dies', 'SIGKILL'], ['stands still', 'SIGSTOP']])
     test(`nginx ${how}: nothing of its clients is left`, async (t) => {
-      const server = await startFor(t, {
+      const server = await startWithMetrics(t, {
         ini: INI,
         shards: 2,
-        options: { ...TRUSTING, 'admin.listen': '127.0.0.1:0', 'socketio.ping_interval': '500ms', 'socketio.ping_timeout': '1s' },
+        options: { ...TRUSTING, 'socketio.ping_interval': '500ms', 'socketio.ping_timeout': '1s' },
       });
       const front = await nginxFor(t, { upstream: `127.0.0.1:${server.port}` });
       t.after(() => front.kill());
@@ -289,13 +283,13 @@ describe('nginx', roomcastOnly, () => {
         const c = await connected(via(front.url, transports));
         if (transports.length === 2) await upgraded(c);
       }
-      assert.ok((await counted(server, 'conns')) >= 3);
+      assert.ok((await metric(server, 'conns')) >= 3);
       front.signal(signal);
-      await until('its sessions are gone', async () => (await counted(server, 'sessions')) === 0, 60_000);
-      if (how === 'dies') await until('its connections are gone', async () => (await counted(server, 'conns')) === 0, 60_000);
+      await until('its sessions are gone', async () => (await metric(server, 'sessions')) === 0, 60_000);
+      if (how === 'dies') await until('its connections are gone', async () => (await metric(server, 'conns')) === 0, 60_000);
       else await until('the reason', () => /closed reason=ping_timeout/.test(server.stderr()), 20_000);
       await front.kill();
-      await until('its connections are gone', async () => (await counted(server, 'conns')) === 0, 60_000);
+      await until('its connections are gone', async () => (await metric(server, 'conns')) === 0, 60_000);
       const direct = await connect(server, { transports: ['websocket'] });
       assert.deepEqual(await ask(direct, 'ask', 1), 1);
     });

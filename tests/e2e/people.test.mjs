@@ -9,6 +9,7 @@ import jwt from 'jsonwebtoken';
 
 import { ask, client, closeAll, connect, event, inbox } from './lib/client.mjs';
 import { tempDir } from './lib/daemon.mjs';
+import { follow } from './lib/presence.mjs';
 import { openStore } from './lib/store.mjs';
 import { SHARDS, label, roomcastOnly, sleep, slow, start, until } from './lib/target.mjs';
 
@@ -422,24 +423,6 @@ presence = room lobby
 [event /auto mark]
 ack = auto
 `;
-
-// The users that a box of presence events says are there now, and how many events it took.
-function follow(box, room) {
-  const there = new Set();
-  let count;
-  let events = 0;
-  for (const [name, e] of box) {
-    if (name !== 'presence' || e.room !== room) continue;
-    events++;
-    for (const user of e.joined) {
-      assert.ok(!there.has(user), `${user} joined twice`);
-      there.add(user);
-    }
-    for (const user of e.left) assert.ok(there.delete(user), `${user} left without having joined`);
-    count = e.count;
-  }
-  return { users: [...there].sort(), count, events };
-}
 
 describe('presence', roomcastOnly, () => {
   for (const shards of SHARDS)

@@ -8,8 +8,8 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { connect as tlsConnect } from 'node:tls';
 
 import { ask, client, closeAll, connect, connected, inbox, upgraded } from './lib/client.mjs';
-import { start } from './lib/daemon.mjs';
 import { eioPath, Polling } from './lib/eio.mjs';
+import { metric, startWithMetrics } from './lib/metrics.mjs';
 import { startNginx } from './lib/nginx.mjs';
 import { startRedis } from './lib/redis.mjs';
 import { Authority, listenTls } from './lib/tls.mjs';
@@ -48,27 +48,21 @@ async function startNodes(t, n, { ini = INI, shards = 2, options = {}, own = () 
   const prefix = `pipes${++clusters}`;
   const nodes = [];
   for (const i of range(n)) {
-    const node = await start({
+    const node = await startWithMetrics(null, {
       ini,
       shards,
       listeners,
       options: {
         'cluster.redis': redis.url, 'cluster.prefix': prefix, 'cluster.node': `n${i}`, 'cluster.listen': '127.0.0.1:0',
-        'cluster.lease': '1s', 'log.level': 'debug', 'admin.listen': '127.0.0.1:0', ...options, ...own(i),
+        'cluster.lease': '1s', 'log.level': 'debug', ...options, ...own(i),
       },
     });
     nodes.push(node);
     t.after(() => node.ended || node.stop());
-    [, node.admin] = await until('its address is said', () => /metrics on (http:\S+)\/metrics/.exec(node.stderr()));
     [, node.pipePort] = /listening for nodes at 127\.0\.0\.1:(\d+)/.exec(node.stderr()) ?? [];
   }
   await know(nodes);
   return nodes;
-}
-
-async function metric(node, name) {
-  const text = await (await fetch(`${node.admin}/metrics`)).text();
-  return [...text.matchAll(new RegExp(`^roomcast_${name}(?:\\{[^}]*\\})? (\\d+)$`, 'gm'))].reduce((sum, m) => sum + Number(m[1]), 0);
 }
 
 // Each knows all others.
@@ -125,6 +119,14 @@ async function startSplitter(t, nodes) {
 const opened = (node) => Polling.open(node, { namespace: '/' });
 const by = (session, node) => Object.assign(new Polling(node), { sid: session.sid });
 
+// The session, moved to a WebSocket that is opened at that node.
+async function moved(session, node) {
+  const ws = await RawWs.open(node, eioPath({ sid: session.sid, transport: 'websocket' }));
+  await ws.send(TEXT, '2probe');
+  await ws.frame();
+  await ws.send(TEXT, '5');
+  return ws;
+}
 
 // What both nodes say to the same request, but for what every answer of a pipe has.
 async function same(a, b, options) {
@@ -343,10 +345,7 @@ describe('upgrades', () => {
   test('a client that does not read costs its node little, and misses nothing', async (t) => {
     const [a, b] = await startNodes(t, 2);
     const session = await opened(a);
-    const ws = await RawWs.open(b, eioPath({ sid: session.sid, transport: 'websocket' }));
-    await ws.send(TEXT, '2probe');
-    await ws.frame();
-    await ws.send(TEXT, '5');
+    const ws = await moved(session, b);
     ws.wire.socket.pause();
     const part = 'b'.repeat(800_000);
     const rounds = 40;
@@ -364,10 +363,7 @@ describe('upgrades', () => {
   test('a session\'s node that does not read is no burden either', async (t) => {
     const [a, b] = await startNodes(t, 2);
     const session = await opened(a);
-    const ws = await RawWs.open(b, eioPath({ sid: session.sid, transport: 'websocket' }));
-    await ws.send(TEXT, '2probe');
-    await ws.frame();
-    await ws.send(TEXT, '5');
+    const ws = await moved(session, b);
     a.child.kill('SIGSTOP');
     t.after(() => a.child.kill('SIGCONT'));
     let sent = 0;

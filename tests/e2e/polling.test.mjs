@@ -6,6 +6,7 @@
 //  - pipelined requests overlap: Node starts them at once.
 //  - a POST that is no UTF-8 is decoded to replacement characters.
 import assert from 'node:assert/strict';
+import { connect as tcp } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 
 import { Polling, RS } from './lib/eio.mjs';
@@ -154,6 +155,22 @@ function pollingTests(server) {
       // 400 code 1 when the abort was seen first, else the overlap's bare 400
       assert.equal(next.status, 400);
       await s.gone();
+    }
+  });
+
+  // As nc -N and some proxies do; which shard the session is on is chance.
+  test('a request that comes together with the end of its connection is answered', async () => {
+    const whole = (request) => new Promise((resolve, reject) => {
+      const socket = tcp({ host: '127.0.0.1', port: server().port, allowHalfOpen: true });
+      let text = '';
+      socket.on('data', (d) => (text += d)).on('end', () => resolve(text)).on('error', reject);
+      socket.end(request);
+    });
+    for (let i = 0; i < 12; i++) {
+      const s = await Polling.open(server());
+      const posted = await whole(`POST ${s.path()} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n40`);
+      assert.match(posted, /^HTTP\/1.1 200 .*\r\n\r\nok$/s);
+      assert.match(await whole(`GET ${s.path()} HTTP/1.1\r\nHost: x\r\n\r\n`), /^HTTP\/1.1 200 .*\r\n\r\n40{"sid":.*}$/s);
     }
   });
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 
-import { ask, client, closeAll, connect, connected, event, inbox } from './lib/client.mjs';
+import { ask, client, closeAll, connect, connected, event, inbox, refusal } from './lib/client.mjs';
 import { client2, close2, connected2 } from './lib/client2.mjs';
 import { Polling, Socket } from './lib/eio.mjs';
 import { SHARDS, label, reference, start, startFor, until } from './lib/target.mjs';
@@ -48,13 +48,6 @@ refuse = never {1}
 emit = sender: first
 refuse = "too late"
 `;
-
-const refusal = async (socket) => {
-  const failed = event(socket, 'connect_error');
-  socket.connect();
-  const e = await failed;
-  return [e.message, e.data];
-};
 
 for (const shards of SHARDS) {
   describe(label(shards), () => {

@@ -39,6 +39,14 @@ export function connect(server, options) {
   return connected(client(server, options));
 }
 
+// Of one that is to be refused: [message, data].
+export async function refusal(socket) {
+  const failed = event(socket, 'connect_error');
+  socket.connect();
+  const e = await failed;
+  return [e.message, e.data];
+}
+
 // Everything that arrives from now on as [event, ...args]; .wait(n) for the first n.
 export function inbox(socket) {
   const { all, add } = gather();

@@ -166,7 +166,7 @@ class Daemon {
 
 // ini: text of an INI file; conf: path of one (instead of ini). options: { 'section.key': value }.
 // listeners: how many `listening on` lines to wait for. listen: null leaves the key to the INI.
-// files: limit of open files.
+// files: limit of open files. within: the words of a command that becomes the daemon.
 export async function start({
   ini = '',
   conf,
@@ -177,6 +177,7 @@ export async function start({
   args = [],
   env = {},
   files,
+  within = files ? ['sh', '-c', `ulimit -n ${files} && exec "$0" "$@"`] : [],
   timeout = 10_000,
 } = {}) {
   if (!existsSync(binary)) throw new Error(`${binary} does not exist: run make first`);
@@ -191,8 +192,8 @@ export async function start({
   if (listen) all['server.listen'] = listen;
   const argv = ['-c', conf];
   for (const [key, value] of Object.entries(all)) argv.push('-o', `${key}=${value}`);
-  const limited = ['-c', `ulimit -n ${files} && exec "$0" "$@"`, binary];
-  const child = spawn(files ? 'sh' : binary, [...(files ? limited : []), ...argv, ...args], {
+  const [command, ...words] = [...within, binary, ...argv, ...args];
+  const child = spawn(command, words, {
     cwd: dir,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -6,12 +6,13 @@
 //   await db.rows('SELECT id FROM message')   // [{ id: '1' }, …]
 //   await db.stop(); await db.start();        // the same port and socket; kill(), pause(), resume()
 //   await db.remove();
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { freePort, slow, tempDir } from './daemon.mjs';
+import { Program } from './program.mjs';
 
 const exec = promisify(execFile);
 const FOLDERS = [...(process.env.PATH || '').split(':'), '/usr/sbin', '/usr/local/sbin'];
@@ -20,11 +21,6 @@ const LOG_SIZE = '--innodb-log-file-size=16M';
 const USER = 'roomcast';
 const PASSWORD = "p'a\\ss;w#ord"; // one that has to be quoted everywhere
 export const DATABASE = 'rooms';
-
-const running = new Set();
-process.prependListener('exit', () => {
-  for (const child of running) child.kill('SIGKILL'); // before tempDir() removes their folders
-});
 
 function program(name) {
   const found = FOLDERS.map((folder) => join(folder, name)).find(existsSync);
@@ -70,15 +66,15 @@ function parse(text) {
   return lines.map((line) => Object.fromEntries(line.map((v, i) => [names[i], value(v)])));
 }
 
-class Mariadb {
+class Mariadb extends Program {
   constructor(dir, port, tls) {
+    super();
     this.engine = 'mariadb';
     this.dir = dir;
     this.socket = join(dir, 'socket');
     this.log = join(dir, 'log');
     this.port = port;
     this.tls = tls;
-    this.child = null;
   }
 
   // tls: what [store] tls is to be.
@@ -94,20 +90,12 @@ class Mariadb {
   async start() {
     const way = this.port ? [`--port=${this.port}`, '--bind-address=127.0.0.1'] : ['--skip-networking'];
     const tls = ['ca', 'cert', 'key'].map((name) => `--ssl-${name}=${join(this.dir, 'tls', name)}.pem`);
-    const child = spawn(
-      program('mariadbd'),
-      [
-        '--no-defaults', `--datadir=${join(this.dir, 'data')}`, `--socket=${this.socket}`,
-        `--pid-file=${join(this.dir, 'pid')}`, `--log-error=${this.log}`, `--tmpdir=${this.dir}`,
-        '--skip-name-resolve', '--skip-log-bin', '--innodb-buffer-pool-size=32M', LOG_SIZE,
-        '--innodb-flush-log-at-trx-commit=1', ...way, ...(this.tls ? tls : []), ...AS_ROOT,
-      ],
-      { stdio: 'ignore' },
-    );
-    running.add(child);
-    this.child = child;
-    this.end = new Promise((done) => child.once('close', done).once('error', done));
-    this.end.then(() => running.delete(child));
+    const child = this.launch(program('mariadbd'), [
+      '--no-defaults', `--datadir=${join(this.dir, 'data')}`, `--socket=${this.socket}`,
+      `--pid-file=${join(this.dir, 'pid')}`, `--log-error=${this.log}`, `--tmpdir=${this.dir}`,
+      '--skip-name-resolve', '--skip-log-bin', '--innodb-buffer-pool-size=32M', LOG_SIZE,
+      '--innodb-flush-log-at-trx-commit=1', ...way, ...(this.tls ? tls : []), ...AS_ROOT,
+    ]);
     await this._ready(child);
   }
 
@@ -122,29 +110,6 @@ class Mariadb {
       }
       await new Promise((r) => setTimeout(r, 20));
     }
-  }
-
-  async _end(signal) {
-    this.child?.kill('SIGCONT');
-    this.child?.kill(signal);
-    await this.end;
-    this.child = null;
-  }
-
-  stop() {
-    return this._end('SIGTERM');
-  }
-
-  kill() {
-    return this._end('SIGKILL');
-  }
-
-  pause() {
-    this.child.kill('SIGSTOP');
-  }
-
-  resume() {
-    this.child.kill('SIGCONT');
   }
 
   // As its administrator. What the client program wrote.

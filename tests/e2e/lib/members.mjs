@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 
 import { ask, connect, inbox } from './client.mjs';
-import { start } from './daemon.mjs';
+import { metric as metricOf, startWithMetrics } from './metrics.mjs';
 import { startRedis } from './redis.mjs';
 import { sleep, until } from './wait.mjs';
 
@@ -21,22 +21,17 @@ export async function startOwn(t, options) {
 
 // A daemon with a client, and a second one, in the room "lobby".
 export async function startMember(t, redis, { shards = 1, options = {}, ini = INI, auth } = {}) {
-  const server = await start({ ini, shards, options: { 'cluster.redis': redis.url, 'admin.listen': '127.0.0.1:0', ...options } });
-  t.after(() => server.stop());
-  const [, admin] = await until('its address is said', () => /metrics on (http:\S+)\/metrics/.exec(server.stderr()));
+  const server = await startWithMetrics(t, { ini, shards, options: { 'cluster.redis': redis.url, ...options } });
   const client = await connect(server, { transports: ['websocket'], auth });
   const box = inbox(client);
   const second = await connect(server, { auth });
   const box2 = inbox(second);
   for (const c of [client, second]) await ask(c, 'join', 'lobby');
-  return { server, admin, client, box, second, box2 };
+  return { server, admin: server.admin, client, box, second, box2 };
 }
 
-export async function metric(node, name) {
-  const text = await (await fetch(`${node.admin}/metrics`)).text();
-  return Number(new RegExp(`^roomcast_cluster_${name} (\\d+)$`, 'm').exec(text)[1]);
-}
-
+// Of the cluster.
+export const metric = (node, name) => metricOf(node, `cluster_${name}`);
 export const ready = async (node) => (await fetch(`${node.admin}/readyz`)).text();
 export const isUp = (node) => until('it is up', async () => (await metric(node, 'up')) === 1, 30_000);
 export const isDown = (node) => until('it is down', async () => (await metric(node, 'up')) === 0, 40_000);

@@ -4,15 +4,18 @@ import assert from 'node:assert/strict';
 import { start } from './daemon.mjs';
 import { until } from './wait.mjs';
 
-// Starts one that is stopped after the test t; server.admin is the address of its admin listener.
+// Starts one that is stopped after the test t, if one is given; server.admin is the address of its admin listener.
 export async function startWithMetrics(t, { options, ...rest } = {}) {
   const server = await start({ ...rest, options: { 'admin.listen': '127.0.0.1:0', ...options } });
-  t.after(() => server.stop());
-  const line = await until('the address of the metrics', () =>
-    /metrics on (http:\S+)\/metrics/.exec(server.stderr()),
-  );
-  server.admin = line[1];
+  t?.after(() => server.stop());
+  server.admin = await adminOf(server);
   return server;
+}
+
+// What its log says of that address.
+export async function adminOf(server) {
+  const line = await until('the address of the metrics', () => /metrics on (http:\S+)\/metrics/.exec(server.stderr()));
+  return line[1];
 }
 
 // { name: sum over the shards }; of those with a reason or a limit, { 'name reason': sum }.
@@ -28,4 +31,12 @@ export async function metrics(server) {
     sums[key] = (sums[key] ?? 0) + Number(value);
   }
   return sums;
+}
+
+// One that must be there, of all shards where they have each their own.
+export async function metric(server, name) {
+  const text = await (await fetch(`${server.admin}/metrics`)).text();
+  const found = [...text.matchAll(new RegExp(`^roomcast_${name}(?:\\{[^}]*\\})? (\\d+)$`, 'gm'))];
+  assert.ok(found.length > 0, name);
+  return found.reduce((sum, m) => sum + Number(m[1]), 0);
 }

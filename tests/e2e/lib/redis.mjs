@@ -5,7 +5,6 @@
 //   await redis.command('CLIENT', 'LIST')
 //   await redis.stop(); await redis.start();  // the same port; pause(), resume()
 //   const node = await startNode(redis);      // a socket.io server: node.io, node.url
-import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 
@@ -14,21 +13,17 @@ import { createClient } from 'redis';
 import { Server } from 'socket.io';
 
 import { freePort, slow, tempDir } from './daemon.mjs';
+import { Program } from './program.mjs';
 import { until } from './wait.mjs';
 
-const running = new Set();
-process.prependListener('exit', () => {
-  for (const child of running) child.kill('SIGKILL'); // before tempDir() removes their folders
-});
-
-class Redis {
+class Redis extends Program {
   constructor(dir, port, password, keeps, debug) {
+    super();
     this.options = ['--appendonly', keeps ? 'yes' : 'no', ...(debug ? ['--enable-debug-command', 'local'] : [])];
     this.dir = dir;
     this.port = port;
     this.password = password;
     this.socket = join(dir, 'socket');
-    this.child = null;
   }
 
   get url() {
@@ -37,18 +32,10 @@ class Redis {
 
   async start() {
     const secret = this.password ? ['--requirepass', this.password] : [];
-    const child = spawn(
-      'redis-server',
-      [
-        '--port', this.port, '--bind', '127.0.0.1', '--dir', this.dir, '--unixsocket', this.socket,
-        '--save', '', ...this.options, '--logfile', join(this.dir, 'log'), ...secret,
-      ].map(String),
-      { stdio: 'ignore' },
-    );
-    running.add(child);
-    this.child = child;
-    this.end = new Promise((done) => child.once('close', done).once('error', done));
-    this.end.then(() => running.delete(child));
+    const child = this.launch('redis-server', [
+      '--port', this.port, '--bind', '127.0.0.1', '--dir', this.dir, '--unixsocket', this.socket,
+      '--save', '', ...this.options, '--logfile', join(this.dir, 'log'), ...secret,
+    ]);
     await until(
       'redis-server answers',
       () => {
@@ -73,29 +60,6 @@ class Redis {
     } finally {
       await c.disconnect();
     }
-  }
-
-  async _end(signal) {
-    this.child?.kill('SIGCONT');
-    this.child?.kill(signal);
-    await this.end;
-    this.child = null;
-  }
-
-  stop() {
-    return this._end('SIGTERM');
-  }
-
-  kill() {
-    return this._end('SIGKILL');
-  }
-
-  pause() {
-    this.child.kill('SIGSTOP');
-  }
-
-  resume() {
-    this.child.kill('SIGCONT');
   }
 }
 

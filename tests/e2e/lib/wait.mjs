@@ -16,14 +16,14 @@ export async function within(ms, what, promise) {
   }
 }
 
-// Waits until check() is truthy and returns its value.
-export async function until(what, check, ms = 5000) {
+// Waits until check() is truthy and returns its value; it is asked every `every` ms.
+export async function until(what, check, ms = 5000, every = 5) {
   const limit = Date.now() + ms * slow;
   for (;;) {
     const value = await check();
     if (value) return value;
     if (Date.now() > limit) throw new Error(`timed out: ${what}`);
-    await sleep(5);
+    await sleep(every);
   }
 }
 
