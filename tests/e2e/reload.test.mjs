@@ -390,19 +390,21 @@ test('a big file for slow readers is not copied, and comes whole although a relo
   const ini = `[server]\nstatic_root = ${dir}\n${rules('said')}`;
   const server = await startFor(t, { ini, shards: 2 });
   const resident = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.child.pid}/status`, 'utf8'))[1]) * 1024;
+  // Reads the beginning and no more until body() is asked for; unless all of it has come with the beginning.
   const get = async () => {
     const socket = dial({ host: '127.0.0.1', port: server.port });
     const pieces = [];
+    const end = new Promise((resolve) => socket.once('end', resolve));
     socket.on('data', (d) => pieces.push(d));
+    const begun = event(socket, 'data', 20_000);
     socket.write('GET /big.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
-    await until('it begins', () => pieces.length, 20_000);
+    await begun;
     socket.pause();
-    return { socket, pieces };
+    return { socket, pieces, end };
   };
-  const body = async ({ socket, pieces }) => {
-    const end = event(socket, 'end', 60_000);
+  const body = async ({ socket, pieces, end }) => {
     socket.resume();
-    await end;
+    await within(60_000, 'the end of the file', end);
     const all = Buffer.concat(pieces);
     return all.subarray(all.indexOf('\r\n\r\n') + 4);
   };
