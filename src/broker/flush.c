@@ -29,7 +29,7 @@ RC_ON_SHARD static uint32_t gather(struct rc_shard *sh, uint32_t next, struct ro
         s->dirty = false;
         if (s->closed && s->polling == NULL)
             continue;
-        if (s->fd >= 0 && rc_outq_single(&s->out)) {
+        if (s->fd >= 0 && rc_outq_single(&s->out) && s->out.bytes <= RC_OUTQ_TURN) {
             r->job[r->n] = (struct rc_uring_job){.q = &s->out, .fd = s->fd};
             r->of[r->n++] = s;
         } else {

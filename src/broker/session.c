@@ -206,6 +206,12 @@ void rc_session_release(struct rc_shard *sh, struct rc_session *s)
     rc_session_touch(sh, s);
 }
 
+RC_ON_SHARD static bool has_too_much(const struct rc_shard *sh, const struct rc_session *s)
+{
+    return !s->closed && !rc_outq_empty(&s->out) &&
+           rc_outq_cost(&s->out) > sh->app->conf->limits_max_queue;
+}
+
 void rc_session_flush_rest(struct rc_shard *sh, struct rc_session *s, int rc)
 {
     if (s->fd >= 0 && rc == RC_EAGAIN) {
@@ -221,8 +227,11 @@ void rc_session_flush_rest(struct rc_shard *sh, struct rc_session *s, int rc)
     } else if (s->kind == RC_SESSION_POLLING) {
         rc_polling_flush(sh, s);
     }
-    if (!s->closed && !rc_outq_empty(&s->out) &&
-        rc_outq_cost(&s->out) > sh->app->conf->limits_max_queue) {
+    if (has_too_much(sh, s) && s->conn != NULL) {
+        rc_conn_flush_all(s->conn); /* the turn's share is not what the client has to answer for */
+        rc_session_set_fd(s);
+    }
+    if (has_too_much(sh, s)) {
         if (s->conn != NULL)
             rc_conn_close(s->conn, RC_CLOSE_SLOW);
         else

@@ -77,7 +77,7 @@ RC_ON_SHARD static struct behinds list_behind(struct rc_shard *sh)
     return b;
 }
 
-/* False: it has gone meanwhile. */
+/* False: it has gone meanwhile, or its socket takes what waits, which was only more than a turn's share. */
 RC_ON_SHARD static bool close_one(struct rc_shard *sh, const struct behind *b)
 {
     struct rc_session *s = b->conn ? NULL : rc_session_find(sh, b->id);
@@ -85,6 +85,12 @@ RC_ON_SHARD static bool close_one(struct rc_shard *sh, const struct behind *b)
         b->conn ? rc_pool_find(&sh->loop.conns, rc_id_slot(b->id), rc_id_gen(b->id)) : NULL;
 
     if (s != NULL && !s->closed) {
+        if (s->conn != NULL) {
+            rc_conn_flush_all(s->conn);
+            rc_session_set_fd(s);
+        }
+        if (rc_outq_empty(&s->out))
+            return false;
         if (s->conn != NULL)
             rc_conn_close(s->conn, RC_CLOSE_QUEUED_TOTAL);
         else
@@ -92,6 +98,9 @@ RC_ON_SHARD static bool close_one(struct rc_shard *sh, const struct behind *b)
         return true;
     }
     if (c == NULL || kept_by(c) == 0)
+        return false;
+    rc_conn_flush_all(c);
+    if (kept_by(c) == 0)
         return false;
     rc_conn_close(c, RC_CLOSE_QUEUED_TOTAL);
     return true;

@@ -282,7 +282,7 @@ void rc_conn_ready(struct rc_conn *c)
     }
 }
 
-void rc_conn_flush(struct rc_conn *c)
+RC_ON_SHARD static void flush(struct rc_conn *c, size_t most)
 {
     bool waited = c->writing;
     size_t wrote = 0;
@@ -293,9 +293,9 @@ void rc_conn_flush(struct rc_conn *c)
     if (c->out == NULL)
         rc = RC_OK;
     else if (c->secure)
-        rc = rc_tls_flush(tls_of(c), c->out, &wrote);
+        rc = rc_tls_flush(tls_of(c), c->out, most, &wrote);
     else
-        rc = rc_outq_flush(c->out, c->fd, &wrote);
+        rc = rc_outq_flush_most(c->out, c->fd, most, &wrote);
     if (rc == RC_EAGAIN) {
         rc_conn_want_write(c);
         if (c->finishing && wrote != 0) /* progress */
@@ -310,6 +310,16 @@ void rc_conn_flush(struct rc_conn *c)
         else if (waited && !c->finishing && c->ops->on_drain != NULL)
             c->ops->on_drain(c);
     }
+}
+
+void rc_conn_flush(struct rc_conn *c)
+{
+    flush(c, RC_OUTQ_TURN);
+}
+
+void rc_conn_flush_all(struct rc_conn *c)
+{
+    flush(c, SIZE_MAX);
 }
 
 void rc_conn_finish(struct rc_conn *c, enum rc_close reason)

@@ -221,20 +221,26 @@ void rc_outq_advance(struct rc_outq *q, size_t n)
 }
 
 /* Not inlined: the members of a room mostly get one segment, and need no vector on the stack. */
-__attribute__((noinline)) static ssize_t send_many(const struct rc_outq *q, int fd)
+__attribute__((noinline)) static ssize_t send_many(const struct rc_outq *q, int fd,
+                                                     size_t most)
 {
     const struct rc_outq_more *m = q->more;
+    size_t rest = q->first->len - q->off;
     struct iovec iov[IOV_MAX_USED];
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 1};
 
     /* sendmsg() does not write through iov_base; the cast is the interface's. */
     iov[0].iov_base = (void *)(uintptr_t)(q->first->data + q->off);
-    iov[0].iov_len = q->first->len - q->off;
-    for (uint32_t i = 0; m != NULL && i < m->n && msg.msg_iovlen < IOV_MAX_USED; i++) {
+    iov[0].iov_len = rest < most ? rest : most;
+    most -= iov[0].iov_len;
+    for (uint32_t i = 0; m != NULL && i < m->n && most != 0 && msg.msg_iovlen < IOV_MAX_USED;
+         i++) {
         const struct rc_seg *s = m->seg[(m->head + i) & (m->cap - 1)];
+        size_t len = s->len < most ? s->len : most;
 
         iov[msg.msg_iovlen].iov_base = (void *)(uintptr_t)s->data;
-        iov[msg.msg_iovlen++].iov_len = s->len;
+        iov[msg.msg_iovlen++].iov_len = len;
+        most -= len;
     }
     return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
@@ -253,7 +259,7 @@ static bool is_full(ssize_t n, size_t want, int *rc)
 
 /* The first call is done, and wrote n of `want` bytes; n == 0 == want: it is not. */
 __attribute__((noinline)) static int flush_rest(struct rc_outq *q, int fd, ssize_t n,
-                                                size_t want, size_t *wrote)
+                                                size_t want, size_t most, size_t *wrote)
 {
     size_t total = 0;
     int rc = RC_OK;
@@ -267,9 +273,14 @@ __attribute__((noinline)) static int flush_rest(struct rc_outq *q, int fd, ssize
         }
         if (full || q->first == NULL)
             break;
-        /* More than one call takes is no short write. */
-        want = q->more == NULL || q->more->n < IOV_MAX_USED ? q->bytes : 0;
-        n = send_many(q, fd);
+        if (total >= most) {
+            rc = RC_EAGAIN;
+            break;
+        }
+        want = q->bytes < most - total ? q->bytes : most - total;
+        if (q->more != NULL && q->more->n >= IOV_MAX_USED)
+            want = 0; /* more than one call takes is no short write */
+        n = send_many(q, fd, most - total);
     }
     rc_net_bytes.sent += total;
     if (wrote != NULL)
@@ -292,15 +303,20 @@ int rc_outq_flush(struct rc_outq *q, int fd, size_t *wrote)
     size_t want = q->bytes;
     ssize_t n;
 
-    if (!rc_outq_single(q))
-        return flush_rest(q, fd, 0, 0, wrote);
+    if (!rc_outq_single(q) || want > RC_OUTQ_TURN)
+        return flush_rest(q, fd, 0, 0, RC_OUTQ_TURN, wrote);
     n = send(fd, q->first->data + q->off, want, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n != (ssize_t)want)
-        return flush_rest(q, fd, n, want, wrote);
+        return flush_rest(q, fd, n, want, RC_OUTQ_TURN, wrote);
     done_with(q);
     if (wrote != NULL)
         *wrote = want;
     return RC_OK;
+}
+
+int rc_outq_flush_most(struct rc_outq *q, int fd, size_t most, size_t *wrote)
+{
+    return flush_rest(q, fd, 0, 0, most, wrote);
 }
 
 int rc_outq_sent(struct rc_outq *q, int n)

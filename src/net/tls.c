@@ -286,7 +286,7 @@ static const uint8_t *next_record(struct rc_tls *t, const struct rc_outq *q, uin
     return t->side->record;
 }
 
-int rc_tls_flush(struct rc_tls *t, struct rc_outq *q, size_t *wrote)
+int rc_tls_flush(struct rc_tls *t, struct rc_outq *q, size_t most, size_t *wrote)
 {
     int rc = RC_OK, n;
     size_t total = 0;
@@ -300,7 +300,7 @@ int rc_tls_flush(struct rc_tls *t, struct rc_outq *q, size_t *wrote)
     t->write_blocked = false;
     t->budget = READ_BUDGET;
     ERR_clear_error();
-    while (rc == RC_OK && !rc_outq_empty(q)) {
+    while (rc == RC_OK && !rc_outq_empty(q) && total < most) {
         uint32_t len;
         const uint8_t *data = next_record(t, q, &len);
 
@@ -318,6 +318,8 @@ int rc_tls_flush(struct rc_tls *t, struct rc_outq *q, size_t *wrote)
         *wrote = total;
     if (rc != RC_OK && rc != RC_EAGAIN)
         ERR_clear_error();
+    if (rc == RC_OK && !rc_outq_empty(q))
+        return RC_EAGAIN;
     return rc == RC_ECLOSED ? RC_ESYS : rc;
 }
 

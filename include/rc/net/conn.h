@@ -145,9 +145,11 @@ void rc_conn_resume(struct rc_conn *c) RC_ON_SHARD;
 void rc_conn_poll(struct rc_conn *c) RC_ON_SHARD;
 /* Hands left-over bytes to on_data again, from the loop and not from here. */
 void rc_conn_later(struct rc_conn *c) RC_ON_SHARD;
-/* Writes what *out holds; asks for write readiness when the socket is full. Never closes the
- * connection before the caller returns to the loop. */
+/* Writes what *out holds, a turn's share of it (RC_OUTQ_TURN); asks for write readiness when that was not all. Never
+ * closes the connection before the caller returns to the loop. */
 void rc_conn_flush(struct rc_conn *c) RC_ON_SHARD;
+/* The same, as much as the socket takes: before it is said of a client that too much waits for it. */
+void rc_conn_flush_all(struct rc_conn *c) RC_ON_SHARD;
 /* The caller's flush got RC_EAGAIN: continue when the socket takes more. */
 void rc_conn_want_write(struct rc_conn *c) RC_ON_SHARD;
 /* Closes after everything is written and the peer has closed too; a peer that takes nothing for

@@ -38,7 +38,7 @@ enum {
 enum { RC_LOOP_NESTING = 4 };
 enum { RC_LOOP_BATCH = 256 }; /* connections with events that get their turn in one turn */
 enum {
-    RC_LOOP_ASIDE_US = 100
+    RC_LOOP_ASIDE_US = 50
 }; /* of a turn, at least, for those that are aside, and for timers */
 enum { RC_LOOP_TIMERS = 16 }; /* for each such time, since what they write takes time as well */
 

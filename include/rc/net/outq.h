@@ -24,6 +24,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The share: what one connection may write in one turn, in bytes. A socket takes 2.5 MB at once, and that is a
+ * millisecond in which the shard's others wait. */
+enum { RC_OUTQ_TURN = 131072 };
+
 struct rc_seg {
     const uint8_t *data;
     void *pin; /* what holds data, or NULL: the bytes follow this struct */
@@ -98,9 +102,12 @@ void rc_outq_copy(const struct rc_outq *q, uint8_t *to, size_t n);
 /* Drops n bytes from the front: they were written. */
 void rc_outq_advance(struct rc_outq *q, size_t n);
 
-/* Writes as much as the socket takes, in one call when the queue is short. RC_OK: all of it;
- * RC_EAGAIN: the socket is full; RC_ESYS: errno says why. *wrote is the bytes, if not NULL. */
+/* Writes as much as the socket takes, but not much more than a turn's share, in one call when the queue is short.
+ * RC_OK: all of it; RC_EAGAIN: the socket is full, or that was its share; RC_ESYS: errno says why. *wrote is the
+ * bytes, if not NULL. */
 int rc_outq_flush(struct rc_outq *q, int fd, size_t *wrote) RC_MUSTCHECK;
+/* The same of `most` bytes. */
+int rc_outq_flush_most(struct rc_outq *q, int fd, size_t most, size_t *wrote) RC_MUSTCHECK;
 
 /* One segment, which is what most have. */
 static inline bool rc_outq_single(const struct rc_outq *q)

@@ -94,8 +94,8 @@ bool rc_tls_resumed(const struct rc_tls *t);
  * all for now (*got may be 0). RC_ECLOSED: the peer has ended its side. RC_ESYS, RC_EPROTO: it is broken. */
 enum { RC_TLS_READ_MIN = 65536 };
 int rc_tls_read(struct rc_tls *t, uint8_t *to, size_t len, size_t *got) RC_MUSTCHECK;
-/* As rc_outq_flush(): small segments share a record, one that fills a record is not copied. */
-int rc_tls_flush(struct rc_tls *t, struct rc_outq *q, size_t *wrote) RC_MUSTCHECK;
+/* As rc_outq_flush_most(): small segments share a record, one that fills a record is not copied. */
+int rc_tls_flush(struct rc_tls *t, struct rc_outq *q, size_t most, size_t *wrote) RC_MUSTCHECK;
 /* Sends close_notify, if that can be. RC_EAGAIN: the socket takes nothing now. */
 int rc_tls_bye(struct rc_tls *t);
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384"; returns buf. */

@@ -21,7 +21,7 @@ struct rc_uring *rc_uring_new(void);
 void rc_uring_free(struct rc_uring *u);
 
 struct rc_uring_job {
-    struct rc_outq *q; /* with one segment: rc_outq_single() */
+    struct rc_outq *q; /* with one segment: rc_outq_single(), of at most RC_OUTQ_TURN bytes */
     int fd;
     int rc; /* out: as rc_outq_flush() returns it */
 };
