@@ -228,7 +228,8 @@ void rc_session_flush_rest(struct rc_shard *sh, struct rc_session *s, int rc)
         rc_polling_flush(sh, s);
     }
     if (has_too_much(sh, s) && s->conn != NULL) {
-        rc_conn_flush_all(s->conn); /* the turn's share is not what the client has to answer for */
+        /* The turn's share is not what the client has to answer for. */
+        rc_conn_flush_all(s->conn);
         rc_session_set_fd(s);
     }
     if (has_too_much(sh, s)) {

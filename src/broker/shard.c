@@ -2,7 +2,6 @@
 #include "rc/broker/shard.h"
 
 #include "rc/base/b64.h"
-#include "rc/base/machine.h"
 #include "rc/base/mem.h"
 #include "rc/broker/admin_ui.h"
 #include "rc/broker/ask.h"
@@ -16,6 +15,7 @@
 #include "rc/broker/news.h"
 #include "rc/broker/peers.h"
 #include "rc/broker/pipe.h"
+#include "rc/broker/place.h"
 #include "rc/broker/polling.h"
 #include "rc/broker/presence.h"
 #include "rc/broker/room.h"
@@ -254,10 +254,8 @@ static void put_back_dead(struct rc_shard *sh)
 }
 
 /* What there is to say of a turn when all is written. */
-static void measure(struct rc_shard *sh)
+static void measure(struct rc_shard *sh, uint64_t now)
 {
-    uint64_t now = rc_clock_us();
-
     rc_hist_add(&sh->stats.turn, now - rc_turn_us, 1);
     for (unsigned i = 0; i < sh->births.n; i++)
         rc_hist_add(&sh->stats.latency, now - sh->births.at[i].us, sh->births.at[i].times);
@@ -272,6 +270,7 @@ static void measure(struct rc_shard *sh)
 static void on_turn_end(void *arg)
 {
     struct rc_shard *sh = arg;
+    uint64_t now;
     bool clear;
 
     rc_assert_on_shard(sh);
@@ -300,7 +299,9 @@ static void on_turn_end(void *arg)
     if ((!clear || sh->ring_paused.n != 0 || (sh->ui != NULL && rc_ui_waits(sh))) &&
         !rc_timer_running(&sh->spill_timer))
         rc_timer_start(&sh->q_spill, &sh->spill_timer, sh->loop.now_ms);
-    measure(sh);
+    now = rc_clock_us();
+    measure(sh, now);
+    rc_place_turn(sh, now);
     put_back_dead(sh);
     if (sh->stopping && sh->loop.conns.used == sh->loop.ndead)
         rc_loop_stop(&sh->loop);
@@ -396,6 +397,7 @@ static bool may_wait(void *arg)
 {
     struct rc_shard *sh = arg;
 
+    rc_place_share(sh); /* while others still need not wake it */
     return rc_mesh_sleep(sh->mesh, sh->index);
 }
 
@@ -409,28 +411,6 @@ RC_ON_SHARD static void make_ring(struct rc_shard *sh)
     if (sh->uring == NULL && sh->index == 0)
         rc_shard_log(sh, RC_LOG_INFO, "no io_uring: %s; each connection is written by itself",
                      strerror_r(errno, why, sizeof(why)));
-}
-
-/* Which processor the thread has, and before whom. What is not permitted is said once. */
-RC_ON_SHARD static void take_place(struct rc_shard *sh)
-{
-    static atomic_flag not_kept = ATOMIC_FLAG_INIT, not_first = ATOMIC_FLAG_INIT;
-    const struct rc_conf *conf = sh->app->conf;
-    char why[128];
-
-    if (conf->server_cpu_affinity && !rc_machine_keep_on(sh->index) &&
-        !atomic_flag_test_and_set(&not_kept))
-        rc_shard_log(sh, RC_LOG_WARN,
-                     "server.cpu_affinity: it cannot be kept on one core: %s; it needs to be "
-                     "permitted sched_setaffinity (SystemCallFilter in a unit of systemd)",
-                     strerror_r(errno, why, sizeof(why)));
-    if (conf->server_realtime && !rc_machine_realtime() &&
-        !atomic_flag_test_and_set(&not_first))
-        rc_shard_log(
-            sh, RC_LOG_WARN,
-            "server.realtime: it cannot go before others: %s; it needs CAP_SYS_NICE or "
-            "a limit of 1 (ulimit -r, LimitRTPRIO), and no RestrictRealtime",
-            strerror_r(errno, why, sizeof(why)));
 }
 
 static void *run(void *arg)
@@ -447,7 +427,7 @@ static void *run(void *arg)
     /* NOLINTNEXTLINE(cert-pos47-c,concurrency-thread-canceltype-asynchronous): it is disabled */
     (void)pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
     rc_blocks_keep(true);
-    take_place(sh);
+    rc_place_take(sh);
     make_ring(sh);
     rc_loop_run(&sh->loop, may_wait, on_turn_end, sh);
     (void)rc_outq_trim();

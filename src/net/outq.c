@@ -221,8 +221,7 @@ void rc_outq_advance(struct rc_outq *q, size_t n)
 }
 
 /* Not inlined: the members of a room mostly get one segment, and need no vector on the stack. */
-__attribute__((noinline)) static ssize_t send_many(const struct rc_outq *q, int fd,
-                                                     size_t most)
+__attribute__((noinline)) static ssize_t send_many(const struct rc_outq *q, int fd, size_t most)
 {
     const struct rc_outq_more *m = q->more;
     size_t rest = q->first->len - q->off;

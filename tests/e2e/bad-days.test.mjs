@@ -24,7 +24,7 @@ import { load, startLoad } from './lib/load.mjs';
 import { mayLink, startLink } from './lib/lossy.mjs';
 import { metrics, startWithMetrics } from './lib/metrics.mjs';
 import { sleep, until, within } from './lib/wait.mjs';
-import { RawWs, TEXT } from './lib/wire.mjs';
+import { frame, RawWs, TEXT } from './lib/wire.mjs';
 
 const conf = join(top, 'bench/bench.ini');
 const LIMITS = { timeout: seconds(240_000, 600_000) * slow };
@@ -162,10 +162,10 @@ describe('bad days', () => {
       const deaf = await join40();
       const talker = await join40();
       deaf.wire.socket.pause();
-      const text = `42["sendMessageToRoom","deaf","${'x'.repeat(500_000)}"]`;
+      const message = frame(TEXT, `42["sendMessageToRoom","deaf","${'x'.repeat(500_000)}"]`); // once: masking it is work
       let most = 0;
       for (let i = 0; i < 100; i++) {
-        await talker.send(TEXT, text);
+        await talker.wire.write(message);
         for (;;) if ((await talker.frame()).data.length > 400_000) break; // its own comes back
         most = Math.max(most, resident(server));
       }

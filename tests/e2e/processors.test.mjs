@@ -2,9 +2,12 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { start } from './lib/daemon.mjs';
+import { start, top } from './lib/daemon.mjs';
+import { load } from './lib/load.mjs';
+import { metrics, startWithMetrics } from './lib/metrics.mjs';
 import { until } from './lib/wait.mjs';
 
 // 3 or '0-3,8' as [3] or [0, 1, 2, 3, 8]
@@ -42,6 +45,26 @@ test('shards run where the machine wants them to', async (t) => {
     assert.deepEqual(all[name].cpus, mine, name);
     assert.notEqual(all[name].policy, RR, name);
   }
+});
+
+// 100 rooms that talk as fast as they can, for a second, with two shards that may run on these processors.
+async function yields(t, cpus, options = {}) {
+  const within = ['taskset', '-c', cpus.join(',')];
+  const server = await startWithMetrics(t, { conf: join(top, 'bench/bench.ini'), shards: 2, within, options });
+  const figures = await load(server.port, '--rooms 100 --members 4 --outstanding 1 --warmup 0 --duration 1 --quiet');
+  assert.equal(figures.code, 0, figures.out + figures.err);
+  assert.ok(figures.delivered > 0 && figures.delivered === figures.expected, figures.out);
+  return (await metrics(server)).yields_total;
+}
+
+test('shards that have one processor take turns', async (t) => {
+  assert.ok((await yields(t, mine.slice(0, 1))) > 10);
+});
+
+test('shards that have one each need not', async (t) => {
+  const often = await yields(t, mine.slice(0, 2), { 'server.cpu_affinity': 'yes' });
+  if (mine.length > 1) assert.equal(often, 0);
+  else assert.ok(often > 10, 'there is but one for both');
 });
 
 test('server.cpu_affinity: each has its core, and nobody else is kept anywhere', async (t) => {

@@ -12,6 +12,7 @@
 #include "rc/base/pool.h"
 #include "rc/broker/app.h"
 #include "rc/broker/mesh.h"
+#include "rc/broker/place.h"
 #include "rc/broker/room.h"
 #include "rc/broker/session.h"
 #include "rc/broker/stats.h"
@@ -61,8 +62,9 @@ struct rc_shard {
     struct rc_generation *generation; /* see renew.c */
     struct rc_admission
         *admission; /* borrowed, set by main; NULL: no limits that shards share */
-    struct rc_shard *const *peers; /* [nshards], borrowed; their `stats` alone are read */
-    uint64_t look_above;           /* bytes in queues here, see shed.h */
+    struct rc_shard *const
+        *peers;          /* [nshards], borrowed; their `stats` and place.cpu alone are read */
+    uint64_t look_above; /* bytes in queues here, see shed.h */
     struct rc_mesh *mesh;
     bool mail_waits; /* some was left over */
     /* Results to this shard itself wait in a ring, behind a part of a union: so others must, too. */
@@ -147,6 +149,7 @@ struct rc_shard {
     bool draining, drain_due, stopping, stop_hard;
     struct rc_stats stats;
     struct rc_births births;
+    struct rc_place place;
     pthread_t thread;
     bool started;
 };

@@ -43,7 +43,8 @@
     X(pipes_failed, counter, "those that were not, or were not answered there")        \
     X(piped, counter, "connections that other nodes have passed on to this one")       \
     X(ui_dropped, counter, "events that operators in the Admin UI were not told of")   \
-    X(turns, counter, "turns of the loop")
+    X(turns, counter, "turns of the loop")                                             \
+    X(yields, counter, "times that a shard let another one on its processor go first")
 
 /* Sessions by what they speak, as rc_session.kind. */
 enum { RC_TRANSPORTS = 3 };

@@ -57,6 +57,31 @@ Test(session, held_while_slow)
     free(big);
 }
 
+/* What a turn leaves over, although the socket would take it, does not make a client slow. */
+Test(session, a_turns_share_is_not_too_much)
+{
+    enum { LEN = RC_OUTQ_TURN + 50000 };
+    static char big[LEN];
+    struct rig r;
+    struct rig_client c;
+
+    memset(big, 'a', LEN);
+    memcpy(big, "42[\"big\",\"", 10);
+    memcpy(big + LEN - 2, "\"]", 2);
+    rig_open(&r, 1, "[limits]\nmax_queue = 32KiB\n[event big]\nemit = sender: big {1}\n");
+    rig_socketio(&r, &c, 0);
+    for (unsigned i = 0; i < 5; i++) {
+        rig_frame(&c, 1, big, LEN);
+        rig_settle(&r);
+        cr_assert(rig_hear(&c));
+        cr_assert_eq(c.message.len, (size_t)LEN);
+    }
+    cr_assert_eq(rc_stat_get(&r.shard[0]->stats.closed[RC_CLOSE_SLOW]), 0u);
+    rig_hang_up(&c);
+    rig_settle(&r);
+    rig_close(&r);
+}
+
 /* Many small answers that nobody reads are not less than few long ones. */
 Test(session, small_answers_count)
 {

@@ -278,6 +278,71 @@ Test(outq, partial_writes_of_small_segments)
     through_a_small_socket(1, 60000);
 }
 
+/* The socket would take all of it at once. */
+static void in_shares(size_t len, unsigned count)
+{
+    struct rc_outq q = {0};
+    struct pair p;
+    uint64_t in = 0, out = 0;
+    size_t wrote;
+
+    pair_open(&p, 4 << 20);
+    for (unsigned i = 0; i < count; i++)
+        rc_outq_push(&q, piece(&in, len));
+    while (q.bytes > RC_OUTQ_TURN) {
+        uint64_t before = out;
+
+        cr_assert_eq(rc_outq_flush(&q, p.ours, &wrote), RC_EAGAIN);
+        cr_assert_eq(wrote, (size_t)RC_OUTQ_TURN);
+        drain(&p, &out);
+        cr_assert_eq(out - before, wrote);
+        cr_assert_eq(out + q.bytes, in);
+    }
+    cr_assert_eq(rc_outq_flush(&q, p.ours, &wrote), RC_OK);
+    drain(&p, &out);
+    cr_assert_eq(out, in);
+    cr_assert(rc_outq_empty(&q));
+    pair_close(&p);
+}
+
+Test(outq, a_share_of_one_segment)
+{
+    in_shares(5 * RC_OUTQ_TURN + 12345, 1);
+}
+
+Test(outq, a_share_of_large_segments)
+{
+    in_shares(70000, 9);
+}
+
+Test(outq, a_share_of_small_segments)
+{
+    in_shares(700, 800); /* more than one call takes, and a share ends within one */
+}
+
+Test(outq, a_share_is_all_there_is)
+{
+    in_shares(RC_OUTQ_TURN, 1);
+    in_shares(RC_OUTQ_TURN / 2, 4);
+}
+
+Test(outq, more_than_a_share)
+{
+    struct rc_outq q = {0};
+    struct pair p;
+    uint64_t in = 0, out = 0;
+    size_t wrote;
+
+    pair_open(&p, 4 << 20);
+    rc_outq_push(&q, piece(&in, RC_OUTQ_TURN + 5));
+    rc_outq_push(&q, piece(&in, 12345));
+    cr_assert_eq(rc_outq_flush_most(&q, p.ours, SIZE_MAX, &wrote), RC_OK);
+    cr_assert_eq(wrote, in);
+    drain(&p, &out);
+    cr_assert_eq(out, in);
+    pair_close(&p);
+}
+
 Test(outq, says_what_it_wrote)
 {
     struct rc_outq q = {0};
