@@ -397,6 +397,7 @@ static bool may_wait(void *arg)
 {
     struct rc_shard *sh = arg;
 
+    rc_assert_on_shard(sh);
     rc_place_share(sh); /* while others still need not wake it */
     return rc_mesh_sleep(sh->mesh, sh->index);
 }
