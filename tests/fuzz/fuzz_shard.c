@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -158,10 +159,13 @@ static bool is_busy(unsigned i)
             if (rc_mesh_posted(w.mesh, from, i, (enum rc_mesh_class)k) !=
                 rc_mesh_done(w.mesh, from, i, (enum rc_mesh_class)k))
                 return true;
+    /* Of those that are aside a turn may have served but one. */
     while ((c = rc_pool_next(&sh->loop.conns, &cursor)) != NULL) {
-        int n = 0;
+        struct pollfd it = {.fd = c->fd,
+                            .events = (short)((c->reading ? POLLIN | POLLRDHUP : 0) |
+                                              (c->writing ? POLLOUT : 0))};
 
-        if (c->reading && ioctl(c->fd, FIONREAD, &n) == 0 && n > 0)
+        if (it.events != 0 && poll(&it, 1, 0) > 0)
             return true;
     }
     return sh->loop.ready.n != 0;
