@@ -405,6 +405,13 @@ static size_t on_data(struct rc_conn *c, uint8_t *data, size_t len)
     return used;
 }
 
+/* What was answered before is the peer's, as far as its socket takes it. */
+RC_ON_SHARD static void close_ended(struct rc_conn *c)
+{
+    rc_conn_flush_all(c);
+    rc_conn_close(c, RC_CLOSE_PEER);
+}
+
 static void on_eof(struct rc_conn *c)
 {
     struct rc_shard *sh = rc_shard_of(c);
@@ -421,9 +428,9 @@ static void on_eof(struct rc_conn *c)
         else if (rc_route_cancel(sh, c, true))
             rc_timer_start(&sh->q_eof, &c->timer, sh->loop.now_ms);
         else
-            rc_conn_close(c, RC_CLOSE_PEER);
+            close_ended(c);
     } else {
-        rc_conn_close(c, RC_CLOSE_PEER);
+        close_ended(c);
     }
 }
 
@@ -432,7 +439,7 @@ static void on_eof_overdue(struct rc_timer *t, void *arg)
     const struct rc_shard *sh = arg;
 
     rc_assert_on_shard(sh);
-    rc_conn_close(RC_CONTAINER(t, struct rc_conn, timer), RC_CLOSE_PEER);
+    close_ended(RC_CONTAINER(t, struct rc_conn, timer));
 }
 
 static void on_drain(struct rc_conn *c)
@@ -567,6 +574,7 @@ bool rc_front_admit(struct rc_shard *sh, struct rc_conn *c)
     if (why != RC_ADMITTED) {
         bool plain = !c->secure && set_of(sh, c->listener) == NULL;
 
+        rc_conn_flush_all(c); /* answers to what was pipelined before */
         rc_tls_free(rc_conn_take_tls(c));
         rc_admission_turn_away(sh->admission, rc_conn_release(c, RC_CLOSE_LIMIT), why, plain);
     }

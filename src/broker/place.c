@@ -11,6 +11,9 @@
 enum {
     STRETCH_US = 100, /* that a shard keeps a processor that is another's as well */
     SLEPT_US = 20,    /* between two turns: it has waited, and others could run */
+    AGE_SHIFT = 13,   /* of us: steps of 8 ms */
+    AGE_MAX = 2,      /* steps; a shard that waits for a tick of the kernel had a turn since */
+    CPU_BITS = 16,
 };
 
 void rc_place_take(struct rc_shard *sh)
@@ -34,31 +37,41 @@ void rc_place_take(struct rc_shard *sh)
             strerror_r(errno, why, sizeof(why)));
 }
 
-static bool is_shared(const struct rc_shard *sh, unsigned cpu)
+uint64_t rc_place_seen(unsigned cpu, uint64_t now_us)
 {
-    for (unsigned i = 0; sh->peers != NULL && i < sh->nshards; i++)
-        if (i != sh->index &&
-            /* relaxed: a hint, where it was some turns ago would do */
-            atomic_load_explicit(&sh->peers[i]->place.cpu, memory_order_relaxed) == cpu)
+    return (now_us >> AGE_SHIFT) << CPU_BITS | (cpu + 1);
+}
+
+/* Was another one on the processor of `seen`, not long before? */
+static bool is_shared(const struct rc_shard *sh, uint64_t seen)
+{
+    for (unsigned i = 0; sh->peers != NULL && i < sh->nshards; i++) {
+        /* relaxed: a hint, where it was some turns ago would do */
+        uint64_t other = atomic_load_explicit(&sh->peers[i]->place.seen, memory_order_relaxed);
+
+        if (i != sh->index && (uint16_t)other == (uint16_t)seen &&
+            (other >> CPU_BITS) + AGE_MAX >= seen >> CPU_BITS)
             return true;
+    }
     return false;
 }
 
 void rc_place_turn(struct rc_shard *sh, uint64_t now_us)
 {
     struct rc_place *p = &sh->place;
-    unsigned cpu = (unsigned)sched_getcpu() + 1; /* 0: the kernel does not say */
+    int cpu = sched_getcpu();
+    uint64_t seen = cpu >= 0 ? rc_place_seen((unsigned)cpu, now_us) : 0;
 
-    if (atomic_load_explicit(&p->cpu, memory_order_relaxed) !=
-        cpu) /* its line is others', too */
-        atomic_store_explicit(&p->cpu, cpu, memory_order_relaxed);
+    /* Seldom: others read that cache line. */
+    if (atomic_load_explicit(&p->seen, memory_order_relaxed) != seen)
+        atomic_store_explicit(&p->seen, seen, memory_order_relaxed);
     if (rc_turn_us - p->end_us > SLEPT_US)
         p->from_us = rc_turn_us;
     p->end_us = now_us;
     if (now_us - p->from_us < STRETCH_US)
         return;
     p->from_us = now_us;
-    p->share = cpu != 0 && is_shared(sh, cpu);
+    p->share = seen != 0 && is_shared(sh, seen);
 }
 
 void rc_place_share(struct rc_shard *sh)

@@ -207,6 +207,7 @@ RC_ON_SHARD static void move(struct rc_shard *sh, struct rc_conn *c, unsigned sh
     struct rc_msg msg = {.type = RC_MSG_CONN};
     struct rc_tls *tls;
 
+    rc_conn_flush_all(c);
     if (!rc_outq_empty(c->out)) { /* answers to what was pipelined before are still here */
         rc_http_page(sh, c, 400, "read the answers before asking for an upgrade", true);
         return;

@@ -234,7 +234,7 @@ void rc_session_flush_rest(struct rc_shard *sh, struct rc_session *s, int rc)
     }
     if (has_too_much(sh, s)) {
         if (s->conn != NULL)
-            rc_conn_close(s->conn, RC_CLOSE_SLOW);
+            rc_conn_close(s->conn, s->conn->broken ? RC_CLOSE_RESET : RC_CLOSE_SLOW);
         else
             rc_session_close(sh, s, RC_CLOSE_SLOW);
     }

@@ -92,7 +92,7 @@ RC_ON_SHARD static bool close_one(struct rc_shard *sh, const struct behind *b)
         if (rc_outq_empty(&s->out))
             return false;
         if (s->conn != NULL)
-            rc_conn_close(s->conn, RC_CLOSE_QUEUED_TOTAL);
+            rc_conn_close(s->conn, s->conn->broken ? RC_CLOSE_RESET : RC_CLOSE_QUEUED_TOTAL);
         else
             rc_session_close(sh, s, RC_CLOSE_QUEUED_TOTAL);
         return true;
@@ -102,7 +102,7 @@ RC_ON_SHARD static bool close_one(struct rc_shard *sh, const struct behind *b)
     rc_conn_flush_all(c);
     if (kept_by(c) == 0)
         return false;
-    rc_conn_close(c, RC_CLOSE_QUEUED_TOTAL);
+    rc_conn_close(c, c->broken ? RC_CLOSE_RESET : RC_CLOSE_QUEUED_TOTAL);
     return true;
 }
 

@@ -63,7 +63,7 @@ struct rc_shard {
     struct rc_admission
         *admission; /* borrowed, set by main; NULL: no limits that shards share */
     struct rc_shard *const
-        *peers;          /* [nshards], borrowed; their `stats` and place.cpu alone are read */
+        *peers;          /* [nshards], borrowed; their `stats` and place.seen alone are read */
     uint64_t look_above; /* bytes in queues here, see shed.h */
     struct rc_mesh *mesh;
     bool mail_waits; /* some was left over */

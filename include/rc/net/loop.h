@@ -11,10 +11,10 @@
  * turn one epoll_wait.
  *
  * Who has been here for a while comes first. Newcomers, and those that have ended, are aside: in a second epoll
- * instance, itself in the first, which gets 50 us of a turn, or a quarter of the time that the others take if that
+ * instance, itself in the first, which gets 100 us of a turn, or a quarter of the time that the others take if that
  * is more. So thousands that come or go at once take longer, and nobody else does; and whatever the
  * others do, a fifth of the time is for who wants in. Timers that are due together (2,000 requests that took too
- * long, 10,000 pings) have as much, 16 of them for each 50 us, and the others go on in the next turn.
+ * long, 10,000 pings) have as much, 16 of them for each 100 us, and the others go on in the next turn.
  *
  * Threads:   one, the shard's; the event_base has no locks. rc_loop_init may run before.
  * Ownership: owns its event_base and buffers.
@@ -38,7 +38,7 @@ enum {
 enum { RC_LOOP_NESTING = 4 };
 enum { RC_LOOP_BATCH = 256 }; /* connections with events that get their turn in one turn */
 enum {
-    RC_LOOP_ASIDE_US = 50
+    RC_LOOP_ASIDE_US = 100
 }; /* of a turn, at least, for those that are aside, and for timers */
 enum { RC_LOOP_TIMERS = 16 }; /* for each such time, since what they write takes time as well */
 

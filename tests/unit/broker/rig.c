@@ -7,9 +7,9 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -67,10 +67,13 @@ static bool busy(const struct rig *r, unsigned i)
             if (rc_mesh_posted(r->mesh, from, i, (enum rc_mesh_class) class) !=
                 rc_mesh_done(r->mesh, from, i, (enum rc_mesh_class) class))
                 return true;
+    /* Of those that are aside a turn may have served but one. */
     while ((c = rc_pool_next(&sh->loop.conns, &cursor)) != NULL) {
-        int n = 0;
+        struct pollfd it = {.fd = c->fd,
+                            .events = (short)((c->reading ? POLLIN | POLLRDHUP : 0) |
+                                              (c->writing ? POLLOUT : 0))};
 
-        if (c->reading && ioctl(c->fd, FIONREAD, &n) == 0 && n > 0)
+        if (it.events != 0 && poll(&it, 1, 0) > 0)
             return true;
     }
     return sh->ring_paused.n != 0 || sh->loop.ready.n != 0;

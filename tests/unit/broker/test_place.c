@@ -19,8 +19,8 @@ static void set_up(void)
     cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
     rig_open(&r, 2, "");
     r.shard[0]->peers = r.shard;
-    atomic_store(&r.shard[1]->place.cpu, (unsigned)cpu + 1);
     rc_turn_us = 1000000;
+    atomic_store(&r.shard[1]->place.seen, rc_place_seen((unsigned)cpu, rc_turn_us));
 }
 
 static void tear_down(void)
@@ -70,19 +70,34 @@ Test(place, who_sleeps_does_that_anyway)
 Test(place, nobody_else_is_there)
 {
     struct rc_shard *sh;
-    unsigned own;
+    _Atomic uint64_t *other;
+    unsigned cpu;
 
     set_up();
     sh = rig_enter(&r, 0);
-
+    other = &r.shard[1]->place.seen;
+    cpu = (unsigned)sched_getcpu();
     cr_assert(turn(sh, 1000, 200));
-    own = atomic_load(&sh->place.cpu);
-    cr_assert_eq(own, atomic_load(&r.shard[1]->place.cpu), "it tells where it is");
-    atomic_store(&r.shard[1]->place.cpu, own + 1);
+    cr_assert_eq(atomic_load(&sh->place.seen), rc_place_seen(cpu, rc_turn_us));
+    atomic_store(other, rc_place_seen(cpu + 1, rc_turn_us));
     cr_assert_not(turn(sh, 1, 200));
-    atomic_store(&r.shard[1]->place.cpu, 0); /* it has not begun */
+    atomic_store(other, 0); /* it has not begun */
     cr_assert_not(turn(sh, 1, 200));
+    atomic_store(other, rc_place_seen(cpu, rc_turn_us));
     sh->peers = NULL;
+    cr_assert_not(turn(sh, 1, 200));
+    tear_down();
+}
+
+/* It may have been the last one there, long ago. */
+Test(place, the_other_one_sleeps)
+{
+    struct rc_shard *sh;
+
+    set_up();
+    sh = rig_enter(&r, 0);
+    cr_assert(turn(sh, 15000, 200), "it may be waiting for a tick");
+    cr_assert_not(turn(sh, 15000, 200));
     cr_assert_not(turn(sh, 1, 200));
     tear_down();
 }
