@@ -430,6 +430,7 @@ static void *run(void *arg)
     rc_blocks_keep(true);
     rc_place_take(sh);
     make_ring(sh);
+    (void)sem_post(&sh->at_work);
     rc_loop_run(&sh->loop, may_wait, on_turn_end, sh);
     (void)rc_outq_trim();
     rc_blocks_keep(false);
@@ -445,7 +446,12 @@ void rc_shard_turn(struct rc_shard *sh)
 
 int rc_shard_start(struct rc_shard *sh)
 {
+    if (sem_init(&sh->at_work, 0, 0) != 0)
+        return RC_ESYS;
     sh->started = pthread_create(&sh->thread, NULL, run, sh) == 0;
+    while (sh->started && sem_wait(&sh->at_work) != 0)
+        continue; /* a signal */
+    (void)sem_destroy(&sh->at_work);
     return sh->started ? RC_OK : RC_ESYS;
 }
 

@@ -19,6 +19,7 @@
 #include "rc/net/loop.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -151,11 +152,13 @@ struct rc_shard {
     struct rc_births births;
     struct rc_place place;
     pthread_t thread;
+    sem_t at_work; /* while it starts */
     bool started;
 };
 
 struct rc_shard *rc_shard_new(unsigned index, const struct rc_app *app, struct rc_mesh *mesh,
                               uint32_t max_conns);
+/* Returns when its thread is at work, and has opened all that it needs. */
 int rc_shard_start(struct rc_shard *sh) RC_MUSTCHECK;
 /* One turn without waiting, of a shard that was not started: for tests. */
 void rc_shard_turn(struct rc_shard *sh) RC_ON_SHARD;
