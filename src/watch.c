@@ -7,7 +7,12 @@
 
 #include <time.h>
 
-enum { SECOND_MS = 1000, DRAIN_LOOK_MS = 20 };
+enum {
+    SECOND_MS = 1000,
+    DRAIN_LOOK_MS = 5,
+    ANSWERS_MS =
+        2000, /* for what is under way when all end at once: managers are less patient then */
+};
 
 /* ---- while it runs ---- */
 
@@ -75,12 +80,22 @@ static uint64_t count_sessions(const struct rc_server *s)
     return n;
 }
 
-/* Or until nobody is left. */
-static void wait_until(struct rc_server *s, uint64_t until, bool while_sessions)
+/* Nobody is left; or, when they do not end one after the other, nobody who waits for an answer. */
+static bool is_drained(const struct rc_server *s)
+{
+    for (unsigned i = 0; i < s->nstarted; i++)
+        /* relaxed: a hint; what it promises comes through the shard's rings */
+        if (!atomic_load_explicit(&s->shard[i]->drained, memory_order_relaxed))
+            return false;
+    return true;
+}
+
+static void wait_until(struct rc_server *s, uint64_t until,
+                       bool (*is_over)(const struct rc_server *))
 {
     const struct timespec look = {.tv_nsec = DRAIN_LOOK_MS * 1000000L};
 
-    while (rc_clock_ms() < until && (!while_sessions || count_sessions(s) != 0)) {
+    while (rc_clock_ms() < until && (is_over == NULL || !is_over(s))) {
         (void)rc_watch(s);
         (void)nanosleep(&look, NULL);
     }
@@ -93,7 +108,7 @@ void rc_drain_delay(struct rc_server *s)
     if (delay == 0)
         return;
     rc_log(RC_LOG_INFO, "not ready any more; listening for another %u ms", delay);
-    wait_until(s, rc_clock_ms() + delay, false);
+    wait_until(s, rc_clock_ms() + delay, NULL);
 }
 
 void rc_drain(struct rc_server *s)
@@ -101,17 +116,21 @@ void rc_drain(struct rc_server *s)
     const struct rc_conf *conf = rc_server_latest(s);
     unsigned main_endpoint = rc_mesh_main(s->nshards);
     uint64_t now = rc_clock_ms(), sessions = count_sessions(s);
+    uint32_t patience = conf->server_shutdown_timeout;
 
-    if (conf->server_drain_time == 0 || sessions == 0)
+    if (sessions == 0)
         return;
-    rc_log(RC_LOG_INFO, "ending %llu session%s over %u ms", (unsigned long long)sessions,
-           sessions == 1 ? "" : "s", conf->server_drain_time);
+    if (conf->server_drain_time != 0)
+        rc_log(RC_LOG_INFO, "ending %llu session%s over %u ms", (unsigned long long)sessions,
+               sessions == 1 ? "" : "s", conf->server_drain_time);
+    else if (patience > ANSWERS_MS)
+        patience = ANSWERS_MS;
     for (unsigned i = 0; i < s->nstarted; i++) {
         struct rc_msg msg = {.type = RC_MSG_DRAIN, .count = conf->server_drain_time};
 
         rc_mesh_post(s->mesh, main_endpoint, i, &msg);
     }
     while (!rc_mesh_wake(s->mesh, main_endpoint))
-        wait_until(s, rc_clock_ms() + 1, false);
-    wait_until(s, now + conf->server_drain_time + conf->server_shutdown_timeout, true);
+        wait_until(s, rc_clock_ms() + 1, NULL);
+    wait_until(s, now + conf->server_drain_time + patience, is_drained);
 }

@@ -1,5 +1,5 @@
-/* drain.c - before the server stops, its sessions end one after the other, so that their clients do not
- * all come to the next server at once. */
+/* drain.c - before the server stops, its sessions end when what they have asked for is done, and one after the other, so that
+ * their clients do not all come to the next server at once. */
 #include "rc/broker/lane.h"
 #include "rc/broker/pipe.h"
 #include "rc/broker/polling.h"
@@ -18,19 +18,24 @@ static uint32_t due(const struct rc_shard *sh)
 }
 
 /* What it has asked for is under way, and it will be told: rules that wait for the store or for other shards,
- * acks that come from there. A client that has paused polling for its upgrade would not notice its end. */
+ * acks that come from there. */
 static bool is_busy(const struct rc_shard *sh, const struct rc_session *s)
 {
     return s->job != NULL || (s->paused & (RC_PAUSE_FENCE | RC_PAUSE_STORE)) != 0 ||
-           (s->polling != NULL && s->polling->upgrading) || !rc_lane_is_answered(sh, s);
+           !rc_lane_is_answered(sh, s);
 }
 
-/* Those that are busy have their turn in the next round. */
-void rc_drain_turn(struct rc_shard *sh)
+/* A client that has paused polling for its upgrade would not notice its end. */
+static bool is_upgrading(const struct rc_session *s)
 {
-    uint32_t until = due(sh);
+    return s->polling != NULL && s->polling->upgrading;
+}
 
-    sh->drain_due = false;
+/* Those that are busy ask for nothing more, and have their turn in the next round. False: there are such. */
+RC_ON_SHARD static bool tell(struct rc_shard *sh, uint32_t until)
+{
+    bool all = true;
+
     while (sh->drain_told < until) {
         struct rc_session *s = rc_pool_next(&sh->sessions, &sh->drain_cursor);
 
@@ -38,17 +43,33 @@ void rc_drain_turn(struct rc_shard *sh)
             sh->drain_cursor = 0;
             break;
         }
-        if (s->closed || is_busy(sh, s))
+        if (s->closed)
             continue;
-        rc_session_close(sh, s, RC_CLOSE_SHUTDOWN);
-        sh->drain_told++;
+        if (is_busy(sh, s)) {
+            all = false;
+            rc_session_pause(sh, s, RC_PAUSE_END);
+        } else if (!is_upgrading(s)) {
+            rc_session_close(sh, s, RC_CLOSE_SHUTDOWN);
+            sh->drain_told++;
+        }
     }
+    return all;
+}
+
+void rc_drain_turn(struct rc_shard *sh)
+{
+    bool drained = tell(sh, due(sh));
+
+    sh->drain_due = false;
     if (sh->drain_ms != 0) {
         uint64_t part = (sh->loop.now_ms - sh->drain_from_ms) * 1000 / sh->drain_ms + 1;
 
         rc_pipe_drain(sh, part < 1000 ? (unsigned)part : 1000);
+        drained = rc_stat_get(&sh->stats.sessions) == 0 && rc_stat_get(&sh->stats.pipes) == 0;
     }
-    if (rc_stat_get(&sh->stats.sessions) != 0 || rc_stat_get(&sh->stats.pipes) != 0)
+    /* relaxed: main looks again and again */
+    atomic_store_explicit(&sh->drained, drained, memory_order_relaxed);
+    if (!drained)
         rc_timer_start(&sh->q_drain, &sh->drain_timer, sh->loop.now_ms);
 }
 

@@ -38,8 +38,14 @@ enum rc_session_kind { RC_SESSION_POLLING, RC_SESSION_WEBSOCKET, RC_SESSION_ENDP
 
 enum { RC_SID_LEN = 20, RC_SID_BYTES = 15, RC_SID_SECRET = 9 };
 
-/* Why input stands still; a session reads while none of these is set. */
-enum { RC_PAUSE_FENCE = 1, RC_PAUSE_RING = 2, RC_PAUSE_STORE = 4, RC_PAUSE_RATE = 8 };
+/* Why input stands still; a session reads while none of these is set. RC_PAUSE_END: it ends when it has been answered. */
+enum {
+    RC_PAUSE_FENCE = 1,
+    RC_PAUSE_RING = 2,
+    RC_PAUSE_STORE = 4,
+    RC_PAUSE_RATE = 8,
+    RC_PAUSE_END = 16
+};
 
 /* rc_session.fd: nothing may be written, or it may be, through its connection. */
 enum { RC_FD_NONE = -1, RC_FD_SECURE = -2 };

@@ -148,6 +148,7 @@ struct rc_shard {
     uint64_t drain_from_ms;
     uint32_t drain_ms, drain_total, drain_told, drain_cursor;
     bool draining, drain_due, stopping, stop_hard;
+    _Atomic bool drained; /* main need not wait for it before it stops all */
     struct rc_stats stats;
     struct rc_births births;
     struct rc_place place;
