@@ -207,16 +207,20 @@ void rc_ctl_version(const struct rc_admin_sources *from, struct rc_buf *to)
     rc_buf_putc(to, '}');
 }
 
+static uint64_t sum_of(const struct rc_admin_sources *from, size_t offset)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < from->nshards; i++)
+        sum += rc_stat_get(rc_stat_at(&from->shards[i]->stats, offset));
+    return sum;
+}
+
 /* The counters of all shards. */
 static void put_sums(const struct rc_admin_sources *from, struct rc_buf *to)
 {
-    uint64_t sum;
-
-#define PUT(name, kind, help)                             \
-    sum = 0;                                              \
-    for (unsigned i = 0; i < from->nshards; i++)          \
-        sum += rc_stat_get(&from->shards[i]->stats.name); \
-    put_number(#name, sum, to);
+#define PUT(name, kind, help) \
+    put_number(#name, sum_of(from, offsetof(struct rc_stats, name)), to);
     RC_STATS_MAP(PUT)
 #undef PUT
 }

@@ -126,12 +126,19 @@ static void put_hists(const struct rc_admin_sources *from, struct rc_buf *to)
     }
 }
 
+static void put_each(const struct rc_admin_sources *from, const char *name, const char *kind,
+                     const char *help, size_t offset, struct rc_buf *to)
+{
+    put_head(to, name, kind, help);
+    for (unsigned i = 0; i < from->nshards; i++)
+        put_of_shard(to, name, kind, i,
+                     rc_stat_get(rc_stat_at(&from->shards[i]->stats, offset)));
+}
+
 static void put_shards(const struct rc_admin_sources *from, struct rc_buf *to)
 {
-#define PUT(name, kind, help)                    \
-    put_head(to, #name, #kind, help);            \
-    for (unsigned i = 0; i < from->nshards; i++) \
-        put_of_shard(to, #name, #kind, i, rc_stat_get(&from->shards[i]->stats.name));
+#define PUT(name, kind, help) \
+    put_each(from, #name, #kind, help, offsetof(struct rc_stats, name), to);
     RC_STATS_MAP(PUT)
 #undef PUT
     put_transports(from, to);

@@ -10,6 +10,7 @@
 #include "rc/net/conn.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* X(name, kind of a metric, help) */
@@ -95,6 +96,11 @@ static inline void rc_stat_set(_Atomic uint64_t *s, uint64_t value)
 static inline uint64_t rc_stat_get(const _Atomic uint64_t *s)
 {
     return atomic_load_explicit(s, memory_order_relaxed);
+}
+/* One of RC_STATS_MAP, by its offset. */
+static inline const _Atomic uint64_t *rc_stat_at(const struct rc_stats *s, size_t offset)
+{
+    return (const _Atomic uint64_t *)((const char *)s + offset);
 }
 
 #endif /* RC_BROKER_STATS_H */
