@@ -1,37 +1,54 @@
 /* drain.c - before the server stops, its sessions end when what they have asked for is done, and one after the other, so that
  * their clients do not all come to the next server at once. */
+#include "rc/broker/inbox.h"
 #include "rc/broker/lane.h"
 #include "rc/broker/pipe.h"
 #include "rc/broker/polling.h"
 #include "rc/broker/session.h"
 #include "rc/broker/shard.h"
 
-enum { STEP_MS = 20 };
+enum {
+    STEP_MS = 20,
+    UNREAD_MS = 2000, /* that an answer waits for a poll when its session's time has come */
+};
+
+RC_ON_SHARD static uint64_t elapsed_ms(const struct rc_shard *sh)
+{
+    return sh->loop.now_ms - sh->drain_from_ms;
+}
+
+/* The time of all has come. */
+RC_ON_SHARD static bool is_over(const struct rc_shard *sh)
+{
+    return elapsed_ms(sh) >= sh->drain_ms;
+}
 
 /* How many should have been told by now. */
-static uint32_t due(const struct rc_shard *sh)
+RC_ON_SHARD static uint32_t due(const struct rc_shard *sh)
 {
-    uint64_t elapsed = sh->loop.now_ms - sh->drain_from_ms;
-    uint64_t n = sh->drain_ms != 0 ? sh->drain_total * elapsed / sh->drain_ms + 1 : UINT32_MAX;
-
-    return n < sh->drain_total ? (uint32_t)n : sh->drain_total;
+    return is_over(sh) ? UINT32_MAX
+                       : (uint32_t)(sh->drain_total * elapsed_ms(sh) / sh->drain_ms + 1);
 }
 
 /* What it has asked for is under way, and it will be told: rules that wait for the store or for other shards,
  * acks that come from there. */
-static bool is_busy(const struct rc_shard *sh, const struct rc_session *s)
+RC_ON_SHARD static bool is_busy(const struct rc_shard *sh, const struct rc_session *s)
 {
     return s->job != NULL || (s->paused & (RC_PAUSE_FENCE | RC_PAUSE_STORE)) != 0 ||
            !rc_lane_is_answered(sh, s);
 }
 
-/* A client that has paused polling for its upgrade would not notice its end. */
-static bool is_upgrading(const struct rc_session *s)
+/* A client that has paused polling for its upgrade would not notice its end; one between two polls would not get what waits
+ * for the next, but that may never come. */
+RC_ON_SHARD static bool is_absent(const struct rc_shard *sh, const struct rc_session *s)
 {
-    return s->polling != NULL && s->polling->upgrading;
+    return s->polling != NULL &&
+           (s->polling->upgrading ||
+            (!rc_outq_empty(&s->out) && elapsed_ms(sh) < sh->drain_ms + UNREAD_MS));
 }
 
-/* Those that are busy ask for nothing more, and have their turn in the next round. False: there are such. */
+/* Those that are busy have their turn in the next round, and ask for nothing more if the time is over. False: there are some
+ * that have to wait. */
 RC_ON_SHARD static bool tell(struct rc_shard *sh, uint32_t until)
 {
     bool all = true;
@@ -45,13 +62,15 @@ RC_ON_SHARD static bool tell(struct rc_shard *sh, uint32_t until)
         }
         if (s->closed)
             continue;
-        if (is_busy(sh, s)) {
-            all = false;
-            rc_session_pause(sh, s, RC_PAUSE_END);
-        } else if (!is_upgrading(s)) {
+        if (!is_absent(sh, s) && !is_busy(sh, s)) {
             rc_session_close(sh, s, RC_CLOSE_SHUTDOWN);
             sh->drain_told++;
+            continue;
         }
+        all = false;
+        /* An upgrade needs what comes. */
+        if (is_over(sh) && !is_absent(sh, s))
+            rc_session_pause(sh, s, RC_PAUSE_END);
     }
     return all;
 }
@@ -62,15 +81,14 @@ void rc_drain_turn(struct rc_shard *sh)
 
     sh->drain_due = false;
     if (sh->drain_ms != 0) {
-        uint64_t part = (sh->loop.now_ms - sh->drain_from_ms) * 1000 / sh->drain_ms + 1;
+        uint64_t part = elapsed_ms(sh) * 1000 / sh->drain_ms + 1;
 
         rc_pipe_drain(sh, part < 1000 ? (unsigned)part : 1000);
         drained = rc_stat_get(&sh->stats.sessions) == 0 && rc_stat_get(&sh->stats.pipes) == 0;
     }
     /* relaxed: main looks again and again */
     atomic_store_explicit(&sh->drained, drained, memory_order_relaxed);
-    if (!drained)
-        rc_timer_start(&sh->q_drain, &sh->drain_timer, sh->loop.now_ms);
+    rc_timer_start(&sh->q_drain, &sh->drain_timer, sh->loop.now_ms);
 }
 
 /* Once this turn's mail was taken: it may have what they wait for. */
@@ -90,6 +108,8 @@ void rc_drain_begin(struct rc_shard *sh, uint32_t over_ms)
     sh->drain_ms = over_ms;
     sh->drain_total = (uint32_t)rc_stat_get(&sh->stats.sessions);
     sh->drain_due = true;
+    if (over_ms == 0)
+        rc_inbox_stop(sh); /* while the sessions are still there */
 }
 
 void rc_drain_init(struct rc_shard *sh)

@@ -1,13 +1,14 @@
 // SIGTERM with server.drain_delay and drain_time: not ready at once, then no listeners, then the clients
 // end one after the other, when what they have asked for is done.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 
 import WebSocket from 'ws';
 
-import { ask, closeAll, connect } from './lib/client.mjs';
+import { ask, client, closeAll, connect } from './lib/client.mjs';
 import { startWithMetrics } from './lib/metrics.mjs';
 import { AUTH, as, openStore } from './lib/store.mjs';
 import { SHARDS, label, logged, sleep, slow, start, until, within } from './lib/target.mjs';
@@ -78,35 +79,68 @@ for (const shards of SHARDS)
       for (const text of texts.slice(sockets.length)) assert.ok(['transport close', 'transport error'].includes(text), text);
     });
 
-    for (const time of ['300ms', '0ms'])
-      test(`over ${time}: what is to be stored is stored, and acknowledged before the end`, async (t) => {
+    const KINDS = [['websocket'], ['polling'], ['polling', 'websocket']];
+    for (const [time, transports] of ['300ms', '0ms'].flatMap((it) => KINDS.map((kind) => [it, kind])))
+      test(`over ${time}, ${transports}: what is to be stored is stored, and acknowledged before the end`, async (t) => {
         const store = await openStore('sqlite');
         t.after(() => store.remove());
         const server = await start({
-          ini: '[event keep]\nstore = room r: kept {1}\n[event join]\njoin = {1}\n',
+          ini: '[event keep]\nstore = room r: kept {1}\n',
           shards,
           options: { ...AUTH, ...store.options(), 'server.drain_time': time },
         });
-        const s = await Promise.all(range(8).map((i) => connect(server, { ...as(`u${i}`), transports: ['websocket'] })));
         let acked = 0, sent = 0;
-        const ends = s.map(gone);
         // Each asks for the next when the last is answered: at most one is under way.
-        for (const one of s) {
+        const talk = (i) => {
+          const one = client(server, { ...as(`u${i}`), transports, reconnection: false });
           const next = (answer) => {
             if (answer) assert.ok(answer.ok), acked++;
             if (one.connected) one.emit('keep', sent++, next);
           };
-          next();
-        }
+          one.once('connect', next).connect();
+          return new Promise((done) => one.once('disconnect', done).once('connect_error', done));
+        };
+        const ends = range(8).map(talk);
         await until('some are stored', () => acked >= 50);
+        // Those that upgrade are in the midst of it.
+        if (transports.length > 1) ends.push(...range(8).map((i) => talk(8 + i)));
+        const before = acked;
+        await until('and some more', () => acked > before + 4);
         server.child.kill('SIGTERM');
         await within(60_000, 'all ends', Promise.all(ends));
         await ended(server);
-        const rows = await store.rows('SELECT id FROM message');
         // What was sent to a connection that had just been closed is neither stored nor acknowledged.
-        assert.ok(rows.length >= acked, `${rows.length} stored, ${acked} acknowledged`);
-        assert.equal(rows.length, acked, 'stored, but not acknowledged');
+        assert.equal((await store.rows('SELECT id FROM message')).length, acked, 'stored, but not acknowledged');
       });
+
+    test('who is busy when the others end has the time that is left', async (t) => {
+      const store = await openStore('sqlite');
+      t.after(() => store.remove());
+      const server = await start({
+        ini: '[event keep]\nstore = room r: kept {1}\n[event hi]\nack = 1\n',
+        shards,
+        options: { ...AUTH, ...store.options(), 'server.drain_time': '10m' },
+      });
+      const s = [];
+      for (let i = 0; i < 3 * shards; i++) s.push(await connect(server, { ...as(`u${i}`), transports: ['websocket'] }));
+      const writer = spawn('sqlite3', [store.path], { stdio: ['pipe', 'pipe', 'inherit'] });
+      t.after(() => writer.kill());
+      writer.stdin.write('BEGIN IMMEDIATE; SELECT 1;\n');
+      await within(20_000, 'the lock', once(writer.stdout, 'data'));
+      const answers = s.map((one) => ask(one, 'keep', 1));
+      answers.forEach((it) => it.catch(() => {})); // of those that end
+      await sleep(100);
+      server.child.kill('SIGTERM');
+      await logged(server, 'ending ');
+      await sleep(100); // several steps
+      writer.stdin.end('ROLLBACK;\n');
+      await Promise.race(answers);
+      const living = s.filter((one) => one.connected);
+      assert.ok(living.length >= shards, `${living.length} of ${s.length} are left`);
+      assert.deepEqual(await Promise.all(living.map((one) => ask(one, 'hi'))), living.map(() => 1));
+      server.child.kill('SIGTERM');
+      assert.equal((await within(20_000, 'the end', server.end)).code, 1);
+    });
   });
 
 test('the delay: not ready, but who comes is served', async () => {
