@@ -11,6 +11,7 @@ import { ask, closeAll, connect, event } from './lib/client.mjs';
 import { top } from './lib/daemon.mjs';
 import { parse, sum } from './lib/exposition.mjs';
 import { startWithMetrics } from './lib/metrics.mjs';
+import { startRedis } from './lib/redis.mjs';
 import { openStore } from './lib/store.mjs';
 import { SHARDS } from './lib/target.mjs';
 import { until } from './lib/wait.mjs';
@@ -168,7 +169,9 @@ const asked = (expr) => expr.match(/\b(?:roomcast|process)_[a-z0-9_]+/g) ?? [];
 
 test('the dashboard and the alerts ask for what is there', async (t) => {
   const store = await openStore('sqlite');
-  const server = await startWithMetrics(t, { ini: INI, options: store.options() });
+  const redis = await startRedis();
+  t.after(() => redis.stop());
+  const server = await startWithMetrics(t, { ini: INI, options: store.options({ 'cluster.redis': redis.url }) });
   const m = await scrape(server);
   const there = (name) => m.has(name) || (/_(bucket|sum|count)$/.test(name) && m.has(name.replace(/_(bucket|sum|count)$/, '')));
   const board = JSON.parse(readFileSync(join(top, 'conf/grafana/roomcast.json'), 'utf8'));
