@@ -186,6 +186,11 @@ static void wait_for_shards(const struct rc_server *s, const struct rc_app *app)
         rc_mesh_poke(s->mesh, i);
     for (unsigned ms = 0; ms < ARRIVAL_MS && rc_app_arrived(app) < s->nstarted; ms++)
         (void)usleep(1000);
+    if (rc_app_arrived(app) < s->nstarted)
+        rc_log(
+            RC_LOG_WARN,
+            "reload: %u of %u shards had no turn for %u ms: they go over to it when they have",
+            s->nstarted - rc_app_arrived(app), s->nstarted, (unsigned)ARRIVAL_MS);
 }
 
 static void log_lines(enum rc_loglevel level, const char *before, struct rc_str text)

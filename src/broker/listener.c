@@ -16,8 +16,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define UNIX   "unix:"
-#define IN_USE "in use: by a server that runs, or by another program"
+#define UNIX    "unix:"
+#define IN_USE  "in use: by a server that runs, or by another program"
+#define UNKNOWN "%s: expected an address of this machine, or a name that it can resolve"
 
 /* ---- what the configuration says ---- */
 
@@ -244,8 +245,15 @@ static int find_address(const struct rc_listener *l, struct addrinfo **ai)
 
 static const char *advice(const struct rc_listener *l, int err)
 {
+    if (l->is_unix)
+        return err == ENOENT ? "; create its folder, or correct the path"
+               : err == EACCES || err == EPERM || err == EROFS
+                   ? "; the user that roomcast runs as must be able to write to its folder"
+                   : "";
     if (err == EACCES)
         return "; ports below 1024 need the capability CAP_NET_BIND_SERVICE";
+    if (err == EADDRNOTAVAIL)
+        return "; this machine has no such address: choose one of its own, or * for all";
     if (err != EADDRINUSE)
         return "";
     return l->name[0] != '\0' || l->key != NULL
@@ -261,7 +269,7 @@ static int open_tcp(struct rc_listener *l, int backlog, struct rc_conf_errors *e
     int rc = find_address(l, &ai);
 
     if (rc != 0)
-        return fault(l, e, "%s", gai_strerror(rc));
+        return fault(l, e, UNKNOWN, gai_strerror(rc));
     rc = bind_tcp(l, ai) && listen(l->fd, backlog) == 0 ? 0 : errno;
     freeaddrinfo(ai);
     if (rc == 0)
@@ -278,7 +286,7 @@ static void try_tcp(const struct rc_listener *l, struct rc_conf_errors *e,
     int rc = find_address(l, &ai);
 
     if (rc != 0) {
-        (void)fault(l, e, "%s", gai_strerror(rc));
+        (void)fault(l, e, UNKNOWN, gai_strerror(rc));
         return;
     }
     rc = bind_tcp(&mine, ai) ? 0 : errno;
@@ -291,7 +299,7 @@ static void try_tcp(const struct rc_listener *l, struct rc_conf_errors *e,
         (void)fault(l, maybe, "%s for this account%s", strerror_r(rc, why, sizeof(why)),
                     advice(l, rc));
     else if (rc != 0)
-        (void)fault(l, e, "%s", strerror_r(rc, why, sizeof(why)));
+        (void)fault(l, e, "%s%s", strerror_r(rc, why, sizeof(why)), advice(l, rc));
 }
 
 /* Whoever listens takes the connection, or has no room for more; a file that was left behind refuses. */
@@ -343,6 +351,7 @@ static int open_unix(struct rc_listener *l, int backlog, struct rc_conf_errors *
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     char why[128];
     bool bound;
+    int err;
 
     (void)snprintf(at.sun_path, sizeof(at.sun_path), "%s", l->address + strlen(UNIX));
     l->fd = open_socket(AF_UNIX);
@@ -355,7 +364,8 @@ static int open_unix(struct rc_listener *l, int backlog, struct rc_conf_errors *
     /* Nobody can connect until it listens, so the mode holds from the start. */
     if (bound && chmod(at.sun_path, l->mode) == 0 && listen(l->fd, backlog) == 0)
         return RC_OK;
-    return fault(l, e, "%s", strerror_r(errno, why, sizeof(why)));
+    err = errno;
+    return fault(l, e, "%s%s", strerror_r(err, why, sizeof(why)), advice(l, err));
 }
 
 int rc_listener_open(struct rc_listener *l, int backlog, struct rc_conf_errors *e)

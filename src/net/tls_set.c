@@ -72,8 +72,9 @@ static BIO *open_pem(const struct loading *l, const char *key, const char *file,
     if (err == 0)
         return BIO_new_mem_buf(text->data, (int)text->len);
     (void)snprintf(why, sizeof(why), "%s%s", strerror_r(err, sys, sizeof(sys)),
-                   err == EACCES ? "; the user that roomcast runs as must be able to read it"
-                                 : "");
+                   err == EACCES   ? "; the user that roomcast runs as must be able to read it"
+                   : err == ENOENT ? "; create it, or correct the path"
+                                   : "");
     fault(l, key, file, why);
     return NULL;
 }

@@ -80,7 +80,8 @@ describe('command line', roomcastOnly, () => {
     assert.deepEqual(r.stderr.trim().split('\n'), [
       `${bad}:3: [store] path = ${dir}/none/x.sqlite: ${dir}/none: ${create}`,
       `${bad}:5: listen on unix:${dir}/file: there is another kind of file: remove it, or choose another path`,
-      `${bad}:5: listen on 203.0.113.1:1: Cannot assign requested address`,
+      `${bad}:5: listen on 203.0.113.1:1: Cannot assign requested address; `
+        + 'this machine has no such address: choose one of its own, or * for all',
       `${bad}:8: [admin] socket = ${dir}/none/c.sock: ${dir}/none: ${create}`,
       `warning: ${bad}:5: listen on unix:/run/roomcast-test-none/x.sock: there is no folder /run/roomcast-test-none yet: `
         + 'systemd makes it with the service (RuntimeDirectory), or create it',

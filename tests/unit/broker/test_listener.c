@@ -277,8 +277,9 @@ Test(listener, tcp_tells_its_port)
     cr_assert_eq(strncmp(rc_listener_text(&f.all->at[0], text), "127.0.0.1:", 10), 0);
     cr_assert_neq(strcmp(text, "127.0.0.1:0"), 0);
     cr_assert_neq(rc_listener_open(&f.all->at[1], 8, &f.e), RC_OK);
-    check_text(
-        &f, "/no-such/t.ini:2: listen on unix:/no-such/folder/x: No such file or directory\n");
+    check_text(&f,
+               "/no-such/t.ini:2: listen on unix:/no-such/folder/x: No such file or directory; "
+               "create its folder, or correct the path\n");
     tear_down(&f);
 }
 
@@ -310,7 +311,8 @@ Test(listener, what_can_be_tried)
     set_up(&f, "[server]\nlisten = 127.0.0.1:0, 203.0.113.1:1\n");
     check_try(&f, 0, "", "");
     check_try(&f, 1,
-              "/no-such/t.ini:2: listen on 203.0.113.1:1: Cannot assign requested address\n",
+              "/no-such/t.ini:2: listen on 203.0.113.1:1: Cannot assign requested address; "
+              "this machine has no such address: choose one of its own, or * for all\n",
               "");
     cr_assert_eq(rc_listener_open(&f.all->at[0], 8, &f.e), RC_OK);
     (void)rc_listener_text(&f.all->at[0], text);

@@ -62,7 +62,8 @@ Test(tls_set, bad_files)
     check_fault(conf, "", "", "tls = yes needs a certificate and its key");
     check_fault(conf, "a, b", "a",
                 "expected as many files as certificate has, in the same order: 2");
-    check_fault(conf, "missing", "a", "missing.pem: No such file or directory");
+    check_fault(conf, "missing", "a",
+                "missing.pem: No such file or directory; create it, or correct the path");
     check_fault(conf, "a", "missing", "missing.key: No such file or directory");
     check_fault(conf, "empty", "a", "empty.pem: there is no certificate in it");
     check_fault(conf, "a", "empty", "empty.key: there is no private key in it");
